@@ -1,0 +1,1 @@
+"""The local process that owns a machine's memories."""

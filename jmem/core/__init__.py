@@ -1,0 +1,1 @@
+"""The memory itself: model, clock, merge, store, index, search."""

@@ -1,0 +1,113 @@
+"""Every failure a user can meet.
+
+    JmemError
+    ├── Invalid            bad input; nothing changed                     HTTP 422, exit 2
+    │   ├── TooLarge       over a documented limit                        HTTP 413, exit 2
+    │   └── SecretFound    the text carries a recognised secret           HTTP 422, exit 6
+    ├── NotFound           no memory, client, user or revision like that  HTTP 404, exit 5
+    │   └── Ambiguous      an id part that fits several memories          HTTP 409, exit 5
+    ├── Conflict           changed since it was read; busy                HTTP 409, exit 6
+    ├── Refused            not permitted to this client                   HTTP 403, exit 6
+    ├── Unauthorized       no or a wrong token                            HTTP 401, exit 4
+    ├── Unreachable        no daemon, and none could be started           exit 3
+    └── StorageFailed      disk full, read-only, damaged                  HTTP 507, exit 1
+
+`code` is stable and documented in docs/errors.md; `fix` names the command or the field that mends it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class JmemError(Exception):
+    """A failure with a stable code, an HTTP status, an exit code and, where there is one, a remedy."""
+
+    code = "internal"
+    status = 500
+    exit_code = 1
+
+    def __init__(self, message: str, *, code: str | None = None, fix: str | None = None, **detail: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        self.detail = detail
+        if code:
+            self.code = code
+
+    def problem(self) -> dict[str, Any]:
+        """The RFC 9457 problem document: type, title, status, code, detail, and fix where known."""
+        return {
+            "type": f"https://jmem.dev/errors/{self.code}",
+            "title": self.message,
+            "status": self.status,
+            "code": self.code,
+            **({"fix": self.fix} if self.fix else {}),
+            **self.detail,
+        }
+
+
+class Invalid(JmemError):
+    code, status, exit_code = "invalid", 422, 2
+
+
+class TooLarge(Invalid):
+    code, status = "too_large", 413
+
+
+class SecretFound(Invalid):
+    code, exit_code = "secret_found", 6
+
+
+class NotFound(JmemError):
+    code, status, exit_code = "not_found", 404, 5
+
+
+class Ambiguous(NotFound):
+    code, status = "ambiguous", 409
+
+
+class Conflict(JmemError):
+    code, status, exit_code = "conflict", 409, 6
+
+
+class Refused(JmemError):
+    code, status, exit_code = "refused", 403, 6
+
+
+class Unauthorized(JmemError):
+    code, status, exit_code = "unauthorized", 401, 4
+
+
+class Unreachable(JmemError):
+    code, status, exit_code = "unreachable", 503, 3
+
+
+class StorageFailed(JmemError):
+    code, status = "storage_failed", 507
+
+
+_EXACT: tuple[type[JmemError], ...] = (
+    TooLarge,
+    SecretFound,
+    NotFound,
+    Ambiguous,
+    Conflict,
+    Refused,
+    Unauthorized,
+    Unreachable,
+    StorageFailed,
+    Invalid,
+)
+
+
+def from_problem(problem: dict[str, Any]) -> JmemError:
+    """The error a problem document stands for, with its own code kept, for clients of the daemon."""
+    code = str(problem.get("code", "internal"))
+    status = int(problem.get("status", 500))
+    kind = next((e for e in _EXACT if e.code == code), None) or next(
+        (e for e in _EXACT if e.status == status), JmemError
+    )
+    known = {"type", "title", "status", "code", "fix"}
+    detail = {k: v for k, v in problem.items() if k not in known}
+    return kind(str(problem.get("title", "the daemon failed")), code=code, fix=problem.get("fix"), **detail)
