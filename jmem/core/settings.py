@@ -6,7 +6,6 @@ the environment. A command's environment changes nothing in a running daemon.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def default_home(environ: Mapping[str, str]) -> Path:
         return Path(home).expanduser().absolute()
     import sys
 
-    base = Path(environ.get("HOME") or os.path.expanduser("~"))
+    base = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
     if sys.platform == "darwin":
         return base / "Library" / "Application Support" / "jmem"
     if sys.platform == "win32":
