@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jmem.core import places
 from jmem.core.errors import Invalid
 
 
@@ -81,16 +82,7 @@ BY_KEY: Mapping[str, Setting] = {s.key: s for s in SETTINGS}
 
 def default_home(environ: Mapping[str, str]) -> Path:
     """`$JMEM_HOME`, else the platform's folder for a user's data (as platformdirs names it)."""
-    if home := environ.get("JMEM_HOME"):
-        return Path(home).expanduser().absolute()
-    import sys
-
-    base = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
-    if sys.platform == "darwin":
-        return base / "Library" / "Application Support" / "jmem"
-    if sys.platform == "win32":
-        return Path(environ.get("LOCALAPPDATA", base / "AppData" / "Local")) / "jmem"
-    return Path(environ.get("XDG_DATA_HOME") or base / ".local" / "share") / "jmem"
+    return Path(places.home(environ))
 
 
 @dataclass(frozen=True)
