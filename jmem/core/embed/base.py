@@ -1,0 +1,151 @@
+"""What every embedder is, and the text it is given."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Protocol
+
+from jmem.core.errors import JmemError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+
+MAX_EMBED_CHARS = 4_000
+"""Text past this is not embedded: 256 word pieces end long before it. The lexical leg sees all of it."""
+
+
+class EmbedderUnavailable(JmemError):
+    """No vectors can be had now; search goes on with words alone. HTTP 503, exit 1."""
+
+    code, status, exit_code = "embedder_unavailable", 503, 1
+
+
+def embed_text(content: str, speaker: str | None) -> str:
+    """What is embedded of a memory: `speaker: content`, cut at MAX_EMBED_CHARS."""
+    text = content[:MAX_EMBED_CHARS]
+    return f"{speaker}: {text}" if speaker else text
+
+
+def text_key(content: str, speaker: str | None) -> bytes:
+    """16 bytes that name the embedded text: a vector is reused for as long as they stay the same."""
+    return sha256(embed_text(content, speaker).encode()).digest()[:16]
+
+
+class QueryGate:
+    """Lets queries pass before bulk work: two cores can't do both at full speed.
+
+    Bulk work of all users takes turns under one lock and steps aside, for at most `patience` seconds a
+    batch, while a query is being embedded.
+    """
+
+    def __init__(self, patience: float = 1.0) -> None:
+        self._patience = patience
+        self._queries = 0
+        self._idle = threading.Condition()
+        self._bulk = threading.Lock()
+
+    @contextmanager
+    def query(self) -> Iterator[None]:
+        with self._idle:
+            self._queries += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._queries -= 1
+                if not self._queries:
+                    self._idle.notify_all()
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        with self._bulk:
+            with self._idle:
+                self._idle.wait_for(lambda: not self._queries, timeout=self._patience)
+            yield
+
+
+class Embedder(Protocol):
+    """Turns text into unit vectors. Thread-safe; loads itself at first use."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Names model, revision, dimension and preprocessing: vectors of different ones never mix.
+        Raises EmbedderUnavailable while it can't be known."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether texts leave this machine."""
+
+    @property
+    def loaded(self) -> bool: ...
+
+    @property
+    def gate(self) -> QueryGate: ...
+
+    @property
+    def last_used(self) -> float:
+        """`time.monotonic()` of the last use; 0.0 before the first."""
+
+    def load(self) -> None:
+        """Make it ready; returns at once when it is. Raises EmbedderUnavailable."""
+
+    def unload(self) -> None:
+        """Give back its memory; the next use loads it again."""
+
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        """(len(texts), dimension) float32 rows of length 1; raises EmbedderUnavailable.
+
+        `query` marks a question rather than a memory: some models want a different prefix, and a remote
+        one then answers fast or not at all.
+        """
+
+
+class LocalEmbedder:
+    """What embedders inside this process share: one load at a time, the time of the last use."""
+
+    remote = False
+
+    def __init__(self) -> None:
+        self.gate = QueryGate()
+        self.last_used = 0.0
+        self._loading = threading.Lock()
+
+    @property
+    def loaded(self) -> bool:
+        raise NotImplementedError
+
+    def _load(self) -> None:
+        raise NotImplementedError
+
+    def load(self) -> None:
+        if not self.loaded:
+            with self._loading:
+                if not self.loaded:
+                    self._load()
+        self.touch()
+
+    def touch(self) -> None:
+        self.last_used = time.monotonic()
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """The rows at length 1; raises EmbedderUnavailable for NaN, infinity or a zero row, which no index may hold."""
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not (lengths > 0).all():
+        raise EmbedderUnavailable("the embedder answered with a vector that has no direction")
+    return np.asarray(vectors / lengths, dtype=np.float32)

@@ -1,0 +1,76 @@
+"""Any model of the fastembed package, from the extra `jmem[fastembed]`. It downloads its model at first use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jmem.core.embed.base import EmbedderUnavailable, LocalEmbedder, unit
+from jmem.core.embed.memory import release_memory
+from jmem.core.errors import Invalid
+
+if TYPE_CHECKING:
+    from jmem.core.embed.base import Vectors
+
+FIX = 'uv tool install "jmem[fastembed]"'
+
+
+class FastEmbedEmbedder(LocalEmbedder):
+    """`model` is one of fastembed's own names; its dimension is read from fastembed's table."""
+
+    name = "fastembed"
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self._model_name = model
+        self._model: Any = None
+        self._dimension = 0
+
+    @property
+    def dimension(self) -> int:
+        if not self._dimension:
+            try:
+                self._dimension = int(_package().get_embedding_size(self._model_name))
+            except ValueError:
+                raise Invalid(f"fastembed knows no model {self._model_name!r}", code="bad_config",
+                              field="embedder.model") from None  # fmt: skip
+        return self._dimension
+
+    @property
+    def fingerprint(self) -> str:
+        return f"fastembed/{self._model_name}/{self.dimension}"
+
+    @property
+    def loaded(self) -> bool:
+        return self._model is not None
+
+    def _load(self) -> None:
+        package = _package()
+        try:
+            self._model = package(self._model_name, threads=1)
+        except Exception as error:  # a download's errors are of many kinds
+            raise EmbedderUnavailable(f"fastembed can't load {self._model_name}: {error}"[:500]) from error
+
+    def unload(self) -> None:
+        with self._loading:
+            self._model = None
+        release_memory()
+
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        import numpy as np
+
+        self.load()
+        model = self._model
+        if model is None:
+            return self.embed(texts, query=query)
+        rows = list((model.query_embed if query else model.passage_embed)(list(texts)))
+        self.touch()
+        return unit(np.asarray(rows, np.float32)) if rows else np.empty((0, self.dimension), np.float32)
+
+
+def _package() -> Any:
+    try:
+        from fastembed import TextEmbedding
+    except ImportError:
+        raise EmbedderUnavailable("the embedder fastembed is not installed", fix=FIX) from None
+    return TextEmbedding
