@@ -1,0 +1,257 @@
+"""The tools, resources and prompts that the conformance suite asks for by name, behind this project's transports.
+
+Run as `python fixture_server.py`: prints its URL, serves until it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import mcp_types as types
+import uvicorn
+from fastapi import FastAPI
+from mcp.server.lowlevel import Server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged, ToolsListChanged
+from mcp.shared.exceptions import MCPError
+from starlette.requests import Request
+
+from daemon.mcp import Stack
+from daemon.mcp.caller import Caller
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+SOUND = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA="
+DONE = {"resultType": "complete"}
+EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
+SCHEMA_2020 = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "$defs": {
+        "address": {
+            "$anchor": "addressDef",
+            "type": "object",
+            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+        }
+    },
+    "properties": {
+        "name": {"type": "string"},
+        "address": {"$ref": "#/$defs/address"},
+        "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+        "phone": {"type": "string"},
+        "email": {"type": "string"},
+    },
+    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+    "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+    "then": {"required": ["phone"]},
+    "else": {"required": ["email"]},
+    "additionalProperties": False,
+}
+HEADERS_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "priority": {"type": "integer", "x-mcp-header": "Priority"},
+        "verbose": {"type": "boolean", "x-mcp-header": "Verbose"},
+    },
+}
+
+
+def text(value: str) -> dict[str, Any]:
+    return {"type": "text", "text": value}
+
+
+def embedded(uri: str, value: str, kind: str = "text/plain") -> dict[str, Any]:
+    return {"type": "resource", "resource": {"uri": uri, "mimeType": kind, "text": value}}
+
+
+IMAGE = {"type": "image", "data": PIXEL, "mimeType": "image/png"}
+CONTENT: dict[str, list[dict[str, Any]]] = {
+    "test_simple_text": [text("This is a simple text response for testing.")],
+    "test_image_content": [IMAGE],
+    "test_audio_content": [{"type": "audio", "data": SOUND, "mimeType": "audio/wav"}],
+    "test_embedded_resource": [embedded("test://embedded-resource", "This is an embedded resource content.")],
+    "test_multiple_content_types": [
+        text("Multiple content types test:"),
+        IMAGE,
+        embedded("test://mixed-content-resource", '{"test":"data","value":123}', "application/json"),
+    ],
+    "json_schema_2020_12_tool": [text("ok")],
+    "test_custom_headers": [text("ok")],
+}
+SPECIAL = (
+    "test_error_handling",
+    "test_tool_with_logging",
+    "test_logging_tool",
+    "test_tool_with_progress",
+    "test_missing_capability",
+    "test_streaming_elicitation",
+    "test_trigger_tool_change",
+    "test_trigger_prompt_change",
+)
+SCHEMAS = {"json_schema_2020_12_tool": SCHEMA_2020, "test_custom_headers": HEADERS_SCHEMA}
+bus = InMemorySubscriptionBus()
+
+
+async def list_tools(ctx: Any, params: Any) -> types.ListToolsResult:
+    return types.ListToolsResult(
+        tools=[
+            types.Tool(name=name, description=f"Fixture {name}", input_schema=SCHEMAS.get(name, EMPTY))
+            for name in (*CONTENT, *SPECIAL)
+        ],
+        ttl_ms=60_000,
+        cache_scope="private",
+    )
+
+
+async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> dict[str, Any]:
+    if params.name in CONTENT:
+        return DONE | {"content": CONTENT[params.name]}
+    match params.name:
+        case "test_error_handling":
+            return DONE | {"content": [text("This tool intentionally returns an error for testing")], "isError": True}
+        case "test_tool_with_logging" | "test_logging_tool":
+            for step in ("started", "processing data", "completed"):
+                await ctx.session.send_log_message(level="info", data=f"Tool {step}", related_request_id=ctx.request_id)
+                await asyncio.sleep(0.05)
+        case "test_tool_with_progress":
+            for done in (0, 50, 100):
+                await ctx.session.report_progress(done, total=100, message=f"Completed step {done} of 100")
+                await asyncio.sleep(0.05)
+        case "test_streaming_elicitation":
+            pass
+        case "test_missing_capability":
+            if ctx.session.client_capabilities is None or ctx.session.client_capabilities.sampling is None:
+                raise MCPError(
+                    code=types.MISSING_REQUIRED_CLIENT_CAPABILITY,
+                    message="This tool needs sampling",
+                    data={"requiredCapabilities": {"sampling": {}}},
+                )
+        case "test_trigger_tool_change":
+            await bus.publish(ToolsListChanged())
+        case "test_trigger_prompt_change":
+            await bus.publish(PromptsListChanged())
+        case unknown:
+            raise MCPError(code=types.INVALID_PARAMS, message=f"no tool {unknown}")
+    return DONE | {"content": [text("done")]}
+
+
+async def list_resources(ctx: Any, params: Any) -> types.ListResourcesResult:
+    uris = ("test://static-text", "test://static-binary", "test://watched-resource")
+    return types.ListResourcesResult(
+        resources=[types.Resource(uri=uri, name=uri, description=uri) for uri in uris], ttl_ms=60_000, cache_scope="private"
+    )
+
+
+async def list_templates(ctx: Any, params: Any) -> types.ListResourceTemplatesResult:
+    template = types.ResourceTemplate(uri_template="test://template/{id}/data", name="template", description="template")
+    return types.ListResourceTemplatesResult(resource_templates=[template], ttl_ms=60_000, cache_scope="private")
+
+
+async def read_resource(ctx: Any, params: types.ReadResourceRequestParams) -> dict[str, Any]:
+    uri = str(params.uri)
+    if uri == "test://static-binary":
+        content: dict[str, Any] = {"uri": uri, "mimeType": "image/png", "blob": PIXEL}
+    elif uri in ("test://static-text", "test://watched-resource"):
+        content = {"uri": uri, "mimeType": "text/plain", "text": "This is the content of the static text resource."}
+    elif uri.startswith("test://template/"):
+        body = f'{{"id":"{uri.split("/")[3]}","templateTest":true,"data":"Data for ID: {uri.split("/")[3]}"}}'
+        content = {"uri": uri, "mimeType": "application/json", "text": body}
+    else:
+        raise MCPError(code=types.INVALID_PARAMS, message="Resource not found", data={"uri": uri})
+    return DONE | {"contents": [content], "ttlMs": 60_000, "cacheScope": "private"}
+
+
+async def empty(ctx: Any, params: Any) -> dict[str, Any]:
+    return {}
+
+
+PROMPTS: dict[str, tuple[str, ...]] = {
+    "test_simple_prompt": (),
+    "test_prompt_with_arguments": ("arg1", "arg2"),
+    "test_prompt_with_embedded_resource": ("resourceUri",),
+    "test_prompt_with_image": (),
+}
+
+
+async def list_prompts(ctx: Any, params: Any) -> types.ListPromptsResult:
+    return types.ListPromptsResult(
+        prompts=[
+            types.Prompt(
+                name=name,
+                description=name,
+                arguments=[types.PromptArgument(name=arg, description=arg, required=True) for arg in arguments],
+            )
+            for name, arguments in PROMPTS.items()
+        ],
+        ttl_ms=60_000,
+        cache_scope="private",
+    )
+
+
+async def get_prompt(ctx: Any, params: types.GetPromptRequestParams) -> dict[str, Any]:
+    given = params.arguments or {}
+    contents: list[dict[str, Any]]
+    match params.name:
+        case "test_simple_prompt":
+            contents = [text("This is a simple prompt for testing.")]
+        case "test_prompt_with_arguments":
+            contents = [text(f"Prompt with arguments: arg1='{given['arg1']}', arg2='{given['arg2']}'")]
+        case "test_prompt_with_embedded_resource":
+            contents = [embedded(given["resourceUri"], "Embedded resource content for testing."), text("Please process it.")]
+        case "test_prompt_with_image":
+            contents = [IMAGE, text("Please analyze the image above.")]
+        case unknown:
+            raise MCPError(code=types.INVALID_PARAMS, message=f"no prompt {unknown}")
+    return DONE | {"messages": [{"role": "user", "content": content} for content in contents]}
+
+
+async def complete(ctx: Any, params: Any) -> dict[str, Any]:
+    return DONE | {"completion": {"values": [], "total": 0, "hasMore": False}}
+
+
+def make_server() -> Server[Any]:
+    server: Server[Any] = Server(
+        "fixture",
+        version="1",
+        get_tool_input_schema=lambda name: SCHEMAS.get(name, EMPTY),
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        on_list_resources=list_resources,
+        on_list_resource_templates=list_templates,
+        on_read_resource=read_resource,
+        on_subscribe_resource=empty,
+        on_unsubscribe_resource=empty,
+        on_list_prompts=list_prompts,
+        on_get_prompt=get_prompt,
+        on_completion=complete,
+        on_subscriptions_listen=ListenHandler(bus),
+    )
+    server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, empty)
+    return server
+
+
+class _User:
+    id = "fixture"
+
+
+class _Actor:
+    client = "fixture"
+
+
+async def anyone(request: Request) -> Caller:
+    return Caller(_User(), _Actor())  # type: ignore[arg-type]
+
+
+def main() -> None:
+    app = FastAPI()
+    Stack(make_server, b"fixture").add_routes(app, anyone, anyone)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp/fixture/http/key", flush=True)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
