@@ -41,6 +41,7 @@ FIELDS: tuple[str, ...] = (
 
 CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -283,7 +284,7 @@ def _check_metadata(value: Any) -> dict[str, Any]:
         text = canonical(value)
     except (TypeError, RecursionError, AttributeError):
         raise Invalid("metadata must be JSON", field="metadata") from None
-    if "\\u0000" in text or _SURROGATE.search(text):
+    if _NUL_ESCAPE.search(text) or _SURROGATE.search(text):
         raise Invalid("metadata has a NUL or is not valid UTF-8", field="metadata")
     if len(text.encode()) > MAX_METADATA_BYTES:
         raise TooLarge(
