@@ -1,0 +1,70 @@
+#!/bin/sh
+# Everything that must pass: formatting, lint, types, import contracts, tests. Arguments go to pytest.
+# Makes .venv on first use and keeps it up to date with pyproject.toml.
+set -eu
+cd -- "$(dirname -- "$0")"
+
+say() { printf '\n== %s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+unset PYTHONPATH PYTHONHOME VIRTUAL_ENV 2>/dev/null || :
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}"
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+find_python() {
+    for name in "${PYTHON:-python3}" python3.13 python3.12 python3.11 /usr/bin/python3; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            PYTHON=$name
+            return
+        fi
+    done
+    echo "test.sh: no Python 3.11 or newer is found; set PYTHON to one" >&2
+    exit 1
+}
+
+# The test programs that are not Python packages. As root they are installed; else the command is named.
+need() {
+    have "$1" && return 0
+    if [ "$(id -u)" = 0 ] && have apt-get; then
+        say "installing $2"
+        apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$2" >/dev/null
+    else
+        echo "test.sh: $1 is needed; install it: sudo apt install $2   or: brew install $2" >&2
+        exit 1
+    fi
+}
+
+prepare() {
+    find_python
+    wanted="$("$PYTHON" -V) $(cksum <pyproject.toml) $(pwd)"
+    if [ "$(cat .venv/.prepared 2>/dev/null)" = "$wanted" ]; then return; fi
+    say "preparing .venv"
+    if have uv; then
+        uv venv --quiet --clear --python "$PYTHON" .venv
+        uv pip install --quiet --python .venv/bin/python -e '.[dev]'
+    else
+        "$PYTHON" -m venv --clear .venv
+        .venv/bin/python -m pip install --quiet -e '.[dev]'
+    fi
+    printf '%s' "$wanted" >.venv/.prepared
+}
+
+need tmux tmux
+prepare
+PATH=$PWD/.venv/bin:$PATH
+export PATH
+
+failed=''
+check() {
+    say "$*"
+    "$@" || failed="$failed${failed:+, }$1"
+}
+check ruff check
+check ruff format --check
+check mypy
+check lint-imports
+check python -m pytest -n 2 --dist loadfile "$@"
+
+if [ -n "$failed" ]; then
+    echo "test.sh: failed: $failed"
+    exit 1
+fi
