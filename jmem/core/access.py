@@ -1,0 +1,230 @@
+"""Who asked for what and what they were answered: `access.db`, written behind the answers.
+
+A record is lost only if the process dies within a moment of it. The log is bounded, and holds no memory's
+text; a query is forgotten with the memories it found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jmem.core.model import now_iso
+
+DATABASE = "access.db"
+MAX_ACCESSES = 20_000
+MAX_WAITING = 10_000
+GATHER_SECONDS = 0.25
+"""How long the first waiting record waits for company."""
+log = logging.getLogger(__name__)
+
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS accesses (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, client TEXT NOT NULL, what TEXT NOT NULL,
+        query TEXT, detail TEXT NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS answers (
+        access INTEGER NOT NULL, rank INTEGER NOT NULL, memory_id TEXT NOT NULL, score REAL, legs TEXT,
+        PRIMARY KEY (access, rank)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS answers_memory ON answers (memory_id, access)",
+    "CREATE INDEX IF NOT EXISTS accesses_client ON accesses (client, id)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A memory in an answer, with its score and its scores in each leg of a search."""
+
+    id: str
+    score: float | None = None
+    legs: Mapping[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"id": self.id, "score": self.score, "legs": dict(self.legs) if self.legs else None}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One request: who (client), what (search, list, get, add, …), when, and which memories it got."""
+
+    client: str
+    what: str
+    answers: Sequence[Answer] = ()
+    query: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    at: str = field(default_factory=now_iso)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "at": self.at, "client": self.client, "what": self.what, "query": self.query, "detail": dict(self.detail),
+            "answers": [answer.as_dict() for answer in self.answers],
+        }  # fmt: skip
+
+
+class AccessLog:
+    """The log of one user. `record` only queues; one thread writes what has gathered, and sleeps while none has."""
+
+    def __init__(self, folder: Path, *, keep: int = MAX_ACCESSES) -> None:
+        self.path = folder / DATABASE
+        self._keep = keep
+        self._conn = _connect(self.path)
+        self._db = threading.Lock()
+        self._waiting: deque[Access] = deque()
+        self._changed = threading.Condition()
+        self._hurry = False
+        self._closed = False
+        self.dropped = 0
+        """records that could not be written (disk full)"""
+        self._thread = threading.Thread(target=self._run, name="jmem-access", daemon=True)
+        self._thread.start()
+
+    def record(self, access: Access) -> None:
+        """Queue a record; never blocks on the disk."""
+        with self._changed:
+            if len(self._waiting) >= MAX_WAITING:
+                self._waiting.popleft()
+                self.dropped += 1
+            self._waiting.append(access)
+            if len(self._waiting) == 1:
+                self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Write what is queued, now."""
+        with self._db:
+            self._write_waiting()
+
+    def recent(self, client: str | None = None, limit: int = 100) -> list[Access]:
+        """The newest accesses, newest first."""
+        where, params = ("client = ?", [client]) if client is not None else ("1", [])
+        return self._read(f"SELECT * FROM accesses WHERE {where} ORDER BY id DESC LIMIT ?", (*params, limit))
+
+    def of_memory(self, id: str, limit: int = 100) -> list[Access]:
+        """The newest accesses that a memory was in the answer of, newest first."""
+        return self._read(
+            "SELECT * FROM accesses WHERE id IN (SELECT access FROM answers WHERE memory_id = ?) ORDER BY id DESC LIMIT ?",
+            (id, limit), only=id,
+        )  # fmt: skip
+
+    def forget(self, ids: Sequence[str]) -> int:
+        """Erase memories from the log, with the queries that found them, from the file's bytes too; how many records."""
+        with self._db:
+            self._write_waiting()
+            touched = 0
+            with _transaction(self._conn):
+                for id in ids:
+                    found = self._conn.execute(
+                        "SELECT DISTINCT access FROM answers WHERE memory_id = ?", (id,)
+                    ).fetchall()
+                    self._conn.executemany("UPDATE accesses SET query = NULL, detail = '{}' WHERE id = ?", found)
+                    self._conn.execute("DELETE FROM answers WHERE memory_id = ?", (id,))
+                    touched += len(found)
+            self._conn.execute("VACUUM")
+            self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return touched
+
+    def close(self) -> None:
+        """Write what is queued and close. Safe to call twice."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._conn.close()
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                # gathering costs one commit for many records and keeps out of the way of the answer itself
+                self._changed.wait_for(lambda: self._closed, timeout=GATHER_SECONDS)
+                closed = self._closed
+            with self._db:
+                self._write_waiting()
+            if closed:
+                return
+
+    def _write_waiting(self) -> None:
+        with self._changed:
+            batch = list(self._waiting)
+            self._waiting.clear()
+        if not batch:
+            return
+        try:
+            with _transaction(self._conn):
+                for access in batch:
+                    self._insert(access)
+                self._prune()
+        except sqlite3.Error as error:
+            self.dropped += len(batch)
+            log.warning("the access log lost %d records: %s", len(batch), error)
+
+    def _insert(self, access: Access) -> None:
+        row = self._conn.execute(
+            "INSERT INTO accesses (at, client, what, query, detail) VALUES (?, ?, ?, ?, ?)",
+            (access.at, access.client, access.what, access.query, json.dumps(access.detail, ensure_ascii=False)),
+        )
+        self._conn.executemany(
+            "INSERT INTO answers (access, rank, memory_id, score, legs) VALUES (?, ?, ?, ?, ?)",
+            [(row.lastrowid, rank, a.id, a.score, json.dumps(a.legs) if a.legs else None)
+             for rank, a in enumerate(access.answers, 1)],
+        )  # fmt: skip
+
+    def _prune(self) -> None:
+        (last,) = self._conn.execute("SELECT COALESCE(MAX(id), 0) FROM accesses").fetchone()
+        self._conn.execute("DELETE FROM answers WHERE access <= ?", (last - self._keep,))
+        self._conn.execute("DELETE FROM accesses WHERE id <= ?", (last - self._keep,))
+
+    def _read(self, sql: str, params: Sequence[Any], only: str | None = None) -> list[Access]:
+        with self._db:
+            self._write_waiting()
+            found: list[Access] = []
+            for id, at, client, what, query, detail in self._conn.execute(sql, params).fetchall():
+                rows = self._conn.execute(
+                    "SELECT memory_id, score, legs FROM answers WHERE access = ? ORDER BY rank", (id,)
+                )
+                answers = [Answer(m, s, json.loads(legs) if legs else None) for m, s, legs in rows]
+                if only is not None:
+                    answers = [answer for answer in answers if answer.id == only]
+                found.append(Access(client, what, answers, query, json.loads(detail), at))
+            return found
+
+
+@contextlib.contextmanager
+def _transaction(conn: sqlite3.Connection) -> Iterator[None]:
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        conn.execute("COMMIT")
+    except BaseException:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON", "temp_store = MEMORY"):
+            conn.execute(f"PRAGMA {pragma}")
+        for statement in _SCHEMA:
+            conn.execute(statement)
+    except BaseException:
+        conn.close()
+        raise
+    return conn

@@ -1,0 +1,65 @@
+"""Who asks: a client with its permissions, and the one place where they are enforced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from jmem.core.errors import Refused
+from jmem.core.filter import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A client and what it may do.
+
+    `tags` None sees every memory; otherwise only memories with one of these tags exist for it, and what it adds
+    gets the first of them if it has none; () sees nothing.
+    """
+
+    client: str
+    read: bool = True
+    write: bool = True
+    delete: bool = True
+    tags: tuple[str, ...] | None = None
+
+    @property
+    def unrestricted(self) -> bool:
+        """Whether it may do and see everything, as the owner's own surfaces do."""
+        return self.read and self.write and self.delete and self.tags is None
+
+    def may(self, *permissions: str) -> None:
+        """Raise Refused unless the actor has every one of `permissions` (read, write, delete, everything)."""
+        for permission in permissions:
+            allowed = self.unrestricted if permission == "everything" else getattr(self, permission)
+            if not allowed:
+                raise Refused(f"{self.client} may not {_VERBS[permission]}", client=self.client,
+                              fix=f"jmem clients allow {self.client}")  # fmt: skip
+
+    def sees(self, tags: Iterable[str]) -> bool:
+        """Whether a memory with these tags exists for the actor."""
+        return self.tags is None or not set(self.tags).isdisjoint(tags)
+
+    def narrow(self, filter: Filter) -> Filter:
+        """The filter, with nothing left in it that the actor may not see."""
+        if self.tags is None:
+            return filter
+        scope = self.tags if filter.visible is None else tuple(t for t in filter.visible if t in self.tags)
+        return replace(filter, visible=scope)
+
+    def stamp_tags(self, tags: tuple[str, ...]) -> tuple[str, ...]:
+        """The tags that something the actor adds gets; raises Refused when its scope is empty."""
+        if self.sees(tags):
+            return tags
+        if not self.tags:
+            raise Refused(f"{self.client} may not see any memory, so it can't add one", client=self.client,
+                          fix=f"jmem clients allow {self.client}")  # fmt: skip
+        return (*tags, self.tags[0])
+
+
+_VERBS = {
+    "read": "read memories",
+    "write": "write memories",
+    "delete": "delete memories",
+    "everything": "do this: it takes access to every memory",
+}

@@ -1,0 +1,79 @@
+"""Several operations as one action: each stands or falls by itself, all are undone together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jmem.core import purge, writes
+from jmem.core.actor import Actor
+from jmem.core.drafts import checked_fields, draft_of
+from jmem.core.errors import Invalid, JmemError
+from jmem.core.model import Memory
+from jmem.core.purge import PlaceReceipt
+from jmem.core.store import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of one operation: an HTTP status, and the memory, the id, or the error."""
+
+    status: int
+    memory: Memory | None = None
+    duplicate: bool = False
+    replaces: str | None = None
+    deleted: str | None = None
+    purged: str | None = None
+    receipt: tuple[PlaceReceipt, ...] = ()
+    error: JmemError | None = None
+
+
+def run(
+    tx: Tx, action: int, operations: Sequence[Mapping[str, Any]], actor: Actor
+) -> tuple[list[BatchResult], list[str]]:
+    """The results in order, and the ids whose other places a purge still has to reach."""
+    results: list[BatchResult] = []
+    purged: list[str] = []
+    for operation in operations:
+        tx.conn.execute("SAVEPOINT operation")
+        try:
+            result = _one(tx, action, operation, actor)
+        except JmemError as error:
+            tx.conn.execute("ROLLBACK TO operation")
+            result = BatchResult(error.status, error=error)
+        tx.conn.execute("RELEASE operation")
+        purged += [id for id in (result.purged, result.replaces) if id is not None]
+        results.append(result)
+    if purged:
+        purge.note_due(tx)
+    return results, purged
+
+
+def _one(tx: Tx, action: int, operation: Mapping[str, Any], actor: Actor) -> BatchResult:
+    values = dict(operation)
+    op = values.pop("op", None)
+    if op == "add":
+        actor.may("write")
+        draft = draft_of(values)
+        added = writes.add(tx, action, draft, checked_fields(draft, actor), actor)
+        return BatchResult(200 if added.duplicate else 201, added.memory, duplicate=added.duplicate)
+    if op not in ("edit", "delete", "restore", "purge"):
+        raise Invalid("op must be one of add, edit, delete, restore, purge", field="op")
+    id = values.pop("id", None)
+    if not isinstance(id, str):
+        raise Invalid("id is missing", field="id")
+    if op == "edit":
+        actor.may("write")
+        edited = writes.edit(tx, action, id, values, actor, values.pop("version", None))
+        return BatchResult(200, edited.memory, replaces=edited.replaces)
+    rev = values.pop("rev", None) if op == "restore" else None
+    if values:
+        raise Invalid(f"{op} takes no field {sorted(values)[0]!r}", code="unknown_field", field=sorted(values)[0])
+    if op == "restore":
+        actor.may("write")
+        return BatchResult(200, writes.restore(tx, action, id, actor, None if rev is None else str(rev)).memory)
+    actor.may("delete")
+    if op == "delete":
+        return BatchResult(200, deleted=writes.delete(tx, action, id, actor))
+    return BatchResult(200, purged=writes.purge(tx, action, id, actor))

@@ -1,0 +1,93 @@
+"""Equal memories, which an add does not store twice, and near ones, which it only names."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from jmem.core.actor import Actor
+from jmem.core.drafts import Near
+from jmem.core.filter import Filter
+from jmem.core.model import Memory
+from jmem.core.store.rows import MEMORY_COLUMNS, row_memory
+from jmem.core.store.text import text_key
+
+MAX_TERMS = 8
+MAX_DOCS = 48
+"""A term in more memories than this says little and costs much: it is not looked up further."""
+MAX_LOOKED_AT = 12
+MAX_NEAR = 3
+MIN_SCORE = 0.5
+_WORD = re.compile(r"[^\W_]+")
+
+
+def equal_memory(conn: sqlite3.Connection, fields: Mapping[str, Any], actor: Actor, now: str) -> Memory | None:
+    """The oldest active memory with the same content, thread, speaker and time that the actor may read."""
+    if not actor.read:
+        return None
+    where, params = actor.narrow(Filter()).sql(now)
+    row = conn.execute(
+        f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.text_key = ? AND m.content = ? AND m.thread IS ?"
+        f" AND m.speaker IS ? AND m.occurred_at IS ? AND {where} ORDER BY m.created_at, m.id LIMIT 1",
+        (text_key(fields["content"], fields.get("speaker")), fields["content"], fields.get("thread"),
+         fields.get("speaker"), fields.get("occurred_at"), *params),
+    ).fetchone()  # fmt: skip
+    return row_memory(row) if row else None
+
+
+def words(text: str) -> set[str]:
+    """The words of a text, lower-cased."""
+    return set(_WORD.findall(text.lower()))
+
+
+def near_memories(
+    conn: sqlite3.Connection, content: str, actor: Actor, now: str, *, without: str | None = None
+) -> tuple[Near, ...]:
+    """At most three visible active memories that share at least half of their words with `content`, best first.
+
+    Cheap on purpose: only the rarest of a few long words are looked up, in the full-text index.
+    """
+    mine = words(content[:4000])
+    if not actor.read or not mine:
+        return ()
+    shared = _sharing(conn, mine)
+    if not shared:
+        return ()
+    rowids = [rowid for rowid, _ in shared.most_common(MAX_LOOKED_AT)]
+    where, params = actor.narrow(Filter()).sql(now)
+    found = conn.execute(
+        f"SELECT m.id, m.content FROM memories m WHERE m.rowid IN ({','.join('?' * len(rowids))}) AND {where}",
+        (*rowids, *params),
+    ).fetchall()
+    near: list[Near] = []
+    for id, text in found:
+        theirs = words(text[:4000])
+        score = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if theirs else 0.0
+        if score >= MIN_SCORE and id != without:
+            near.append(Near(id, text, round(score, 3)))
+    near.sort(key=lambda n: (-n.score, n.id))
+    return tuple(near[:MAX_NEAR])
+
+
+def _sharing(conn: sqlite3.Connection, mine: set[str]) -> Counter[int]:
+    """rowid -> how many of the rare words it holds. Long words first: they are the rare ones, mostly."""
+    terms = sorted((w for w in mine if len(w) > 2), key=lambda w: (-len(w), w))[:MAX_TERMS]
+    shared: Counter[int] = Counter()
+    frequent: list[str] = []
+    for term in terms:
+        rowids = _holding(conn, f'text : "{term}"')
+        if len(rowids) > MAX_DOCS:
+            frequent.append(term)
+        else:
+            shared.update(rowids)
+    if not shared and len(frequent) > 1:
+        shared.update(_holding(conn, "text : (" + " AND ".join(f'"{term}"' for term in frequent) + ")"))
+    return shared
+
+
+def _holding(conn: sqlite3.Connection, query: str) -> list[int]:
+    rows = conn.execute("SELECT rowid FROM memory_fts WHERE memory_fts MATCH ? LIMIT ?", (query, MAX_DOCS + 1))
+    return [rowid for (rowid,) in rows]

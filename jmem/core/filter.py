@@ -1,0 +1,70 @@
+"""Which memories a list or a search may return, as one SQL condition used inside every leg."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jmem.core.model import PRIVACIES, STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Conditions on memories, all of which must hold; an empty tuple of tags, clients or states asks nothing.
+
+    `tags`: every one of them. `since` and `until`: `model.iso` texts on when it happened (`occurred_at`, else
+    `created_at`), `until` exclusive. `visible`: an actor's tag scope; None sees everything, () nothing.
+    """
+
+    tags: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+    states: tuple[str, ...] = ("active",)
+    since: str | None = None
+    until: str | None = None
+    privacy: str | None = None
+    thread: str | None = None
+    source: str | None = None
+    visible: tuple[str, ...] | None = None
+    deleted: bool = False
+    expired: bool = False
+
+    def sql(self, now: str) -> tuple[str, list[Any]]:
+        """A condition over the table alias `m` and its parameters; `now` in the form of `model.iso`."""
+        parts = ["m.deleted = 1" if self.deleted else "m.deleted = 0"]
+        params: list[Any] = []
+
+        def add(condition: str, *values: Any) -> None:
+            parts.append(condition)
+            params.extend(values)
+
+        if self.states and set(self.states) != set(STATES):
+            add(_among("m.state", self.states), *self.states)
+        if not self.expired:
+            add("(m.expires_at IS NULL OR m.expires_at > ?)", now)
+        if self.clients:
+            add(_among("m.client", self.clients), *self.clients)
+        if self.since is not None:
+            add("m.at >= ?", self.since)
+        if self.until is not None:
+            add("m.at < ?", self.until)
+        if self.privacy is not None:
+            # a literal, so that the partial index on local memories can be used
+            add(f"m.privacy = '{self.privacy}'" if self.privacy in PRIVACIES else "0")
+        if self.thread is not None:
+            add("m.thread = ?", self.thread)
+        if self.source is not None:
+            add("m.source = ?", self.source)
+        for tag in self.tags:
+            add("EXISTS (SELECT 1 FROM memory_tags t WHERE t.rowid = m.rowid AND t.tag = ?)", tag)
+        if self.visible is not None:
+            if self.visible:
+                scope = _among("t.tag", self.visible)
+                add(f"EXISTS (SELECT 1 FROM memory_tags t WHERE t.rowid = m.rowid AND {scope})", *self.visible)
+            else:
+                add("0")
+        return " AND ".join(parts), params
+
+
+def _among(column: str, values: Sequence[str]) -> str:
+    return f"{column} = ?" if len(values) == 1 else f"{column} IN ({','.join('?' * len(values))})"

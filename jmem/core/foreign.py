@@ -1,0 +1,49 @@
+"""Ops made elsewhere (an import with history, another machine), taken in with the same rules as our own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jmem.core.errors import JmemError
+from jmem.core.model import Op
+from jmem.core.store import Store, Tx, oplog
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a batch of ops: counts, the ids that changed, ids purged, and (stamp, error) of the refused."""
+
+    applied: int = 0
+    known: int = 0
+    ids: tuple[str, ...] = ()
+    purged: tuple[str, ...] = ()
+    rejected: list[tuple[str, JmemError]] = field(default_factory=list)
+
+
+def apply_ops(store: Store, ops: Sequence[Op], client: str, kind: str, sent: bool) -> Applied:
+    """Take in ops in one commit; each one that is refused leaves no trace and stops no other."""
+
+    def run(tx: Tx) -> Applied:
+        action = oplog.begin_action(tx, client, kind)
+        applied = known = 0
+        ids: dict[str, None] = {}
+        purged: dict[str, None] = {}
+        rejected: list[tuple[str, JmemError]] = []
+        for op in ops:
+            # apply checks before it writes, so a refused op needs no savepoint of its own
+            try:
+                outcome = oplog.apply(tx, op, action, sent)
+            except JmemError as error:
+                rejected.append((op.stamp, error))
+                continue
+            if outcome == "known":
+                known += 1
+                continue
+            applied += 1
+            ids[op.id] = None
+            if op.purge:
+                purged[op.id] = None
+        return Applied(applied, known, tuple(ids), tuple(purged), rejected)
+
+    return store.write(run)

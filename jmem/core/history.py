@@ -1,0 +1,122 @@
+"""What happened: the revisions of a memory, and the log of actions. Both are read from the op log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jmem.core import ids, listing, merge
+from jmem.core.actor import Actor
+from jmem.core.clock import stamp_ms
+from jmem.core.merge import Registers
+from jmem.core.model import Op, iso
+from jmem.core.store import oplog
+
+MAX_IDS = 100
+"""ids named in one entry of the log; `count` has the whole number"""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One op of a memory and the content after it. `rev` counts from 1 in the order of stamps."""
+
+    rev: int
+    stamp: str
+    at: str
+    client: str
+    kind: str
+    set: Mapping[str, Any]
+    content: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The revisions of a memory, oldest first; two or more heads are a conflict of its content."""
+
+    id: str
+    revisions: list[Revision] = field(default_factory=list)
+    heads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """An action: what one command did. `undone` is the action that took it back."""
+
+    action: int
+    at: str
+    client: str
+    kind: str
+    ids: list[str]
+    count: int
+    undone: int | None
+    preview: str
+
+
+def kind_of(op: Op, before: Mapping[str, Any]) -> str:
+    """A word for what an op did, given the values that stood before it."""
+    if op.purge:
+        return "purge"
+    fields = op.set
+    if "content" in fields and "content" not in before:
+        return "add"
+    if "deleted" in fields:
+        return "delete" if fields["deleted"] else "restore"
+    if set(fields) == {"state"}:
+        return {"paused": "pause", "archived": "archive"}.get(fields["state"], "resume")
+    if set(fields) == {"tags"}:
+        return "tag"
+    return "edit" if fields else "blank"
+
+
+def history(conn: sqlite3.Connection, part: str, actor: Actor) -> History:
+    """The history of a memory, deleted ones included; raises NotFound, Ambiguous."""
+    id = ids.resolve(conn, part, actor, deleted=True)
+    log = oplog.ops_of(conn, id)
+    registers: Registers = {}
+    revisions: list[Revision] = []
+    for rev, op in enumerate(log, 1):
+        before = {name: value for name, (_, value) in registers.items()}
+        merge.merge_op(registers, op)
+        content = registers["content"][1] if "content" in registers else None
+        at = iso(stamp_ms(op.stamp))
+        revisions.append(Revision(rev, op.stamp, at, op.client, kind_of(op, before), dict(op.set), content))
+    return History(id, revisions, merge.heads(log))
+
+
+def log_page(
+    conn: sqlite3.Connection, *, limit: int = 50, cursor: str | None = None, id: str | None = None,
+    client: str | None = None, since: str | None = None,
+) -> tuple[list[LogEntry], str | None]:  # fmt: skip
+    """Actions that wrote something, newest first, and the cursor of the next page."""
+    where, params = ["EXISTS (SELECT 1 FROM ops o WHERE o.action = a.id)"], []
+    if id is not None:
+        where = ["a.id IN (SELECT action FROM ops WHERE memory_id = ?)"]
+        params.append(id)
+    if client is not None:
+        where.append("a.client = ?")
+        params.append(client)
+    if since is not None:
+        where.append("a.at >= ?")
+        params.append(since)
+    if cursor is not None:
+        where.append("a.id < ?")
+        params.append(listing.decode_cursor(cursor, "log", 1)[0])
+    rows = conn.execute(
+        f"SELECT a.id, a.at, a.client, a.kind, a.undone_by FROM actions a WHERE {' AND '.join(where)}"
+        " ORDER BY a.id DESC LIMIT ?",
+        (*params, listing.check_limit(limit) + 1),
+    ).fetchall()
+    entries = [_entry(conn, *row) for row in rows[:limit]]
+    return entries, listing.encode_cursor("log", entries[-1].action) if len(rows) > limit else None
+
+
+def _entry(conn: sqlite3.Connection, action: int, at: str, client: str, kind: str, undone: int | None) -> LogEntry:
+    (count,) = conn.execute("SELECT COUNT(DISTINCT memory_id) FROM ops WHERE action = ?", (action,)).fetchone()
+    rows = conn.execute(
+        "SELECT memory_id FROM ops WHERE action = ? GROUP BY memory_id ORDER BY MIN(seq) LIMIT ?", (action, MAX_IDS)
+    )
+    touched = [id for (id,) in rows]
+    first = conn.execute("SELECT substr(content, 1, 400) FROM memories WHERE id = ?", (touched[0],)).fetchone()
+    return LogEntry(action, at, client, kind, touched, count, undone, ids.preview(first[0]) if first else "")

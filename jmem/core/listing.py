@@ -1,0 +1,116 @@
+"""Lists in pages, and counts. Pages go by the value after which they continue, so that writes don't shift them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from jmem.core.errors import Invalid
+from jmem.core.filter import Filter
+from jmem.core.model import MAX_LIMIT, Memory
+from jmem.core.store import MEMORY_COLUMNS, MEMORY_WIDTH, row_memory
+
+SORTS = {"created": "m.created_at", "updated": "m.updated_at", "occurred": "m.at"}
+RARE = 2000
+"""Up to so many memories, a tag is where a list starts looking; beyond, the sorted index is walked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of memories and the cursor of the next; None after the last."""
+
+    memories: list[Memory]
+    next_cursor: str | None = None
+
+
+def check_limit(limit: int) -> int:
+    """1 to 1,000; raises Invalid."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
+        raise Invalid(f"limit must be 1 to {MAX_LIMIT:,}", field="limit")
+    return limit
+
+
+def encode_cursor(kind: str, *values: Any) -> str:
+    """An opaque cursor; `decode_cursor` takes it for the same kind only."""
+    return base64.urlsafe_b64encode(json.dumps([kind, *values]).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, kind: str, width: int) -> list[Any]:
+    """The values of a cursor; raises Invalid `bad_cursor` when it is not one, or is of another kind."""
+    try:
+        values = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
+        whole = isinstance(values, list) and len(values) == width + 1 and values[0] == kind
+        if whole and all(isinstance(value, str | int) for value in values):
+            return list(values[1:])
+    except (ValueError, UnicodeError):
+        pass
+    raise Invalid("the cursor is not one of this list", code="bad_cursor", field="cursor",
+                  fix="start again without a cursor, and keep sort as it is")  # fmt: skip
+
+
+def page(
+    conn: sqlite3.Connection, filter: Filter, now: str, limit: int = 100, cursor: str | None = None,
+    sort: str = "-created",
+) -> Page:  # fmt: skip
+    """The next `limit` memories that pass the filter. `sort` is created, updated or occurred, "-" for newest first."""
+    name = sort.removeprefix("-")
+    if name not in SORTS:
+        raise Invalid(f"sort must be one of {', '.join(SORTS)}, with - for the newest first", field="sort")
+    column, down = SORTS[name], sort.startswith("-")
+    where, params = filter.sql(now)
+    if cursor is not None:
+        where += f" AND ({column}, m.id) {'<' if down else '>'} (?, ?)"
+        params += decode_cursor(cursor, sort, 2)
+    for tag in filter.tags:
+        held = conn.execute("SELECT COUNT(*) FROM (SELECT 1 FROM memory_tags WHERE tag = ? LIMIT ?)", (tag, RARE + 1))
+        if held.fetchone()[0] <= RARE:
+            where += " AND m.rowid IN (SELECT rowid FROM memory_tags WHERE tag = ?)"
+            params.append(tag)
+            break
+    order = "DESC" if down else "ASC"
+    rows = conn.execute(
+        f"SELECT {MEMORY_COLUMNS}, {column} FROM memories m WHERE {where}"
+        f" ORDER BY {column} {order}, m.id {order} LIMIT ?",
+        (*params, check_limit(limit) + 1),
+    ).fetchall()
+    more = len(rows) > limit
+    memories = [row_memory(row) for row in rows[:limit]]
+    return Page(memories, encode_cursor(sort, rows[limit - 1][MEMORY_WIDTH], memories[-1].id) if more else None)
+
+
+def tag_counts(conn: sqlite3.Connection, filter: Filter, now: str) -> list[tuple[str, int]]:
+    """(tag, number of memories that pass the filter and have it), most used first."""
+    where, params = filter.sql(now)
+    return conn.execute(
+        "SELECT t.tag, COUNT(*) FROM memories m JOIN memory_tags t ON t.rowid = m.rowid"
+        f" WHERE {where} GROUP BY t.tag ORDER BY 2 DESC, 1",
+        params,
+    ).fetchall()
+
+
+def count(conn: sqlite3.Connection, filter: Filter, now: str) -> int:
+    """How many memories pass the filter."""
+    where, params = filter.sql(now)
+    return int(conn.execute(f"SELECT COUNT(*) FROM memories m WHERE {where}", params).fetchone()[0])
+
+
+def stats(conn: sqlite3.Connection, filter: Filter, now: str) -> dict[str, Any]:
+    """Counts: memories, by state, deleted, expired, local, by client and by the day they were added."""
+    where, params = filter.sql(now)
+
+    def grouped(column: str) -> dict[str, int]:
+        rows = conn.execute(f"SELECT {column}, COUNT(*) FROM memories m WHERE {where} GROUP BY 1", params)
+        return dict(rows.fetchall())
+
+    states = grouped("m.state")
+    return {
+        "memories": sum(states.values()),
+        "states": {state: states.get(state, 0) for state in ("active", "paused", "archived")},
+        "clients": grouped("m.client"),
+        "privacy": grouped("m.privacy"),
+        "by_day": grouped("substr(m.created_at, 1, 10)"),
+        "tags": len(tag_counts(conn, filter, now)),
+    }

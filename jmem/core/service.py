@@ -1,0 +1,370 @@
+"""The memory of one user: every surface (command line, HTTP, MCP, imports) goes through `MemoryService`.
+
+It checks what comes in, enforces what the actor may see and change, turns every change into ops, and logs
+every access. Reads go to pooled connections, writes to the store's one writer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from jmem.core import batch as batches
+from jmem.core import duplicates, foreign, history, ids, listing, purge, undo, writes
+from jmem.core.access import Access, AccessLog, Answer
+from jmem.core.actor import Actor
+from jmem.core.batch import BatchResult
+from jmem.core.drafts import Added, Draft, Near, checked_fields, draft_of
+from jmem.core.errors import Invalid, JmemError, NotFound, TooLarge
+from jmem.core.filter import Filter
+from jmem.core.foreign import Applied
+from jmem.core.history import History, LogEntry, Revision
+from jmem.core.listing import Page
+from jmem.core.model import MAX_BATCH, Memory, Op, now_iso, parse_time
+from jmem.core.purge import PlaceReceipt, Purged, PurgeHook
+from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
+from jmem.core.undo import Undone, UndoReport
+from jmem.core.writes import Edited
+
+if TYPE_CHECKING:
+    from jmem.core.search import SearchOutcome, SearchQuery
+
+__all__ = [
+    "Actor", "Added", "Applied", "BatchResult", "Deleted", "Draft", "Edited", "History", "LogEntry", "MemoryService",
+    "Near", "Page", "PlaceReceipt", "PurgeHook", "Purged", "Revision", "Searcher", "Undone", "UndoReport", "draft_of",
+]  # fmt: skip
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+_LEGS_KEPT = 50
+"""answers of one search that are logged with their scores"""
+
+
+class Searcher(Protocol):
+    """What finds memories: `jmem.core.search.Searcher`."""
+
+    def search(self, query: SearchQuery) -> SearchOutcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Whole ids that were deleted, and the ids, as given, that fit no memory."""
+
+    deleted: list[str]
+    missing: list[str]
+
+
+class MemoryService:
+    """All that can be done with one user's memories. Thread-safe; every method raises JmemError's subclasses only."""
+
+    def __init__(
+        self,
+        store: Store,
+        access: AccessLog,
+        searcher: Searcher | None = None,
+        *,
+        purge_hooks: Sequence[PurgeHook] = (),
+    ) -> None:
+        self.store = store
+        self.access = access
+        self.searcher = searcher
+        self._hooks: tuple[PurgeHook, ...] = (self._forget_accesses, *purge_hooks)
+
+    # ---- adding -------------------------------------------------------------------------------
+
+    def add(self, draft: Draft, actor: Actor, *, similar: bool = True) -> Added:
+        """Store a memory durably; the equal one the actor can read is returned instead (`duplicate`).
+
+        Raises Invalid, TooLarge, Refused, NotFound (`supersedes`), StorageFailed.
+        """
+        actor.may("write")
+        fields = checked_fields(draft, actor)
+        pending = self.store.submit(lambda tx: writes.add(tx, _begin(tx, actor, "add"), draft, fields, actor))
+        near: tuple[Near, ...] = ()
+        if similar:
+            # while the commit is under way
+            with self.store.reader() as conn:
+                near = duplicates.near_memories(conn, draft.content, actor, now_iso())
+        added = pending.result()
+        near = () if added.duplicate else tuple(n for n in near if n.id != added.memory.id)
+        self._log(actor, "add", [added.memory])
+        return replace(added, similar=near)
+
+    def add_many(
+        self, drafts: Sequence[Draft], actor: Actor, *, kind: str = "add", similar: bool = False
+    ) -> list[Added | JmemError]:
+        """Store up to 1,000 memories as one action in one commit; each result stands for itself."""
+        actor.may("write")
+        _check_batch(drafts)
+        checked: list[tuple[Draft, dict[str, Any]] | JmemError] = []
+        for draft in drafts:
+            try:
+                checked.append((draft, checked_fields(draft, actor)))
+            except JmemError as error:
+                checked.append(error)
+        near: list[tuple[Near, ...]] = [()] * len(drafts)
+        if similar:
+            with self.store.reader() as conn:
+                near = [duplicates.near_memories(conn, draft.content, actor, now_iso()) for draft in drafts]
+
+        def run(tx: Tx) -> list[Added | JmemError]:
+            action = _begin(tx, actor, kind)
+            results: list[Added | JmemError] = []
+            for entry in checked:
+                if isinstance(entry, JmemError):
+                    results.append(entry)
+                    continue
+                try:
+                    results.append(writes.add(tx, action, *entry, actor))
+                except JmemError as error:
+                    results.append(error)
+            return results
+
+        results = self.store.write(run)
+        self._log(actor, kind, [r.memory for r in results if isinstance(r, Added)])
+        return [
+            replace(r, similar=n) if isinstance(r, Added) and not r.duplicate else r
+            for r, n in zip(results, near, strict=True)
+        ]
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def get(self, id: str, actor: Actor, *, deleted: bool = False) -> Memory:
+        """A memory by any unique part of its id; raises NotFound, Ambiguous."""
+        actor.may("read")
+        with self.store.reader() as conn:
+            whole = ids.resolve(conn, id, actor, deleted=deleted)
+            row = conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (whole,)).fetchone()
+        if row is None:
+            raise NotFound(f"no memory has the id {id!r}", id=id)
+        memory = row_memory(row)
+        self._log(actor, "get", [memory])
+        return memory
+
+    def list(
+        self, filter: Filter, actor: Actor, *, limit: int = 100, cursor: str | None = None, sort: str = "-created"
+    ) -> Page:
+        """A page of memories. `sort`: created, updated or occurred, with "-" for the newest first."""
+        actor.may("read")
+        with self.store.reader() as conn:
+            page = listing.page(conn, actor.narrow(filter), now_iso(), limit, cursor, sort)
+        self._log(actor, "list", page.memories)
+        return page
+
+    def search(self, query: SearchQuery, actor: Actor) -> SearchOutcome:
+        """Search within what the actor may see; raises Invalid for an empty query."""
+        actor.may("read")
+        if not query.query.strip():
+            raise Invalid("the query is empty", field="query")
+        listing.check_limit(query.limit)
+        if self.searcher is None:
+            raise JmemError("this service has no search", code="no_search")
+        outcome = self.searcher.search(replace(query, filter=actor.narrow(query.filter)))
+        if actor.tags is not None:  # the legs filter already; this is the promise itself
+            outcome = replace(outcome, hits=[hit for hit in outcome.hits if actor.sees(hit.memory.tags)])
+        answers = [Answer(hit.memory.id, hit.score, hit.explain) for hit in outcome.hits[:_LEGS_KEPT]]
+        detail = {"mode": outcome.mode, "took_ms": outcome.took_ms, "confident": outcome.confident}
+        self.access.record(Access(actor.client, "search", answers, query.query, detail))
+        return outcome
+
+    def tags(self, actor: Actor, filter: Filter | None = None) -> Sequence[tuple[str, int]]:
+        """(tag, count) over active memories (or those of `filter`), most used first."""
+        actor.may("read")
+        with self.store.reader() as conn:
+            return listing.tag_counts(conn, actor.narrow(filter or Filter()), now_iso())
+
+    def stats(self, actor: Actor) -> dict[str, Any]:
+        """Counts of memories: all, by state, client, privacy and day; see `listing.stats`."""
+        actor.may("read")
+        with self.store.reader() as conn:
+            return listing.stats(conn, actor.narrow(Filter(states=())), now_iso())
+
+    def count(self, filter: Filter, actor: Actor) -> int:
+        """How many memories pass the filter."""
+        actor.may("read")
+        with self.store.reader() as conn:
+            return listing.count(conn, actor.narrow(filter), now_iso())
+
+    def short_ids(self, whole: Sequence[str]) -> dict[str, str]:
+        """id -> its shortest unique suffix of at least 6 characters."""
+        with self.store.reader() as conn:
+            return ids.short_ids(conn, whole)
+
+    def history(self, id: str, actor: Actor) -> History:
+        """Every revision of a memory, deleted ones included; raises NotFound, Ambiguous."""
+        actor.may("read")
+        with self.store.reader() as conn:
+            return history.history(conn, id, actor)
+
+    def log(
+        self, actor: Actor, *, limit: int = 50, cursor: str | None = None, id: str | None = None,
+        client: str | None = None, since: str | None = None,
+    ) -> tuple[Sequence[LogEntry], str | None]:  # fmt: skip
+        """Actions, newest first, and the next cursor; for actors with access to everything."""
+        actor.may("everything")
+        moment = None if since is None else parse_time(since, "since")
+        with self.store.reader() as conn:
+            whole = None if id is None else ids.resolve(conn, id, actor, deleted=True)
+            return history.log_page(conn, limit=limit, cursor=cursor, id=whole, client=client, since=moment)
+
+    def accesses(
+        self, actor: Actor, *, id: str | None = None, client: str | None = None, limit: int = 100
+    ) -> Sequence[Access]:
+        """Who asked for what, newest first: all of it, of one client or of one memory."""
+        actor.may("everything")
+        listing.check_limit(limit)
+        if id is None:
+            return self.access.recent(client, limit)
+        with self.store.reader() as conn:
+            whole = ids.resolve(conn, id, actor, deleted=True)
+        return self.access.of_memory(whole, limit)
+
+    # ---- changing -----------------------------------------------------------------------------
+
+    def edit(self, id: str, changes: Mapping[str, Any], actor: Actor, *, expected: str | None = None) -> Edited:
+        """Change fields; `expected` is the version that was read (raises Conflict `changed` if it is another now)."""
+        actor.may("write")
+        edited = self.store.write(
+            lambda tx: writes.edit(tx, _begin(tx, actor, _edit_kind(changes)), id, changes, actor, expected)
+        )
+        if edited.replaces is not None:
+            self._finish_purge([edited.replaces])
+        self._log(actor, "edit", [edited.memory])
+        return edited
+
+    def delete(self, id: str | Sequence[str], actor: Actor) -> Deleted:
+        """Hide memories until they are restored, as one action; raises Ambiguous, nothing is deleted then."""
+        actor.may("delete")
+        parts = [id] if isinstance(id, str) else list(id)
+        _check_batch(parts)
+
+        def run(tx: Tx) -> Deleted:
+            action = _begin(tx, actor, "delete")
+            outcome = Deleted([], [])
+            for part in parts:
+                try:
+                    outcome.deleted.append(writes.delete(tx, action, part, actor))
+                except NotFound as error:
+                    if error.code != "not_found":
+                        raise
+                    if part not in outcome.deleted:
+                        outcome.missing.append(part)
+            return outcome
+
+        outcome = self.store.write(run)
+        self._log_ids(actor, "delete", outcome.deleted)
+        return outcome
+
+    def restore(self, id: str, actor: Actor, *, rev: str | int | None = None) -> Edited:
+        """Bring a deleted memory back, or its fields as they were at a revision (number or stamp)."""
+        actor.may("write")
+        wanted = None if rev is None else str(rev)
+        edited = self.store.write(lambda tx: writes.restore(tx, _begin(tx, actor, "restore"), id, actor, wanted))
+        self._log(actor, "restore", [edited.memory])
+        return edited
+
+    def purge(self, id: str | Sequence[str], actor: Actor) -> Sequence[Purged]:
+        """Forget memories for ever, in every place; a receipt each. Raises NotFound, Ambiguous, changing nothing."""
+        actor.may("delete")
+        parts = [id] if isinstance(id, str) else list(id)
+        _check_batch(parts)
+
+        def run(tx: Tx) -> Sequence[str]:
+            action = _begin(tx, actor, "purge")
+            whole = list(dict.fromkeys(ids.resolve(tx.conn, part, actor, deleted=True) for part in parts))
+            for each in whole:
+                oplog.write(tx, action, each, {}, actor.client, purge=True)
+            purge.note_due(tx)
+            return whole
+
+        whole = self.store.write(run)
+        receipt = self._finish_purge(whole)
+        self._log_ids(actor, "purge", [])
+        return [Purged(each, receipt) for each in whole]
+
+    def undo(self, actor: Actor, *, n: int = 1, redo: bool = False, dry_run: bool = False) -> UndoReport:
+        """Take back the newest `n` actions (or repeat the last undone ones); a purge can't be taken back."""
+        actor.may("everything")
+        listing.check_limit(n)
+
+        def run(tx: Tx) -> UndoReport:
+            report = undo.run(tx, actor.client, n, redo)
+            if dry_run:
+                raise _DryRun(report)
+            return report
+
+        try:
+            report = self.store.write(run)
+        except _DryRun as dry:
+            return dry.report
+        self._log_ids(actor, "redo" if redo else "undo", [id for u in report.undone for id in u.ids])
+        return report
+
+    def batch(self, operations: Sequence[Mapping[str, Any]], actor: Actor) -> Sequence[BatchResult]:
+        """Up to 1,000 operations as one action; each has a result of its own, in order."""
+        _check_batch(operations)
+        results, purged = self.store.write(lambda tx: batches.run(tx, _begin(tx, actor, "batch"), operations, actor))
+        if purged:
+            receipt = self._finish_purge(purged)
+            results = [replace(r, receipt=receipt) if r.purged else r for r in results]
+        self._log(actor, "batch", [r.memory for r in results if r.memory is not None])
+        return results
+
+    def apply_ops(self, ops: Sequence[Op], actor: Actor, *, kind: str = "import", sent: bool = False) -> Applied:
+        """Take in ops made elsewhere; idempotent. `sent`: they came from the account's feed."""
+        actor.may("everything")
+        applied = foreign.apply_ops(self.store, ops, actor.client, kind, sent)
+        if applied.purged:
+            self._finish_purge(applied.purged)
+        self._log_ids(actor, kind, applied.ids[:_LEGS_KEPT])
+        return applied
+
+    def replay_purges(self) -> Sequence[str]:
+        """At start: forget again what a restored backup brought back, finish a scrub cut short; the ids."""
+        back = purge.replay(self.store)
+        with self.store.reader() as conn:
+            due = purge.scrub_due(conn)
+        if back or due:
+            self._finish_purge(back)
+        return back
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _finish_purge(self, whole: Sequence[str]) -> tuple[PlaceReceipt, ...]:
+        return purge.finish(self.store, whole, self._hooks)
+
+    def _forget_accesses(self, whole: Sequence[str]) -> PlaceReceipt:
+        return purge.erased("access log", "erased" if self.access.forget(whole) else "nothing there")
+
+    def _log(self, actor: Actor, what: str, memories: Sequence[Memory]) -> None:
+        self._log_ids(actor, what, [memory.id for memory in memories])
+
+    def _log_ids(self, actor: Actor, what: str, whole: Sequence[str]) -> None:
+        self.access.record(Access(actor.client, what, [Answer(id) for id in whole]))
+
+
+class _DryRun(Exception):
+    def __init__(self, report: UndoReport) -> None:
+        self.report = report
+
+
+def _begin(tx: Tx, actor: Actor, kind: str) -> int:
+    return oplog.begin_action(tx, actor.client, kind)
+
+
+def _edit_kind(changes: Mapping[str, Any]) -> str:
+    names = set(changes)
+    if "privacy" in names:
+        return "edit"
+    if names == {"state"}:
+        return {"paused": "pause", "archived": "archive"}.get(changes["state"], "resume")
+    return "tag" if names and names <= {"tags", "add_tags", "remove_tags"} else "edit"
+
+
+def _check_batch(items: Sequence[Any]) -> None:
+    if not items:
+        raise Invalid("nothing was given", code="empty")
+    if len(items) > MAX_BATCH:
+        raise TooLarge(f"{len(items):,} items; a batch holds at most {MAX_BATCH:,}", limit=MAX_BATCH)

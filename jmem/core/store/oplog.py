@@ -1,0 +1,202 @@
+"""The op log: every change is an op, sealed and stored as its canonical text, then merged into the row.
+
+Local and foreign ops end in the same `_absorb`; the row is always what `jmem.core.merge.fold` makes of the
+set of ops, whatever order they came in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from jmem.core import merge
+from jmem.core.clock import STAMP, stamp_ms, wall_ms
+from jmem.core.errors import Conflict, Invalid, JmemError, TooLarge
+from jmem.core.model import FIELDS, MAX_OP_BYTES, Op, canonical, check_field, is_id, iso, new_nonce
+from jmem.core.store import rows
+from jmem.core.store.writer import Tx
+
+MAX_AHEAD_MS = 365 * 86_400_000
+"""A foreign stamp further in the future is refused: it would drag the clock with it for good."""
+Applied = Literal["applied", "known"]
+_KNOWN = frozenset(FIELDS)
+
+
+def begin_action(tx: Tx, client: str, kind: str, undoes: int | None = None) -> int:
+    """Open an action, the unit of undo; the ops of one command carry its id."""
+    row = tx.conn.execute(
+        "INSERT INTO actions (at, client, kind, undoes) VALUES (?, ?, ?, ?)", (iso(wall_ms()), client, kind, undoes)
+    )
+    assert row.lastrowid is not None
+    return row.lastrowid
+
+
+def write(
+    tx: Tx, action: int, id: str, fields: Mapping[str, Any], client: str, *, fresh: bool = False, purge: bool = False
+) -> Op:
+    """Make, seal, store and merge one op of this replica; `fresh` promises that the id has no op yet."""
+    base = heads(tx.conn, id) if "content" in fields and not fresh else ()
+    op, text = seal(Op(tx.clock.tick(), id, fields, base, client, new_nonce(), purge))
+    if len(text) * 4 > MAX_OP_BYTES and len(text.encode()) > MAX_OP_BYTES:
+        raise TooLarge("the change is larger than 128 KiB; shorten content or metadata", limit=MAX_OP_BYTES)
+    if purge:
+        _purge(tx, op, action)
+        return op
+    seq = _insert(tx, op, text, action)
+    if fresh:
+        rows.write_row(tx, id, {name: (op.stamp, value) for name, value in fields.items()}, seq, None, None)
+    else:
+        _absorb(tx, op, seq)
+    return op
+
+
+def seal(op: Op) -> tuple[Op, str]:
+    """The op with its digest, and its canonical text: what `Op.sealed` and `Op.text` give, in one pass."""
+    fields = ",".join(f"{json.dumps(name)}:{_value(name, op.set[name])}" for name in sorted(op.set))
+    base = json.dumps(op.base, separators=(",", ":"))
+    head = f'{{"base":{base},"client":{json.dumps(op.client, ensure_ascii=False)}'
+    purge = ',"purge":true' if op.purge else ""
+    tail = f'"id":"{op.id}","nonce":"{op.nonce}"{purge},"set":{{{fields}}},"stamp":"{op.stamp}","v":{op.v}}}'
+    digest = "sha256:" + hashlib.sha256(f"{head},{tail}".encode()).hexdigest()
+    sealed = Op(op.stamp, op.id, op.set, op.base, op.client, op.nonce, op.purge, digest, op.v)
+    return sealed, f'{head},"digest":"{digest}",{tail}'
+
+
+def _value(name: str, value: Any) -> str:
+    return canonical(value) if name == "metadata" else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def ops_of(conn: sqlite3.Connection, id: str) -> list[Op]:
+    """Every op of a memory, in the order of their stamps."""
+    found = [Op.parse(text) for (text,) in conn.execute("SELECT payload FROM ops WHERE memory_id = ?", (id,))]
+    return sorted(found, key=lambda op: op.stamp)
+
+
+def heads(conn: sqlite3.Connection, id: str) -> tuple[str, ...]:
+    """The content heads of a memory: what the next content op names as its base."""
+    return merge.heads(ops_of(conn, id))
+
+
+def is_purged(conn: sqlite3.Connection, id: str) -> bool:
+    """Whether the id was forgotten for ever."""
+    return conn.execute("SELECT 1 FROM purged WHERE id = ?", (id,)).fetchone() is not None
+
+
+# ---- foreign ops ------------------------------------------------------------------------------
+
+
+def apply(tx: Tx, op: Op, action: int, sent: bool = False) -> Applied:
+    """Store and merge an op made elsewhere; "known" when it was here already.
+
+    Raises Conflict `stamp_reuse` (the stamp is another op's), Invalid `clock_skew` (more than a year ahead),
+    `bad_digest`, `bad_op` or the reason a field is invalid, TooLarge. Nothing is stored then.
+    """
+    _check_shape(op)
+    text = op.text()
+    if len(text.encode()) > MAX_OP_BYTES:
+        raise TooLarge("an op is at most 128 KiB", limit=MAX_OP_BYTES, stamp=op.stamp)
+    held = tx.conn.execute("SELECT digest, payload FROM ops WHERE stamp = ?", (op.stamp,)).fetchone()
+    if held is not None:
+        return _again(tx, op, text, *held)
+    if stamp_ms(op.stamp) > wall_ms() + MAX_AHEAD_MS:
+        raise Invalid("the op's stamp is more than a year ahead of the clock", code="clock_skew", stamp=op.stamp,
+                      fix="set the clock of the machine that made it")  # fmt: skip
+    _check_digest(op)
+    _check_fields(op)
+    tx.clock.see(op.stamp)
+    if op.purge:
+        _purge(tx, op, action, sent)
+    elif is_purged(tx.conn, op.id):
+        _insert(tx, op, op.blanked().text(), action, sent)
+    else:
+        _absorb(tx, op, _insert(tx, op, text, action, sent))
+    return "applied"
+
+
+def _again(tx: Tx, op: Op, text: str, digest: str, payload: str) -> Applied:
+    if digest != op.digest:
+        raise Conflict(f"stamp {op.stamp} belongs to another op", code="stamp_reuse", stamp=op.stamp)
+    blank_here = is_blank(Op.parse(payload))
+    if not blank_here or is_blank(op) or op.purge or is_purged(tx.conn, op.id):
+        return "known"
+    # a blanked copy came first, without the purge that would make it final: take the whole one
+    _check_digest(op)
+    _check_fields(op)
+    tx.conn.execute("UPDATE ops SET payload = ? WHERE stamp = ?", (text, op.stamp))
+    (seq,) = tx.conn.execute("SELECT seq FROM ops WHERE stamp = ?", (op.stamp,)).fetchone()
+    _absorb(tx, op, seq)
+    return "applied"
+
+
+def is_blank(op: Op) -> bool:
+    """Whether this is what a purge leaves of an op."""
+    return not op.set and not op.base and not op.nonce
+
+
+def _check_shape(op: Op) -> None:
+    if not (
+        isinstance(op.v, int) and isinstance(op.stamp, str) and STAMP.fullmatch(op.stamp)
+        and isinstance(op.id, str) and is_id(op.id) and isinstance(op.set, Mapping)
+        and all(isinstance(b, str) and STAMP.fullmatch(b) for b in op.base)
+        and isinstance(op.client, str) and isinstance(op.nonce, str) and isinstance(op.digest, str)
+    ):  # fmt: skip
+        raise Invalid("not an op: a field has the wrong form", code="bad_op", stamp=str(op.stamp)[:40])
+    if op.v != 1:
+        raise Invalid("the op was made by a newer jmem", code="upgrade_required", stamp=op.stamp,
+                      fix="./install.sh   upgrades jmem to the newest version")  # fmt: skip
+
+
+def _check_digest(op: Op) -> None:
+    if not is_blank(op) and op.sealed().digest != op.digest:
+        raise Invalid("the op does not match its digest: it was altered or cut", code="bad_digest", stamp=op.stamp)
+
+
+def _check_fields(op: Op) -> None:
+    for name, value in op.set.items():
+        if name not in _KNOWN:
+            continue
+        try:
+            same = check_field(name, value) == value
+        except JmemError as error:
+            error.detail["stamp"] = op.stamp
+            raise
+        if not same:
+            # a value that each replica would have to tidy up might be tidied differently by each
+            raise Invalid(f"{name} is not in its stored form", code="bad_op", field=name, stamp=op.stamp)
+
+
+# ---- both -------------------------------------------------------------------------------------
+
+
+def _insert(tx: Tx, op: Op, text: str, action: int, sent: bool = False) -> int:
+    row = tx.conn.execute(
+        "INSERT INTO ops (stamp, memory_id, payload, digest, action, sent) VALUES (?, ?, ?, ?, ?, ?)",
+        (op.stamp, op.id, text, op.digest, action, int(sent)),
+    )
+    assert row.lastrowid is not None
+    tx.last_seq = row.lastrowid
+    return row.lastrowid
+
+
+def _absorb(tx: Tx, op: Op, seq: int) -> None:
+    held = rows.read_registers(tx.conn, op.id)
+    if held is None:
+        # no content until now: fold whatever came before it
+        rows.write_row(tx, op.id, merge.fold(ops_of(tx.conn, op.id)).registers, seq, None, None)
+        return
+    rowid, registers, spot = held
+    merge.merge_op(registers, op)
+    rows.write_row(tx, op.id, registers, seq, rowid, spot)
+
+
+def _purge(tx: Tx, op: Op, action: int, sent: bool = False) -> None:
+    """Store a purge and take away everything its id ever said: row, tags and the content of all its ops."""
+    seq = _insert(tx, op, op.blanked().text(), action, sent)
+    tx.conn.execute("INSERT OR IGNORE INTO purged (id, at, seq) VALUES (?, ?, ?)", (op.id, iso(wall_ms()), seq))
+    rows.remove_row(tx, op.id)
+    for other in ops_of(tx.conn, op.id):
+        if not is_blank(other):
+            tx.conn.execute("UPDATE ops SET payload = ? WHERE stamp = ?", (other.blanked().text(), other.stamp))

@@ -1,0 +1,239 @@
+"""One thread that owns the writing connection and groups what is waiting into one durable commit.
+
+Every job runs in a savepoint of its own, so that a failing one takes back only what it did. A caller is
+answered after the commit that holds its job is on disk (WAL, synchronous=FULL), never before.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from jmem.core.clock import Clock
+from jmem.core.errors import StorageFailed
+from jmem.core.store.failures import of_statement, primary_code, storage_failed
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+MAX_GROUP = 128
+"""Jobs in one commit."""
+CHECKPOINT_EVERY = 64
+"""Commits between checkpoints that run after the answers have gone out."""
+
+
+class Tx:
+    """What a job may use while it runs: the connection, the clock, and marks for the end of the group."""
+
+    __slots__ = ("clock", "conn", "fresh", "last_seq", "spots", "touched")
+
+    def __init__(self, conn: sqlite3.Connection, clock: Clock) -> None:
+        self.conn = conn
+        self.clock = clock
+        self.touched: set[int] = set()
+        """rowids whose full-text row must be brought up to date"""
+        self.fresh: set[int] = set()
+        """those of them that have no full-text row yet"""
+        self.spots: set[tuple[str, str, str]] = set()
+        """(thread, at, id) places whose neighbours' context changed"""
+        self.last_seq = 0
+        """of the ops written so far; 0 when there are none"""
+
+
+class Pending(Generic[T]):
+    """The result of a job to come."""
+
+    __slots__ = ("_done", "_error", "_value", "fn", "outside")
+
+    def __init__(self, fn: Callable[[Any], T] | None, outside: bool = False) -> None:
+        self.fn = fn
+        self.outside = outside
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def settle(self, value: T | None, error: BaseException | None) -> None:
+        """Hand over the outcome; called once, by the writer."""
+        self._value, self._error, self.fn = value, error, None
+        self._done.release()
+
+    def result(self) -> T:
+        """Wait for the durable commit and return what the job returned, or raise what it raised."""
+        with self._done:
+            pass
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+
+Outcome = tuple[Any, BaseException | None]
+
+
+class Writer:
+    """The writer thread. `connect` opens the writing connection, `finish` runs once before each commit."""
+
+    def __init__(
+        self,
+        path: Path,
+        conn: sqlite3.Connection,
+        connect: Callable[[], sqlite3.Connection],
+        clock: Clock,
+        finish: Callable[[Tx], None],
+        committed: Callable[[int], None],
+    ) -> None:
+        self._path, self._conn, self._connect = path, conn, connect
+        self._clock, self._finish, self._committed = clock, finish, committed
+        self._queue: SimpleQueue[Pending[Any]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._commits = 0
+        self.last_seq = 0
+        """of the last op that is on disk, once one was written here"""
+        self._thread = threading.Thread(target=self._run, name=f"jmem-writer-{path.parent.name[:8]}", daemon=True)
+        self._thread.start()
+
+    def submit(self, fn: Callable[[Tx], T]) -> Pending[T]:
+        """Queue a job; raises StorageFailed once the store is closed."""
+        return self._put(Pending(fn))
+
+    def submit_outside(self, fn: Callable[[sqlite3.Connection], T]) -> Pending[T]:
+        """Queue work that can't run inside a transaction (VACUUM, checkpoints); it runs alone, in its turn."""
+        return self._put(Pending(fn, outside=True))
+
+    def _put(self, job: Pending[T]) -> Pending[T]:
+        with self._lock:
+            if self._closed:
+                raise StorageFailed("the store is closed", code="closed", fix="jmem daemon start")
+            self._queue.put(job)
+        return job
+
+    def close(self) -> None:
+        """Finish what is queued, checkpoint and close the connection. Safe to call twice."""
+        with self._lock:
+            first, self._closed = not self._closed, True
+            if first:
+                self._queue.put(Pending(None, outside=True))
+        self._thread.join()
+
+    # ---- the thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            group, last = self._next_group()
+            if group:
+                self._serve(group)
+            if last is not None:
+                if last.fn is None:
+                    break
+                self._serve_outside(last)
+            if self._commits >= CHECKPOINT_EVERY and self._queue.empty():
+                self._checkpoint("PASSIVE")
+        self._checkpoint("TRUNCATE")
+        self._conn.close()
+
+    def _next_group(self) -> tuple[list[Pending[Any]], Pending[Any] | None]:
+        """What waits now: jobs for one transaction, and the outside job that ends them, if there is one."""
+        group: list[Pending[Any]] = []
+        job = self._queue.get()
+        while not job.outside:
+            group.append(job)
+            if len(group) == MAX_GROUP:
+                return group, None
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                return group, None
+        return group, job
+
+    def _serve(self, group: list[Pending[Any]]) -> None:
+        seq = self.last_seq
+        try:
+            outcomes = self._transaction(group)
+        except Exception as error:  # noqa: BLE001  the thread's edge: each job learns its own outcome below
+            if len(group) > 1:
+                log.warning("a group of %d writes failed and is tried one by one: %r", len(group), error)
+                for job in group:
+                    self._serve([job])
+                return
+            outcomes = self._second_try(group, error)
+        for job, outcome in zip(group, outcomes, strict=True):
+            job.settle(*outcome)
+        if self.last_seq > seq:
+            try:
+                self._committed(self.last_seq)
+            except Exception:
+                log.exception("a listener to commits failed")
+
+    def _second_try(self, group: list[Pending[Any]], error: Exception) -> list[Outcome]:
+        """A connection opened while the file was read-only stays so: try once more with a new one."""
+        if isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_READONLY and self._reopen():
+            try:
+                return self._transaction(group)
+            except Exception as again:  # noqa: BLE001  as above
+                error = again
+        failure = storage_failed(error, self._path) if isinstance(error, sqlite3.Error) else error
+        return [(None, failure)]
+
+    def _transaction(self, group: list[Pending[Any]]) -> list[Outcome]:
+        """Run the jobs and commit; an exception means that nothing of the group is stored."""
+        conn = self._conn
+        tx = Tx(conn, self._clock)
+        try:
+            conn.execute("BEGIN IMMEDIATE")
+            outcomes = [self._run_job(tx, job) for job in group]
+            self._finish(tx)
+            conn.execute("COMMIT")
+        except BaseException:
+            if conn.in_transaction:
+                conn.execute("ROLLBACK")
+            raise
+        self._commits += 1
+        self.last_seq = max(self.last_seq, tx.last_seq)
+        return outcomes
+
+    def _run_job(self, tx: Tx, job: Pending[Any]) -> Outcome:
+        conn, seq = tx.conn, tx.last_seq
+        conn.execute("SAVEPOINT job")
+        try:
+            assert job.fn is not None
+            value = job.fn(tx)
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and not (of_statement(error) and conn.in_transaction):
+                raise  # disk full, I/O error and the like: the group is lost and is tried one by one
+            conn.execute("ROLLBACK TO job")
+            conn.execute("RELEASE job")
+            tx.last_seq = seq
+            return None, error
+        conn.execute("RELEASE job")
+        return value, None
+
+    def _serve_outside(self, job: Pending[Any]) -> None:
+        try:
+            assert job.fn is not None
+            job.settle(job.fn(self._conn), None)
+        except sqlite3.Error as error:
+            job.settle(None, storage_failed(error, self._path))
+        except Exception as error:  # noqa: BLE001  the caller gets it, with its traceback
+            job.settle(None, error)
+
+    def _reopen(self) -> bool:
+        try:
+            fresh = self._connect()
+        except sqlite3.Error:
+            return False
+        self._conn.close()
+        self._conn = fresh
+        return True
+
+    def _checkpoint(self, kind: str) -> None:
+        self._commits = 0
+        try:
+            self._conn.execute(f"PRAGMA wal_checkpoint({kind})")
+        except sqlite3.Error as error:  # the log keeps growing until the next one: nothing is lost
+            log.warning("checkpoint of %s: %s", self._path, error)
