@@ -1,43 +1,67 @@
-"""MCP: the routes of the transports. The SDK takes most of a second to import, so nothing here imports it at once."""
+"""MCP: which request goes to which transport. The SDK takes most of a second to import, so nothing here imports it at once."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
-
-from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
 
 from daemon.mcp.caller import Caller
 from daemon.mcp.sessions import Sessions
+from daemon.problems import HttpProblem
+from jmem.core.errors import NotFound
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
     from daemon.mcp.endpoints import Endpoints
 
+PREFIX = "/mcp/"
 WARM_AFTER_SECONDS = 1.0
 """How long after its start the daemon imports the SDK when nobody has asked for it: first commands go first."""
 
-Authenticate = Callable[[Request], Awaitable[Caller]]
-Handler = Callable[["Endpoints", Request, Caller], Awaitable[Response]]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Authenticate = Callable[[Scope, str, str], Awaitable[Caller]]
+"""(scope, client, key) -> who asks; raises NotFound. The key is "" on the unix socket."""
+
+ROUTES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("{client}", "sse", "{key}"): ("GET",),
+    ("{client}", "sse", "{key}", "messages"): ("POST",),
+    ("{client}", "http", "{key}"): ("GET", "POST", "DELETE"),
+    ("{client}", "stdio"): ("POST", "DELETE"),
+}
 
 
-class Stack:
-    """The transports of one server, imported in a thread at the first request or soon after the start."""
+class Mcp:
+    """The transports of one server as an ASGI application. It raises JmemError before it has answered, never after."""
 
-    def __init__(self, make_server: Callable[[], Server[Any]], secret: bytes) -> None:
+    def __init__(
+        self, make_server: Callable[[], Server[Any]], secret: bytes, by_key: Authenticate, by_socket: Authenticate
+    ) -> None:
         self._make_server = make_server
         self._sessions = Sessions(secret)
+        self._by_key = by_key
+        self._by_socket = by_socket
         self._ready: asyncio.Task[Endpoints] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client, transport, key, handler = _find(scope)
+        caller = await (self._by_socket if transport == "stdio" else self._by_key)(scope, client, key)
+        endpoints = await self.endpoints()
+        await endpoints.serve(handler, caller, scope, receive, send)
 
     async def warm(self, after: float = WARM_AFTER_SECONDS) -> None:
         """Import in the background; for the daemon's start."""
         await asyncio.sleep(after)
         await self.endpoints()
+
+    async def close(self) -> None:
+        """End every open stream; for the daemon's end."""
+        if self._ready is not None:
+            await (await self.endpoints()).close()
 
     async def endpoints(self) -> Endpoints:
         """The transports; the first to ask waits for the import, the others wait with it."""
@@ -46,32 +70,18 @@ class Stack:
         return await asyncio.shield(self._ready)
 
     def _build(self) -> Endpoints:
-        endpoints = importlib.import_module("daemon.mcp.endpoints").Endpoints
-        built: Endpoints = endpoints(self._make_server(), self._sessions)
-        return built
+        module = importlib.import_module("daemon.mcp.endpoints")
+        endpoints: Endpoints = module.Endpoints(self._make_server(), self._sessions)
+        return endpoints
 
-    def add_routes(self, app: FastAPI, by_key: Authenticate, by_socket: Authenticate) -> None:
-        """Add the routes. The two functions prove who asks, before anything is parsed, or raise NotFound."""
-        base = "/mcp/{client}"
-        routes: tuple[tuple[str, list[str], Authenticate, str], ...] = (
-            ("/sse/{key}", ["GET"], by_key, "open_stream"),
-            ("/sse/{key}/messages", ["POST"], by_key, "post_message"),
-            ("/http/{key}", ["GET", "POST", "DELETE"], by_key, "streamable"),
-            ("/stdio", ["POST", "DELETE"], by_socket, "relayed"),
-        )
-        for path, methods, authenticate, name in routes:
-            app.add_api_route(
-                base + path,
-                self._route(authenticate, name),
-                methods=methods,
-                include_in_schema=False,
-                response_model=None,
-            )
 
-    def _route(self, authenticate: Authenticate, name: str) -> Callable[[Request], Awaitable[Response]]:
-        async def route(request: Request) -> Response:
-            caller = await authenticate(request)
-            handler: Handler = getattr(type(endpoints := await self.endpoints()), name)
-            return await handler(endpoints, request, caller)
-
-        return route
+def _find(scope: Scope) -> tuple[str, str, str, str]:
+    """(client, transport, key, handler's name) of a request; raises NotFound, HttpProblem 405."""
+    given = scope["path"].removeprefix(PREFIX).split("/")
+    for shape, methods in ROUTES.items():
+        if len(shape) == len(given) and all(s == g or s[0] == "{" for s, g in zip(shape, given, strict=True)):
+            if scope["method"] not in methods:
+                raise HttpProblem(405, "method_not_allowed", f"{scope['method']} is not for this address",
+                                  headers=((b"allow", ", ".join(methods).encode()),))  # fmt: skip
+            return given[0], given[1], given[2] if len(given) > 2 else "", "_".join(s for s in shape if s[0] != "{")
+    raise NotFound("there is nothing at this address", fix="jmem connect CLIENT --print   shows the addresses")

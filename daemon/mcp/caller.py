@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from daemon.mcp.sessions import thread_of
 
 if TYPE_CHECKING:
-    from jmem.core.access import Actor
-
     from daemon.users import UserMemory
+    from jmem.core.access import Actor
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from mcp.server.lowlevel import Server
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from daemon.mcp.caller import Caller
 from daemon.mcp.sessions import Sessions
@@ -15,24 +16,28 @@ from daemon.mcp.streamable import Streamable
 
 
 class Endpoints:
-    """One handler a route; each is given a caller whose right to be there is proved."""
+    """Answers requests of callers whose right to be there is proved."""
 
     def __init__(self, server: Server[Any], sessions: Sessions) -> None:
         self._sse = Sse(server)
         self._streamable = Streamable(server, sessions)
 
-    async def open_stream(self, request: Request, caller: Caller) -> Response:
-        """GET of the legacy transport."""
-        return self._sse.open(request)
+    async def serve(self, handler: str, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. `handler` is the fixed part of its route."""
+        response = await self._respond(handler, caller, Request(scope, receive))
+        await response(scope, receive, send)
 
-    async def post_message(self, request: Request, caller: Caller) -> Response:
-        """POST of the legacy transport."""
-        return await self._sse.post(request, caller)
+    async def _respond(self, handler: str, caller: Caller, request: Request) -> Response:
+        match handler:
+            case "sse":
+                return self._sse.open(request)
+            case "sse_messages":
+                return await self._sse.post(request, caller)
+            case "stdio":  # a line of a stdio client, which its relay posts through the unix socket
+                return await self._streamable.handle(request, caller, mirrored=False)
+            case _:
+                return await self._streamable.handle(request, caller)
 
-    async def streamable(self, request: Request, caller: Caller) -> Response:
-        """Streamable HTTP."""
-        return await self._streamable.handle(request, caller)
-
-    async def relayed(self, request: Request, caller: Caller) -> Response:
-        """A line of a stdio client, which its relay posts through the unix socket."""
-        return await self._streamable.handle(request, caller, mirrored=False)
+    async def close(self) -> None:
+        """End every open stream."""
+        await self._sse.close()

@@ -34,6 +34,8 @@ from daemon.mcp.streamable import (
 
 MAX_WAITING = 256
 """Answers that a client which does not read may let pile up; after that its own requests wait."""
+CLOSE_SECONDS = 5.0
+"""How long a stopping daemon waits for requests that came by streams."""
 
 
 @dataclass(slots=True)
@@ -45,6 +47,12 @@ class Stream:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     version: str = LATEST_HANDSHAKE_VERSION
     """What initialize agreed on. After a restart clients open a new stream without one, and the newest loses nothing."""
+
+    def end(self) -> None:
+        """Close the stream after what waits in it."""
+        if self.answers.full():
+            self.answers.get_nowait()
+        self.answers.put_nowait(None)
 
 
 class Sse:
@@ -95,6 +103,14 @@ class Sse:
         session = secrets.token_hex(16)
         self._streams[session] = stream
         return session
+
+    async def close(self) -> None:
+        """End every stream once its requests are answered; clients open them again."""
+        streams = list(self._streams.values())
+        if tasks := [task for stream in streams for task in stream.tasks]:
+            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+        for stream in streams:
+            stream.end()
 
     def remove(self, session: str) -> None:
         """Forget a stream and stop what still works for it."""

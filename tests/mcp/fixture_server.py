@@ -11,13 +11,11 @@ from typing import Any
 
 import mcp_types as types
 import uvicorn
-from fastapi import FastAPI
 from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged, ToolsListChanged
 from mcp.shared.exceptions import MCPError
-from starlette.requests import Request
 
-from daemon.mcp import Stack
+from daemon.mcp import Mcp
 from daemon.mcp.caller import Caller
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
@@ -139,7 +137,9 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> dict[str, 
 async def list_resources(ctx: Any, params: Any) -> types.ListResourcesResult:
     uris = ("test://static-text", "test://static-binary", "test://watched-resource")
     return types.ListResourcesResult(
-        resources=[types.Resource(uri=uri, name=uri, description=uri) for uri in uris], ttl_ms=60_000, cache_scope="private"
+        resources=[types.Resource(uri=uri, name=uri, description=uri) for uri in uris],
+        ttl_ms=60_000,
+        cache_scope="private",
     )
 
 
@@ -198,7 +198,10 @@ async def get_prompt(ctx: Any, params: types.GetPromptRequestParams) -> dict[str
         case "test_prompt_with_arguments":
             contents = [text(f"Prompt with arguments: arg1='{given['arg1']}', arg2='{given['arg2']}'")]
         case "test_prompt_with_embedded_resource":
-            contents = [embedded(given["resourceUri"], "Embedded resource content for testing."), text("Please process it.")]
+            contents = [
+                embedded(given["resourceUri"], "Embedded resource content for testing."),
+                text("Please process it."),
+            ]
         case "test_prompt_with_image":
             contents = [IMAGE, text("Please analyze the image above.")]
         case unknown:
@@ -239,16 +242,15 @@ class _Actor:
     client = "fixture"
 
 
-async def anyone(request: Request) -> Caller:
+async def anyone(scope: Any, client: str, key: str) -> Caller:
     return Caller(_User(), _Actor())  # type: ignore[arg-type]
 
 
 def main() -> None:
-    app = FastAPI()
-    Stack(make_server, b"fixture").add_routes(app, anyone, anyone)
+    app = Mcp(make_server, b"fixture", anyone, anyone)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp/fixture/http/key", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
