@@ -65,7 +65,8 @@ def _one(tx: Tx, action: int, operation: Mapping[str, Any], actor: Actor) -> Bat
         raise Invalid("id is missing", field="id")
     if op == "edit":
         actor.may("write")
-        edited = writes.edit(tx, action, id, values, actor, values.pop("version", None))
+        version, secrets = values.pop("version", None), values.pop("secrets", "refuse")
+        edited = writes.edit(tx, action, id, values, actor, version, secrets)
         return BatchResult(200, edited.memory, replaces=edited.replaces)
     rev = values.pop("rev", None) if op == "restore" else None
     if values:

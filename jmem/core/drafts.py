@@ -9,6 +9,7 @@ from typing import Any
 from jmem.core.actor import Actor
 from jmem.core.errors import Invalid
 from jmem.core.model import Memory, check_field, now_iso
+from jmem.core.secrets import screened
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Draft:
     supersedes: str | None = None
     """any unique part of an id"""
     created_at: str | None = None
+    secrets: str = "refuse"
+    """what to do with text that carries a secret: refuse, mask, allow"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Added:
 
 DRAFT_FIELDS = frozenset(
     ("content", "tags", "metadata", "state", "occurred_at", "expires_at", "privacy", "source", "thread", "speaker",
-     "client", "supersedes", "created_at")
+     "client", "supersedes", "created_at", "secrets")
 )  # fmt: skip
 _OPTIONAL = ("occurred_at", "expires_at", "source", "thread", "speaker")
 
@@ -72,7 +75,7 @@ def draft_of(values: Mapping[str, Any]) -> Draft:
 def checked_fields(draft: Draft, actor: Actor) -> dict[str, Any]:
     """The fields of the op that adds the draft, each in its stored form, defaults left out.
 
-    Raises Invalid, TooLarge, or Refused. `supersedes` is not among them: it takes the store to resolve.
+    Raises Invalid, TooLarge, SecretFound, or Refused. `supersedes` is not among them: it takes the store to resolve.
     """
     fields: dict[str, Any] = {"content": check_field("content", draft.content)}
     if tags := actor.stamp_tags(tuple(check_field("tags", draft.tags))):
@@ -93,4 +96,4 @@ def checked_fields(draft: Draft, actor: Actor) -> dict[str, Any]:
         client = draft.client
     fields["client"] = check_field("client", client)
     fields["created_at"] = now_iso() if draft.created_at is None else check_field("created_at", draft.created_at)
-    return fields
+    return screened(fields, draft.secrets)

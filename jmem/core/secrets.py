@@ -17,11 +17,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
-from jmem.core.errors import SecretFound
+from jmem.core.errors import Invalid, SecretFound
+from jmem.core.model import check_field
 
-SecretMode = Literal["refuse", "mask", "allow"]
 SECRET_MODES: tuple[str, ...] = ("refuse", "mask", "allow")
 MAX_PASSES = 8
 
@@ -277,6 +277,8 @@ def guard(fields: Mapping[str, Any], mode: str) -> tuple[dict[str, Any], list[st
     Looks at content, source, thread, speaker, tags and the texts in metadata. In mode "refuse" a secret
     raises SecretFound; "mask" replaces it by `[secret: kind]`; "allow" looks at nothing.
     """
+    if mode not in SECRET_MODES:
+        raise Invalid(f"secrets must be one of {', '.join(SECRET_MODES)}", field="secrets")
     out = dict(fields)
     if mode == "allow":
         return out, []
@@ -287,6 +289,12 @@ def guard(fields: Mapping[str, Any], mode: str) -> tuple[dict[str, Any], list[st
     if kinds and mode == "refuse":
         raise refusal(sorted(kinds))
     return out, sorted(kinds)
+
+
+def screened(fields: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    """The fields as they may be stored, masked ones in their stored form again; raises as `guard` does, TooLarge."""
+    out, kinds = guard(fields, mode)
+    return {name: check_field(name, value) for name, value in out.items()} if kinds else out
 
 
 def _clean(value: Any, kinds: set[str]) -> Any:

@@ -77,7 +77,7 @@ class MemoryService:
     def add(self, draft: Draft, actor: Actor, *, similar: bool = True) -> Added:
         """Store a memory durably; the equal one the actor can read is returned instead (`duplicate`).
 
-        Raises Invalid, TooLarge, Refused, NotFound (`supersedes`), StorageFailed.
+        Raises Invalid, TooLarge, SecretFound, Refused, NotFound (`supersedes`), StorageFailed.
         """
         actor.may("write")
         fields = checked_fields(draft, actor)
@@ -223,11 +223,16 @@ class MemoryService:
 
     # ---- changing -----------------------------------------------------------------------------
 
-    def edit(self, id: str, changes: Mapping[str, Any], actor: Actor, *, expected: str | None = None) -> Edited:
-        """Change fields; `expected` is the version that was read (raises Conflict `changed` if it is another now)."""
+    def edit(
+        self, id: str, changes: Mapping[str, Any], actor: Actor, *, expected: str | None = None, secrets: str = "refuse"
+    ) -> Edited:
+        """Change fields; `expected` is the version that was read (raises Conflict `changed` if it is another now).
+
+        `secrets` is what to do with new text that carries one: refuse (SecretFound), mask or allow.
+        """
         actor.may("write")
         edited = self.store.write(
-            lambda tx: writes.edit(tx, _begin(tx, actor, _edit_kind(changes)), id, changes, actor, expected)
+            lambda tx: writes.edit(tx, _begin(tx, actor, _edit_kind(changes)), id, changes, actor, expected, secrets)
         )
         if edited.replaces is not None:
             self._finish_purge([edited.replaces])

@@ -15,6 +15,7 @@ from jmem.core.drafts import Added, Draft
 from jmem.core.duplicates import equal_memory
 from jmem.core.errors import Conflict, Invalid, NotFound, Refused
 from jmem.core.model import FIELDS, Memory, check_field, check_tags, new_id, now_iso
+from jmem.core.secrets import screened
 from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory
 
 EDITABLE = frozenset(
@@ -58,14 +59,15 @@ def add(tx: Tx, action: int, draft: Draft, fields: dict[str, Any], actor: Actor)
 
 
 def edit(
-    tx: Tx, action: int, part: str, changes: Mapping[str, Any], actor: Actor, expected: str | None = None
-) -> Edited:
-    """Change fields of a memory; raises Conflict `changed` when `expected` is not its version any more."""
+    tx: Tx, action: int, part: str, changes: Mapping[str, Any], actor: Actor, expected: str | None = None,
+    secrets: str = "refuse",
+) -> Edited:  # fmt: skip
+    """Change fields of a memory; raises Conflict `changed` when `expected` is not its version any more, SecretFound."""
     memory = load(tx, ids.resolve(tx.conn, part, actor))
     if expected is not None and expected != memory.version:
         raise Conflict(f"memory {memory.id} was changed since it was read", code="changed", id=memory.id,
                        version=memory.version, fix="read it again, then repeat the change")  # fmt: skip
-    fields = _changed_fields(tx, memory, changes, actor)
+    fields = screened(_changed_fields(tx, memory, changes, actor), secrets)
     if not fields:
         return Edited(memory, changed=False)
     if "privacy" in fields:
