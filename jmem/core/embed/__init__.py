@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jmem.core.embed.base import Embedder, EmbedderUnavailable, QueryGate, embed_text, text_key
+from jmem.core.embed.base import Embedder, EmbedderUnavailable, QueryGate, embed_text
 from jmem.core.errors import Invalid
 from jmem.core.settings import Settings
 
-__all__ = ["Embedder", "EmbedderUnavailable", "QueryGate", "embed_text", "make_embedder", "text_key"]
+__all__ = ["Embedder", "EmbedderUnavailable", "QueryGate", "embed_text", "make_embedder"]
 
 
 def make_embedder(settings: Settings) -> Embedder:

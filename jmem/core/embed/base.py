@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from jmem.core.errors import JmemError
@@ -31,11 +30,6 @@ def embed_text(content: str, speaker: str | None) -> str:
     """What is embedded of a memory: `speaker: content`, cut at MAX_EMBED_CHARS."""
     text = content[:MAX_EMBED_CHARS]
     return f"{speaker}: {text}" if speaker else text
-
-
-def text_key(content: str, speaker: str | None) -> bytes:
-    """16 bytes that name the embedded text: a vector is reused for as long as they stay the same."""
-    return sha256(embed_text(content, speaker).encode()).digest()[:16]
 
 
 class QueryGate:

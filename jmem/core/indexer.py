@@ -1,0 +1,388 @@
+"""The thread that keeps the vector index equal to the rows.
+
+It sleeps until a commit wakes it, drains what changed by diff (`seq` past the shard's mark) and sleeps
+again; a timeout runs only while there is work that failed. Everything it does is repeatable, so a crash
+at any point costs at most doing the last steps again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jmem.core.embed import Embedder, EmbedderUnavailable
+from jmem.core.embed.memory import release_memory
+from jmem.core.errors import JmemError
+from jmem.core.feeding import CHUNK, Feeder, Row
+from jmem.core.index import IndexDamaged, VectorIndex
+from jmem.core.purge import PlaceReceipt, erased
+from jmem.core.shard import Shard
+from jmem.core.store import Store
+from jmem.core.vectors import VectorStore
+
+log = logging.getLogger(__name__)
+
+FLUSH_EVERY = 1_000
+"""Operations: edge's write-ahead log grows by 3 KB each until a flush."""
+FLUSH_AT_REST = 200
+"""A flush costs 10 to 150 ms, so a few single writes wait for the next one: they are repeated after a power cut."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+"""Seconds between tries while the embedder or the disk fails."""
+FORGET_TIMEOUT = 60.0
+MEMORY_AFTER = 64
+"""Texts embedded in a row after which freed memory is given back."""
+
+
+@dataclass
+class _Command:
+    kind: str
+    ids: list[str] = field(default_factory=list)
+    done: threading.Event = field(default_factory=threading.Event)
+    error: str | None = None
+
+
+class _Interrupted(Exception):
+    """A command or the end is due; what is left is done in the next round."""
+
+
+class Indexer:
+    """One thread. `start`, `stop`, `wake`; `rebuild`, `forget` and `release` are carried out by it."""
+
+    def __init__(
+        self,
+        store: Store,
+        vectors: VectorStore,
+        index: VectorIndex,
+        embedder: Embedder,
+        *,
+        allow_remote_for_local: bool = False,
+    ) -> None:
+        self._store, self._vectors, self._index, self._embedder = store, vectors, index, embedder
+        self._feeder = Feeder(store, vectors, embedder, allow_remote_for_local)
+        self._changed = threading.Condition()
+        self._woken = False
+        self._stopping = False
+        self._busy = False
+        self._commands: list[_Command] = []
+        self._shard: Shard | None = None
+        self._position = 0
+        """every op up to this one is applied to `_shard`, but for `_failed`"""
+        self._ahead = 0
+        """live rows past the position that are applied already"""
+        self._failed: dict[str, int] = {}
+        """memories that could not be embedded, with the seq at which they came up"""
+        self._verified = False
+        self._embedded = 0
+        self._rebuilds = 0
+        self._pause = 0.0
+        self._error: str | None = None
+        self._thread = threading.Thread(target=self._run, name=f"jmem-indexer-{store.folder.name[:8]}", daemon=True)
+
+    # ---- from other threads -------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin; drains what is pending first. Call once, after the process has forked for the last time."""
+        self._store.on_commit(lambda seq: self.wake())
+        self._index.on_damage = self.wake
+        self._woken = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the step under way, flush, and end. Safe to call twice."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+        for command in self._take_commands():
+            command.error = "the indexer has stopped"
+            command.done.set()
+
+    def wake(self) -> None:
+        """Look for changes; costs nothing when there are none."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def pending(self) -> int:
+        """Live memories whose vector is not in the index yet."""
+        waiting = self._feeder.count_after(self._position) - self._ahead
+        return max(0, waiting) + len(self._failed)
+
+    def state(self) -> dict[str, Any]:
+        """For people: `state` is "ready", "indexing", "waiting" (with `error`), and the numbers beside it."""
+        pending = self.pending()
+        state = "waiting" if self._error else "indexing" if pending or self._busy or self._index.filling else "ready"
+        try:
+            wanted: str | None = self._embedder.fingerprint
+        except EmbedderUnavailable:
+            wanted = None
+        points = self._index.points()
+        return {"state": state, "embedder": self._embedder.name, "fingerprint": wanted, "serving": self._index.fingerprint,
+                "indexed": points, "points": points, "pending": pending, "bytes": self._index.size(), "error": self._error}  # fmt: skip
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until everything committed so far is in the index; False when it took longer."""
+
+        def idle() -> bool:
+            busy = self._woken or self._busy or self._commands or self._failed
+            return not busy and self._position >= self._store.last_seq
+
+        with self._changed:
+            return self._changed.wait_for(idle, timeout)
+
+    def rebuild(self, *, embed: bool = False) -> None:
+        """Make the index anew in the background, from the stored vectors or (`embed`) from the texts."""
+        self._order(_Command("embed" if embed else "rebuild"))
+
+    def release(self) -> None:
+        """Close the index until it is needed again, to give its memory back."""
+        self._order(_Command("release"))
+
+    def forget(self, ids: list[str]) -> PlaceReceipt:
+        """Purge hook: erase the vectors of these memories and rewrite the index without them, files and all."""
+        command = self._order(_Command("forget", ids))
+        if not self._thread.is_alive():
+            for each in self._take_commands():
+                self._carry_out(each)
+        if not command.done.wait(FORGET_TIMEOUT):
+            return erased("vectors", "erased; the index files are still being rewritten")
+        return erased("vectors", command.error or "erased")
+
+    def _order(self, command: _Command) -> _Command:
+        with self._changed:
+            self._commands.append(command)
+            self._changed.notify_all()
+        return command
+
+    def _take_commands(self) -> list[_Command]:
+        with self._changed:
+            commands, self._commands = self._commands, []
+            return commands
+
+    # ---- the thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(
+                    lambda: self._woken or self._commands or self._stopping, timeout=self._pause or None
+                )
+                if self._stopping:
+                    break
+                self._busy, self._woken = True, False
+            self._turn()
+        try:
+            if self._shard is not None:
+                self._flush_if(self._shard, 1)
+        except IndexDamaged as error:  # it is rebuilt at the next start
+            log.warning("%s", error)
+
+    def _turn(self) -> None:
+        """One round of work; whatever fails is tried again later."""
+        try:
+            commands = self._take_commands()
+            for command in commands:
+                self._carry_out(command)
+            if not (commands and all(command.kind == "release" for command in commands)):
+                self._drain()
+                self._error, self._pause, self._rebuilds = None, 0.0, 0
+        except _Interrupted:
+            self._woken = True
+        except IndexDamaged as error:
+            self._give_up_shard(error)
+        except JmemError as error:
+            self._fail(error.message)
+        except Exception as error:
+            log.exception("the indexer failed")
+            self._fail(repr(error))
+        if self._embedded >= MEMORY_AFTER and not self._woken:
+            self._embedded = 0
+            release_memory()
+
+    def _fail(self, reason: str) -> None:
+        if reason != self._error:
+            log.warning("the index waits: %s", reason)
+        self._error = reason
+        self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
+
+    def _give_up_shard(self, error: IndexDamaged) -> None:
+        """Start anew at once; with a pause when that did not help (full or read-only disk)."""
+        for shard in (self._shard, self._index.damaged):
+            if shard is not None:
+                self._index.drop(shard)
+        self._shard = self._index.damaged = None
+        self._rebuilds += 1
+        if self._rebuilds > 1:
+            self._fail(str(error))
+        else:
+            log.warning("rebuilding: %s", error)
+            self._woken = True
+
+    # ---- draining -----------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Apply everything committed so far; raises the embedder's failure once all else is applied."""
+        if self._index.damaged is not None:
+            raise IndexDamaged(f"index {self._index.damaged.folder.name} failed a search")
+        shard = self._target()
+        failure = self._embed(shard, self._live(list(self._failed)), None) if self._failed else None
+        while True:
+            last = self._store.last_seq
+            rows = self._feeder.changed(self._position, last)
+            self._purge(shard, self._position, last)
+            todo = self._feeder.feed(shard, rows)
+            self._ahead = sum(1 for row in rows if not row.deleted) - len(todo)
+            failure = self._embed(shard, todo, failure)
+            self._ahead = 0
+            self._position = rows[-1].seq if len(rows) == CHUNK else last
+            self._flush_if(shard, FLUSH_EVERY)
+            if len(rows) < CHUNK and self._store.last_seq == last:
+                break
+            if self._interrupted():
+                raise _Interrupted
+        self._at_rest(shard)
+        if failure:
+            raise failure
+
+    def _interrupted(self) -> bool:
+        return self._stopping or bool(self._commands)
+
+    def _target(self) -> Shard:
+        """The shard to feed; starts at its mark when it is another than before."""
+        try:
+            fingerprint = self._embedder.fingerprint
+        except EmbedderUnavailable:  # a remote model's dimension is known after its first answer only
+            self._embedder.load()
+            fingerprint = self._embedder.fingerprint
+        shard = self._index.target(fingerprint, self._embedder.dimension)
+        if shard is not self._shard:
+            shard.load()
+            self._use(shard)
+        return shard
+
+    def _use(self, shard: Shard) -> None:
+        self._shard, self._position, self._ahead = shard, shard.mark.seq, 0
+        self._failed.clear()
+        self._verified = False
+
+    def _embed(
+        self, shard: Shard, rows: Sequence[Row], failure: EmbedderUnavailable | None
+    ) -> EmbedderUnavailable | None:
+        """Embed and apply; rows that an unavailable embedder leaves are postponed, and its reason is returned.
+
+        With a `failure` all are postponed unasked. Raises _Interrupted: what is left comes up again, since the
+        position has not moved.
+        """
+        left = {row.id: row for row in rows}
+        try:
+            if failure is None:
+                for step in self._feeder.embed(shard, rows, lambda: not self._interrupted()):
+                    for row in step:
+                        left.pop(row.id)
+                        self._failed.pop(row.id, None)
+                    self._ahead += len(step)
+                    self._embedded += len(step)
+                    self._flush_if(shard, FLUSH_EVERY)
+        except EmbedderUnavailable as error:
+            failure = error
+        if left and failure is None:
+            raise _Interrupted
+        if left:
+            # the points there may be of an older text
+            shard.delete(list(left))
+            for row in left.values():
+                self._failed.setdefault(row.id, row.seq)
+        return failure
+
+    def _live(self, ids: Sequence[str]) -> list[Row]:
+        """Postponed rows as they are now; forgets those that are gone or have changed past the position."""
+        rows: list[Row] = []
+        for start in range(0, len(ids), CHUNK):
+            rows += self._feeder.by_id(ids[start : start + CHUNK])
+        live = [row for row in rows if not row.deleted]
+        keep = {row.id for row in live}
+        self._failed = {id: seq for id, seq in self._failed.items() if id in keep}
+        return live
+
+    def _purge(self, shard: Shard, after: int, up_to: int) -> None:
+        ids = self._feeder.purged(after, up_to)
+        if ids:
+            shard.delete(ids)
+            self._vectors.forget(ids)
+            for id in ids:
+                self._failed.pop(id, None)
+
+    def _at_rest(self, shard: Shard) -> None:
+        """Everything is applied: verify a shard that was found on disk, hand over a filled one, flush."""
+        if not self._verified and self._store.last_seq == self._position:
+            expected, points = self._feeder.expected() - len(self._failed), shard.count()
+            if points != expected and self._store.last_seq == self._position:
+                raise IndexDamaged(f"index {shard.folder.name} has {points} points instead of {expected}")
+            self._verified = True
+        if self._index.filling is shard and not self._failed:
+            self._index.finish(self._position)
+            self._vectors.prune(self._feeder.every_id(), shard.mark.fingerprint)
+        else:
+            self._flush_if(shard, FLUSH_AT_REST)
+
+    def _flush_if(self, shard: Shard, operations: int) -> None:
+        """Flush after that many operations; the mark stops before the first row that still waits."""
+        if shard.unflushed >= operations:
+            shard.flush(self._settled(self._position))
+
+    def _settled(self, position: int) -> int:
+        return min(position, min(self._failed.values(), default=position + 1) - 1)
+
+    # ---- commands -----------------------------------------------------------------------------
+
+    def _carry_out(self, command: _Command) -> None:
+        try:
+            match command.kind:
+                case "release":
+                    if self._shard is not None:
+                        self._flush_if(self._shard, 1)
+                    self._index.release()
+                case "forget":
+                    self._forget(command.ids)
+                case _:
+                    if command.kind == "embed":
+                        self._vectors.clear(self._embedder.fingerprint)
+                    self._use(self._index.target(self._embedder.fingerprint, self._embedder.dimension, fresh=True))
+        except (IndexDamaged, JmemError) as error:
+            command.error = f"to be repeated at the next start: {error}"
+            log.warning("%s of the index failed: %s", command.kind, error)
+        finally:
+            command.done.set()
+
+    def _forget(self, ids: list[str]) -> None:
+        """Points leave at once; then the shard is written anew, since edge keeps deleted bytes in its files."""
+        self._vectors.forget(ids)
+        for each in ids:
+            self._failed.pop(each, None)
+        old = self._index.current
+        if old is None:
+            return
+        old.delete(ids)
+        if self._index.filling is not None and self._index.filling is not old:
+            self._index.drop(self._index.filling)  # the next drain begins it anew, without these
+        position, caught_up = old.mark.seq, old.mark.complete
+        if old is self._shard:
+            position = self._position
+        new = self._index.target(old.mark.fingerprint, old.mark.dimension, fresh=True)
+        after = 0
+        while rows := self._feeder.changed(after, position):
+            self._feeder.feed(new, rows)
+            after = rows[-1].seq
+        if caught_up:
+            self._index.finish(self._settled(position))
+        else:
+            new.flush(self._settled(position))
+        failed, verified = dict(self._failed), self._verified
+        self._use(new)
+        self._position, self._failed, self._verified = position, failed, verified
