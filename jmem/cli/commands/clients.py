@@ -1,0 +1,44 @@
+"""`jmem clients` and `jmem clients set`."""
+
+from __future__ import annotations
+
+from jmem.cli.spec import Argument, Command, Group, Option
+
+GROUP = Group("clients", "Show which programs use your memory, and what each may do.", default="list")
+
+COMMANDS = (
+    Command(
+        "list",
+        "List the programs that are connected.",
+        run="jmem.cli.connect.clients:show",
+        group="clients",
+        help="In a pipe: name, what it may do (r read, w write, d delete), tags, when it was last seen.",
+        params=(Option("--revoked", help="Also those that were disconnected.", kind="flag"),),
+        examples=(("jmem clients", ""), ("jmem clients --json | jq -r '.clients[].name'", "")),
+        lines=True,
+    ),
+    Command(
+        "set",
+        "Say what a program may do.",
+        run="jmem.cli.connect.clients:allow",
+        group="clients",
+        help="With --tag the program sees and changes memories with one of these tags only, and what it adds gets the "
+        "first of them.",
+        params=(
+            Argument("name", "The program."),
+            Option("--read", help="Let it search and list.", kind="flag"),
+            Option("--no-read", help="Do not let it search and list.", kind="flag"),
+            Option("--write", help="Let it add.", kind="flag"),
+            Option("--no-write", help="Do not let it add.", kind="flag"),
+            Option("--delete", help="Let it delete.", kind="flag"),
+            Option("--no-delete", help="Do not let it delete.", kind="flag"),
+            Option("--tag", "-t", help="Only memories with this tag; repeat for several.", many=True),
+            Option("--all-tags", help="Memories with any tag, and with none.", kind="flag"),
+        ),
+        examples=(
+            ("jmem clients set cursor --no-delete", ""),
+            ("jmem clients set claude --tag work --tag travel", "it sees these tags only"),
+            ("jmem clients set claude --all-tags", ""),
+        ),
+    ),
+)

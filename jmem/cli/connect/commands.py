@@ -1,0 +1,255 @@
+"""What `jmem connect` and `jmem disconnect` do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jmem.cli import stdin
+from jmem.cli.args import Args
+from jmem.cli.connect import CLIENTS, change, here, probe
+from jmem.cli.connect.change import Change
+from jmem.cli.connect.place import Client
+from jmem.cli.connect.record import Connections
+from jmem.cli.connect.status import State, every_state, state_of
+from jmem.core.errors import Conflict, Invalid, JmemError, NotFound, Refused
+from jmem.core.model import check_client
+
+
+def connect(args: Args) -> int:
+    """Connect a program, print how, or list the programs."""
+    if args.http and args.stdio:
+        raise Invalid("--http and --stdio exclude each other", code="usage")
+    if args.name is None:
+        return _list(args)
+    name = check_client(args.name)
+    if args.print:
+        args.out.document(_urls(args, name))
+        return 0
+    client = CLIENTS.get(name)
+    if client is None:
+        raise NotFound(
+            f"jmem does not know where {name!r} keeps its settings; it knows {', '.join(CLIENTS)}",
+            code="unknown_client",
+            fix=f"jmem connect {name} --print   and enter the command or a URL by hand",
+        )
+    return _connect(args, client)
+
+
+def _urls(args: Args, name: str) -> dict[str, Any]:
+    """The document of --print: the daemon's answer, with this very program as the command."""
+    answer = args.daemon.request("POST", "/clients", {"name": name, **({"rotate": True} if args.rotate else {})})
+    stdio = here.launch(name, args.user, args.home, args.environ).stdio()
+    return {"client": name, "sse": answer["sse"], "http": answer["http"], "stdio": stdio}
+
+
+def _connect(args: Args, client: Client) -> int:
+    machine = here.machine(args.environ)
+    state = state_of(client, machine, args.user)
+    http = args.http or (state.form == "http" and not args.stdio)
+    _refuse_unsuited(args, client, state, http)
+    known = Connections(Path(args.home))
+    url = None if args.dry_run and not http else _urls(args, client.name)["http"]
+    launch = here.launch(client.name, args.user, args.home, args.environ, url if http else None)
+    changes = change.connecting(client, machine, args.user, launch)
+    report: dict[str, Any] = {"client": client.name, "form": "http" if http else "stdio", "files": _files(changes)}
+    if _agreed(args, changes, f"connect {client.title}?") and not args.dry_run:
+        made = change.apply(changes, known.get(args.user, client.name), client.name, args.user, report["form"])
+        known.put(made)
+        backups = {w.path: w.backup for w in made.files}
+        for file in report["files"]:
+            file["backup"] = backups.get(file["path"])
+        _tell_connected(args, client, report)
+        if http and not args.no_service:
+            report["service"] = _install_service(args)
+    if args.check and not args.dry_run:
+        report["check"] = _check(args, client)
+    if args.out.json:
+        args.out.document({**report, "reload": client.reload})
+    return 0
+
+
+def _refuse_unsuited(args: Args, client: Client, state: State, http: bool) -> None:
+    if http and not client.urls:
+        raise Refused(
+            f"{client.title} takes commands only in its settings file, no URLs",
+            code="no_urls",
+            fix=f"jmem connect {client.name}   without --http",
+        )
+    if not (state.installed or args.force):
+        looked = ", ".join(str(place.path.parent) for place in client.places(here.machine(args.environ)))
+        raise NotFound(
+            f"{client.title} does not seem to be installed (looked for {looked})",
+            code="client_not_installed",
+            fix=f"start {client.title} once and run this again; or --force; or jmem connect {client.name} --print",
+        )
+
+
+def _files(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    return [{"path": str(c.place.path), "changed": c.needed, "diff": "\n".join(c.diff())} for c in changes]
+
+
+def _agreed(args: Args, changes: Sequence[Change], question: str) -> bool:
+    """Show what would change; whether to do it. Raises Refused on a no, and where nobody can be asked."""
+    needed = [c for c in changes if c.needed]
+    for one in needed:
+        if one.foreign:
+            args.out.warn(
+                f"{one.place.path} has a server of the same name that jmem did not write; it would be replaced"
+            )
+        if args.dry_run and not args.out.json:
+            args.out.write("".join(f"{line}\n" for line in one.diff()))
+        elif not (args.out.json or args.out.quiet):
+            args.out.write_error("".join(f"{line}\n" for line in one.diff()))
+    if args.dry_run or args.yes or not needed:
+        return True
+    if stdin.is_terminal() and sys.stdin is not None and not args.out.json:
+        args.out.write_error(f"{question} [Y/n] ")
+        if sys.stdin.readline().strip().lower() in ("y", "yes", ""):
+            return True
+        raise Refused("nothing was changed", code="declined")
+    raise Conflict(
+        "nobody is here to ask; nothing was changed", code="needs_yes", fix="add --yes   or look first: --dry-run"
+    )
+
+
+def _tell_connected(args: Args, client: Client, report: dict[str, Any]) -> None:
+    changed = [file for file in report["files"] if file["changed"]]
+    if not changed:
+        args.out.note(f"{client.title} is connected already; nothing to change")
+        return
+    for file in changed:
+        kept = f"; the old one is {file['backup']}" if file["backup"] else ""
+        args.out.note(f"wrote {file['path']}{kept}")
+    args.out.note(f"connected {client.title}. Now {client.reload}.")
+
+
+def _install_service(args: Args) -> dict[str, Any]:
+    """Let the daemon start at login, so that a URL works after a reboot. A failure is told, not raised."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "daemon", "install"],
+        env={**args.environ, "JMEM_HOME": args.home},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    if done.returncode == 0:
+        args.out.note("the daemon now starts when the URL is used, also after a reboot (jmem daemon uninstall)")
+    else:
+        reason = said[-1] if said else f"exit code {done.returncode}"
+        args.out.warn(f"the URL works while the daemon runs; it could not be set up to start by itself: {reason}")
+    return {"installed": done.returncode == 0, "detail": said[-1] if said else None}
+
+
+def _check(args: Args, client: Client) -> list[dict[str, Any]]:
+    """The round trip through each file of the client as it now stands. Raises CheckFailed, Unreachable."""
+    proofs = []
+    for entry in state_of(client, here.machine(args.environ), args.user).entries:
+        if entry.problem:
+            raise entry.problem
+        if entry.value is None or entry.form is None:
+            raise NotFound(f"{entry.place.path} has no entry of jmem", fix=f"jmem connect {client.name}")
+        proof = probe.check(probe.server_for(entry.value, args.environ))
+        args.daemon.purge(proof.id)
+        proofs.append(
+            {"path": str(entry.place.path), "form": entry.form, "server": proof.server, "tools": list(proof.tools),
+             "took_ms": round(proof.took_ms, 1)}
+        )  # fmt: skip
+        args.out.note(
+            f"checked {entry.place.path}: added, found and forgotten in {proof.took_ms:.0f} ms ({proof.server})"
+        )
+    return proofs
+
+
+def _list(args: Args) -> int:
+    states = every_state(here.machine(args.environ), args.user)
+    out = args.out
+    if out.json:
+        out.document({"clients": [_described(state) for state in states]})
+        return 0
+    for state in states:
+        how = "broken settings" if state.problem else f"connected ({state.form})" if state.form else ""
+        how = how or ("installed" if state.installed else "not found")
+        if out.human:
+            style = "bad" if state.problem else "good" if state.form else "dim"
+            paths = ", ".join(str(entry.place.path) for entry in state.entries if state.installed)
+            out.line(
+                f"{state.client.name:<12}  {out.paint(style, f'{how:<18}')}  {state.client.title}  {out.paint('dim', paths)}".rstrip()
+            )
+        else:
+            out.row(state.client.name, how, state.client.title, state.entries[0].place.path)
+    out.note("connect one: jmem connect NAME; any other program: jmem connect NAME --print")
+    return 0
+
+
+def _described(state: State) -> dict[str, Any]:
+    return {
+        "name": state.client.name,
+        "title": state.client.title,
+        "installed": state.installed,
+        "connected": state.form,
+        "problem": state.problem.message if state.problem else None,
+        "files": [str(entry.place.path) for entry in state.entries],
+    }
+
+
+def disconnect(args: Args) -> int:
+    """Disconnect one program, or all of them."""
+    if bool(args.name) == bool(args.all):
+        raise Invalid("name one program, or say --all", code="usage", fix="jmem connect   lists them")
+    known = Connections(Path(args.home))
+    names = [check_client(args.name)] if args.name else _connected(args, known)
+    reports, failures = [], []
+    for name in names:
+        try:
+            reports.append(_disconnect(args, name, known))
+        except JmemError as error:
+            if not args.all:
+                raise
+            failures.append(error)
+            args.out.warn(f"{name}: {error.message}")
+    if args.out.json:
+        args.out.document(reports[0] if args.name else {"clients": reports})
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def _connected(args: Args, known: Connections) -> list[str]:
+    by_files = [state.client.name for state in every_state(here.machine(args.environ), args.user) if state.form]
+    by_record = [connection.client for connection in known.all() if connection.user == args.user]
+    return list(dict.fromkeys([*by_files, *by_record]))
+
+
+def _disconnect(args: Args, name: str, known: Connections) -> dict[str, Any]:
+    client, was = CLIENTS.get(name), known.get(args.user, name)
+    changes = change.disconnecting(client, here.machine(args.environ), args.user, was) if client else []
+    title = client.title if client else name
+    report: dict[str, Any] = {"client": name, "files": _files(changes), "revoked": False}
+    if not _agreed(args, changes, f"disconnect {title}?") or args.dry_run:
+        return report
+    copies = change.undo(changes, was)
+    known.remove(args.user, name)
+    report["backups"] = [str(copy) for copy in copies]
+    report["revoked"] = _revoke(args, name)
+    if not (report["revoked"] or any(c.needed for c in changes)):
+        raise NotFound(f"{title} is not connected", code="not_connected", fix="jmem connect   shows what is")
+    for file in report["files"]:
+        if file["changed"]:
+            args.out.note(f"jmem is out of {file['path']}")
+    if report["revoked"]:
+        args.out.note(f"{title}'s key is revoked")
+    return report
+
+
+def _revoke(args: Args, name: str) -> bool:
+    try:
+        args.daemon.request("DELETE", f"/clients/{name}")
+    except NotFound:
+        return False
+    return True
