@@ -50,7 +50,7 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 def iso(ms: int) -> str:
     """`2026-11-22T20:13:05.123Z`: UTC with milliseconds, so that text order is time order."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
 def now_iso() -> str:
@@ -64,7 +64,7 @@ def parse_time(text: str, name: str = "time") -> str:
         moment = datetime.fromisoformat(text.strip())
         if moment.tzinfo is None:
             moment = moment.astimezone()
-        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+        return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
     except (ValueError, OverflowError, OSError):
         raise Invalid(f"{name} is not a date or time: {text[:60]!r}", fix="write it as 2026-11-22 or 2026-11-22T20:13:05Z",
                       field=name) from None  # fmt: skip
@@ -96,6 +96,9 @@ def is_id(text: str) -> bool:
 # ---- ops --------------------------------------------------------------------------------------
 
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def canonical(value: Any) -> str:
     """RFC 8785 text of JSON made of objects, arrays, strings, booleans, null and finite numbers.
 
@@ -104,14 +107,14 @@ def canonical(value: Any) -> str:
     """
     if isinstance(value, Mapping):
         items = sorted(value.items(), key=lambda kv: kv[0].encode("utf-16-be", "surrogatepass"))
-        return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{canonical(v)}" for k, v in items) + "}"
+        return "{" + ",".join(f"{_json(k)}:{canonical(v)}" for k, v in items) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, float):
         return _ecmascript_number(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53 - 1:
         raise Invalid("a whole number beyond 2^53 - 1 does not survive JSON; write it as text", field="metadata")
-    return json.dumps(value, ensure_ascii=False)
+    return _json(value)
 
 
 def _ecmascript_number(value: float) -> str:

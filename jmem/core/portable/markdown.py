@@ -206,7 +206,7 @@ def _load(source: str) -> Any:
     import yaml
 
     try:
-        return yaml.load(source, Loader=_loader())  # noqa: S506  it is a SafeLoader
+        return yaml.load(source, Loader=_loader())
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 2}" if where is not None else ""
