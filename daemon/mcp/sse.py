@@ -22,11 +22,9 @@ from daemon.mcp import exchange
 from daemon.mcp.caller import Caller
 from daemon.mcp.exchange import BadMessage, Era, Message
 from daemon.mcp.streamable import (
-    MAX_BODY_BYTES,
     answer_response,
     chunk,
     next_event,
-    read_body,
     refusal,
     stream_start,
     watch,
@@ -73,11 +71,8 @@ class Sse:
         path = request.scope.get("root_path", "") + request.url.path
         if stream is None or path != stream.path + "/messages":
             return refusal("Session not found; open the stream again", 404)
-        body = await read_body(request)
-        if body is None:
-            return refusal(f"A message holds at most {MAX_BODY_BYTES:,} bytes", 413)
         try:
-            message = exchange.parse(body)
+            message = exchange.parse(await request.body())
             if exchange.is_request(message):
                 version = request.headers.get(MCP_PROTOCOL_VERSION_HEADER, stream.version)
                 self._start(stream, message, exchange.era_of(message, version, None), caller, session)

@@ -14,7 +14,7 @@ from typing import Any
 from mcp.server.lowlevel import Server
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER, find_duplicated_routing_header
 from mcp_types import HEADER_MISMATCH, INVALID_REQUEST
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -23,7 +23,6 @@ from daemon.mcp.caller import Caller
 from daemon.mcp.exchange import BadMessage, Emit, Message
 from daemon.mcp.sessions import Sessions
 
-MAX_BODY_BYTES = 8 * 1024 * 1024 + 64 * 1024
 KEEP_ALIVE_SECONDS = 15.0
 SESSION_HEADER = "mcp-session-id"
 
@@ -44,7 +43,7 @@ class Streamable:
         if request.method == "GET":
             return Response(status_code=405, headers={"Allow": "POST, DELETE"})
         session = request.headers.get(SESSION_HEADER)
-        if session is not None and not self.sessions.known(session, caller.user_id, caller.client):
+        if session is not None and not self.sessions.known(session, caller.user, caller.client):
             return refusal("Session not found", 404)
         if request.method == "DELETE":
             if session is None:
@@ -62,10 +61,7 @@ class Streamable:
             return refusal("Accept must name application/json and text/event-stream", 406)
         if not request.headers.get("content-type", "").lower().startswith("application/json"):
             return refusal("Content-Type must be application/json", 415)
-        body = await read_body(request)
-        if body is None:
-            return refusal(f"A message holds at most {MAX_BODY_BYTES:,} bytes", 413)
-        message = exchange.parse(body)
+        message = exchange.parse(await request.body())
         version = request.headers.get(MCP_PROTOCOL_VERSION_HEADER)
         if not exchange.is_request(message):
             if "method" in message:
@@ -81,7 +77,7 @@ class Streamable:
             exchange.check_param_headers(self.server, message, headers)
         extra: dict[str, str] = {}
         if message["method"] == "initialize":
-            session = session or self.sessions.new(caller.user_id, caller.client)
+            session = session or self.sessions.new(caller.user, caller.client)
             extra[SESSION_HEADER] = session
         known = caller.in_session(session)
 
@@ -154,24 +150,6 @@ async def next_event(events: asyncio.Queue[Message | None]) -> bytes | None:
     except TimeoutError:
         return b": keep-alive\n\n"
     return None if message is None else sse_event(message)
-
-
-async def read_body(request: Request) -> bytes | None:
-    """The whole body, or None when it is larger than a message may be."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        return None
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async for part in request.stream():
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                return None
-    except ClientDisconnect:
-        return b""
-    return b"".join(parts)
 
 
 def accepted(accept: str) -> tuple[bool, bool]:

@@ -17,6 +17,10 @@ from mcp.shared.exceptions import MCPError
 
 from daemon.mcp import Mcp
 from daemon.mcp.caller import Caller
+from daemon.problems import problem_answer
+from daemon.security import Gate, Identity
+from jmem.core.actor import Actor
+from jmem.core.errors import JmemError
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 SOUND = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA="
@@ -234,24 +238,37 @@ def make_server() -> Server[Any]:
     return server
 
 
-class _User:
-    id = "fixture"
+class Everyone:
+    """In the place of the users: the suite brings no key of its own."""
 
 
-class _Actor:
-    client = "fixture"
+def anyone(client: str, key: str, identity: Identity) -> Caller:
+    return Caller(Everyone(), "fixture", Actor(client))  # type: ignore[arg-type]
 
 
-async def anyone(scope: Any, client: str, key: str) -> Caller:
-    return Caller(_User(), _Actor())  # type: ignore[arg-type]
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """The daemon's own gate and its own transports around the fixture server."""
+    gate, mcp = state["gate"], state["mcp"]
+    try:
+        identity = gate.admit(scope, dict(scope["headers"]))
+        await mcp(scope, receive, send, identity)
+    except JmemError as error:
+        answer = problem_answer(error)
+        headers = [(b"content-type", answer.media.encode()), *answer.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+state: dict[str, Any] = {}
 
 
 def main() -> None:
-    app = Mcp(make_server, b"fixture", anyone, anyone)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
-    print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp/fixture/http/key", flush=True)
+    port = listener.getsockname()[1]
+    state.update(gate=Gate(port, lambda token: None), mcp=Mcp(make_server, b"fixture", anyone))
+    config = uvicorn.Config(application, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
+    print(f"http://127.0.0.1:{port}/mcp/fixture/http/key", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -1,0 +1,205 @@
+"""`jmem mcp`: carries a stdio client's messages to the daemon and its answers back. Standard library only.
+
+Every message goes out on a connection of its own, from a thread of its own, so answers come back as they are
+ready. The daemon keeps nothing about this process: when it dies it is started again and the work goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from jmem import wire
+from jmem.cli.spec import Command, Option
+from jmem.client import Client
+from jmem.core.errors import JmemError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from jmem.cli.args import Args
+
+    Message = dict[str, Any]
+
+COMMAND = Command(
+    "mcp",
+    "Speak MCP on stdin and stdout, for one program.",
+    run="jmem.cli.commands.mcp:run",
+    help=(
+        "What a program that speaks MCP over stdio runs; `jmem connect` writes it into the program's settings. "
+        "It passes messages to the daemon, starts one where none runs, and carries on when the daemon is restarted. "
+        "It prints nothing but the protocol, and ends with its input."
+    ),
+    params=(Option("--client", help="The program's name, as in `jmem clients`.", default="stdio"),),
+    examples=(
+        ("jmem mcp --client claude", "what Claude Desktop runs"),
+        ("jmem mcp --client claude --user work", "the same for another user's memory"),
+    ),
+    json=False,
+)
+
+TRIES = 4
+TIMEOUT = 600.0
+"""Seconds to wait for one answer: a tool that asks a language model may take minutes."""
+MAX_THREADS = 32
+PARSE_ERROR, INVALID_REQUEST, INTERNAL_ERROR = -32700, -32600, -32603
+HARMLESS_TOOLS = ("search_memory", "list_memories")
+
+
+def run(args: Args) -> int:
+    """Serve one client until its input ends."""
+    relay = Relay(Client(args.home, user=args.user, client=args.client), args.client)
+    signal.signal(signal.SIGTERM, relay.leave)
+    signal.signal(signal.SIGINT, relay.leave)
+    relay.serve()
+    return 0
+
+
+def repeatable(message: Message) -> bool:
+    """Whether sending a request again does no harm when the daemon may have acted on it already.
+
+    An equal memory is not stored twice, so an add can be repeated, unless a language model rewrites its text. A
+    repeated delete would find nothing and answer that the memories never were.
+    """
+    if message.get("method") != "tools/call":
+        return True
+    params = message.get("params")
+    name = params.get("name") if isinstance(params, dict) else None
+    if name == "add_memories":
+        arguments = params.get("arguments") if isinstance(params, dict) else None
+        return not (isinstance(arguments, dict) and arguments.get("infer"))
+    return name in HARMLESS_TOOLS
+
+
+class Relay:
+    """One client's conversation: what its handshake agreed on, and the answers that are still to come."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._target = f"/mcp/{wire.quote(name)}/stdio"
+        self._agreed = ""
+        self._slots = threading.Semaphore(MAX_THREADS)
+        self._threads: set[threading.Thread] = set()
+        self._output = threading.Lock()
+
+    def serve(self) -> None:
+        """Read messages until the input ends, then wait for the answers that are due."""
+        for line in sys.stdin.buffer:
+            if line.strip():
+                self._take(line)
+        for thread in tuple(self._threads):
+            thread.join()
+
+    def leave(self, *_: object) -> None:
+        """End at once, but not in the middle of a line. Only threads write, so the lock can't be ours already."""
+        self._output.acquire(timeout=2)
+        os._exit(0)
+
+    def _take(self, line: bytes) -> None:
+        self._slots.acquire()
+        thread = threading.Thread(target=self._work, args=(line,), daemon=True)
+        self._threads.add(thread)
+        thread.start()
+        if b'"initialize"' in line:
+            thread.join()  # what it agrees on goes with every later message
+
+    def _work(self, line: bytes) -> None:
+        try:
+            answer = self._answer(line)
+            if answer is not None:
+                self._write(answer)
+        finally:
+            self._slots.release()
+            self._threads.discard(threading.current_thread())
+
+    def _write(self, answer: bytes) -> None:
+        with self._output:
+            view = memoryview(answer.replace(b"\n", b"") + b"\n")
+            try:
+                while view:
+                    view = view[os.write(1, view) :]
+            except BrokenPipeError:
+                os._exit(0)  # nobody reads any more
+
+    def _answer(self, line: bytes) -> bytes | None:
+        """The line that answers a line; None where none is due."""
+        try:
+            message = wire.loads(line)
+        except (ValueError, RecursionError):
+            return _error(None, PARSE_ERROR, "Parse error: the line is not JSON")
+        if not isinstance(message, dict):
+            return _error(None, INVALID_REQUEST, "Invalid request: a line holds one JSON-RPC message")
+        due = "method" in message and "id" in message
+        try:
+            answer = self._deliver(line, message)
+        except JmemError as error:
+            answer = self._failure(message, error) if due else b""
+        return answer if due else None
+
+    def _deliver(self, line: bytes, message: Message) -> bytes:
+        for left in reversed(range(TRIES)):
+            sent = False
+            try:
+                connection = self._client.connect()
+                reply = wire.exchange(connection, "POST", self._target, self._headers(), line, TIMEOUT)
+                sent = True
+                body = reply.body()
+            except wire.Lost as lost:
+                if left and (repeatable(message) or not (sent or lost.sent)):
+                    continue
+                raise _stopped() from None
+            return self._understand(message, reply, body)
+        raise _stopped()
+
+    def _headers(self) -> str:
+        return f"{self._client.identity()}Accept: application/json\r\n{self._agreed}"
+
+    def _understand(self, message: Message, reply: wire.Answer, body: bytes) -> bytes:
+        """The body of an answer, where it is the protocol's."""
+        if "json" not in reply.headers.get("content-type", "") or reply.status >= 500:
+            raise JmemError(f"the daemon answered {reply.status}", fix="jmem daemon logs")
+        content = wire.loads(body)
+        if not isinstance(content, dict) or "jsonrpc" not in content:
+            from jmem.core.errors import from_problem
+
+            raise from_problem(content)
+        if message.get("method") == "initialize" and "result" in content:
+            session = reply.headers.get("mcp-session-id", "")
+            version = content["result"]["protocolVersion"]
+            self._agreed = f"MCP-Protocol-Version: {version}\r\nMcp-Session-Id: {session}\r\n"
+        if content.get("id") is None and "id" in message:
+            return _line({**content, "id": message["id"]})
+        return body
+
+    def _failure(self, message: Message, error: JmemError) -> bytes:
+        """What the client's model, or its user, is told when the daemon can't be asked."""
+        text = f"{error.message}. To mend it: {error.fix}" if error.fix else error.message
+        if message.get("method") == "tools/call":
+            return _line(
+                {
+                    "jsonrpc": "2.0",
+                    "id": message["id"],
+                    "result": {"content": [{"type": "text", "text": text}], "isError": True, "resultType": "complete"},
+                }
+            )
+        return _error(message["id"], INTERNAL_ERROR, text)
+
+
+def _stopped() -> JmemError:
+    from jmem.core.errors import Unreachable
+
+    return Unreachable(
+        "jmem's daemon stopped before it answered; whether this was done is not known",
+        fix="look with list_memories or search_memory, then do it again if need be",
+    )
+
+
+def _error(id: object, code: int, text: str) -> bytes:
+    return _line({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text}})
+
+
+def _line(message: Message) -> bytes:
+    return wire.dumps(message).encode("utf-8", "replace")
