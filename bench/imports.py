@@ -12,6 +12,7 @@ from bench import text
 from bench.floor import EmbedderAlone
 from bench.harness import Options, Row, Sample, below, info, main, say, share
 from bench.home import Home, temporary_home, wait_for
+from jmem.core.embed import embed_text
 
 
 class Asker(threading.Thread):
@@ -52,7 +53,7 @@ def _file(home: Home, items: list[dict[str, object]], name: str) -> Path:
 def bench(options: Options) -> list[Row]:
     count = 1_500 if options.quick else 10_000
     items = list(text.memories(count, seed=303))
-    probe = [item["content"] for item in text.memories(160, seed=304)]
+    probe = [embed_text(item["content"], item.get("speaker")) for item in text.memories(160, seed=304)]
     half = count // 2
     with temporary_home() as home, EmbedderAlone(home.env) as alone:
         home.start()

@@ -26,6 +26,12 @@ def rebuild(home: Home) -> float:
         return time.perf_counter() - start
 
 
+def settle(*homes: Home) -> None:
+    """Wait until every vector is there, so that the next add meets an idle daemon."""
+    for home in homes:
+        home.indexed()
+
+
 def bench(options: Options) -> list[Row]:
     many, rounds = (30_000, 40) if options.quick else (100_000, 200)
     told = [item["content"] for item in text.memories(2 * rounds + 20, seed=601)]
@@ -43,7 +49,7 @@ def bench(options: Options) -> list[Row]:
                 [
                     lambda n: few.add(told[2 * n]) and None,
                     lambda n: more.add(told[2 * n + 1]) and None,
-                    lambda n: [home.indexed() for home in (small, large)] and None,
+                    lambda n: settle(small, large),
                 ],
             )
             for question in text.questions(20, seed=602):

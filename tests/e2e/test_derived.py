@@ -72,16 +72,34 @@ def spoil_watermark(home: Home) -> None:
     watermark(home).write_bytes(b"\x00\xff{")
 
 
+def rewrite_watermark(home: Home, **values: object) -> None:
+    path = watermark(home)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
 def watermark_of_the_future(home: Home) -> None:
     """As after `memories.db` was put back from an older copy."""
-    path = watermark(home)
-    raised = {k: v + 1_000_000 if type(v) is int else v for k, v in json.loads(path.read_text()).items()}
-    path.write_text(json.dumps(raised))
+    rewrite_watermark(home, seq=10_000_000)
+
+
+def watermark_of_the_past(home: Home) -> None:
+    rewrite_watermark(home, seq=0)
+
+
+def watermark_of_another_version(home: Home) -> None:
+    rewrite_watermark(home, format=99)
+
+
+def watermark_with_more_than_is_known(home: Home) -> None:
+    rewrite_watermark(home, colour="red")
+
+
+def watermark_of_another_store(home: Home) -> None:
+    rewrite_watermark(home, store_id="00000000-0000-4000-8000-000000000000")
 
 
 def watermark_of_another_embedder(home: Home) -> None:
-    path = watermark(home)
-    path.write_text(json.dumps({k: "other" if type(v) is str else v for k, v in json.loads(path.read_text()).items()}))
+    rewrite_watermark(home, fingerprint="other")
 
 
 def index_of_another_embedder(home: Home) -> None:
@@ -127,7 +145,8 @@ def delete_everything_derived(home: Home) -> None:
 
 DAMAGE: list[Callable[[Home], None]] = [
     delete_index, truncate_index, empty_index, overwrite_index, lose_watermark, spoil_watermark,
-    watermark_of_the_future, watermark_of_another_embedder, index_of_another_embedder, index_is_a_file,
+    watermark_of_the_future, watermark_of_the_past, watermark_of_another_version, watermark_with_more_than_is_known,
+    watermark_of_another_store, watermark_of_another_embedder, index_of_another_embedder, index_is_a_file,
     delete_vectors, truncate_vectors, spoil_vectors, vectors_of_another_embedder, delete_everything_derived,
 ]  # fmt: skip
 
