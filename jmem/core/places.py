@@ -93,3 +93,8 @@ def log_path(home: str) -> str:
 def stderr_path(home: str) -> str:
     """What the daemon printed before or beside its log: the reason when it can't start."""
     return home + "/logs/daemon.err"
+
+
+def users_path(home: str) -> str:
+    """JSON: user name -> user id."""
+    return home + "/users.json"

@@ -1,0 +1,5 @@
+"""`python -m jmem`."""
+
+from jmem.cli.main import main
+
+main()

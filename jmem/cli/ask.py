@@ -1,0 +1,23 @@
+"""Questions to the person at the terminal."""
+
+from __future__ import annotations
+
+from jmem.cli import stdin
+from jmem.core.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jmem.cli.output import Output
+
+
+def confirmed(out: Output, question: str, yes: bool) -> bool:
+    """Whether to go on: --yes, or a `y` typed in. Raises Invalid where there is nobody to ask."""
+    if yes:
+        return True
+    if not stdin.is_terminal() or not out.stderr_tty:
+        raise Invalid(f"{question} needs a yes", code="usage", fix="add --yes")
+    out.write_error(f"{question}? [y/N] ")
+    try:
+        return input().strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

@@ -1,0 +1,146 @@
+"""`jmem diff`."""
+
+from __future__ import annotations
+
+from jmem.cli.spec import Argument, Command
+from jmem.cli.text import block, one_line
+from jmem.core.errors import NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from jmem.cli.args import Args
+    from jmem.cli.output import Output
+
+    Document = dict[str, Any]
+
+COMMAND = Command(
+    "diff",
+    "Show what changed between two revisions of a memory.",
+    run="jmem.cli.commands.diff:run",
+    help="Without revisions: the last change of the text. With one: what changed since. `jmem log ID` numbers them.",
+    params=(
+        Argument("id", "Which memory: any unique part of its id.", metavar="ID"),
+        Argument("old", "The older revision.", kind="int", required=False, low=1, metavar="REV"),
+        Argument("new", "The newer revision.", kind="int", required=False, low=1, metavar="REV"),
+    ),
+    examples=(("jmem diff 789abc", ""), ("jmem diff 789abc 1 3", "")),
+)
+
+
+def run(args: Args) -> int:
+    """Show the difference of two states."""
+    history = args.daemon.history(args.id)
+    states = _states(history["revisions"])
+    old, new = _choose(args, states)
+    before, after = states.get(old, {}), states[new]
+    if args.out.json:
+        changes = {
+            name: {"old": before.get(name), "new": after.get(name)}
+            for name in dict.fromkeys([*before, *after])
+            if before.get(name) != after.get(name)
+        }
+        args.out.document({"id": history["id"], "old": old, "new": new, "changes": changes})
+        return 0
+    _show(args.out, before, after, old, new)
+    return 0
+
+
+def _states(revisions: list[Document]) -> dict[int, Document]:
+    """Each revision's number with all fields as they were then."""
+    fields: Document = {}
+    states = {}
+    for revision in revisions:
+        fields = {**fields, **revision["set"]}
+        states[revision["rev"]] = fields
+    return states
+
+
+def _choose(args: Args, states: dict[int, Document]) -> tuple[int, int]:
+    numbers = sorted(states)
+    if not numbers:
+        raise NotFound(f"{args.id} has no revisions: it was purged")
+    for wanted in (args.old, args.new):
+        if wanted is not None and wanted not in states:
+            raise NotFound(
+                f"{args.id} has no revision {wanted}; it has {numbers[0]} to {numbers[-1]}", fix=f"jmem log {args.id}"
+            )
+    if args.old is not None:
+        return args.old, args.new if args.new is not None else numbers[-1]
+    for number, following in zip(reversed(numbers[:-1]), reversed(numbers[1:]), strict=True):
+        if states[number].get("content") != states[following].get("content"):
+            return number, following
+    return (numbers[-2], numbers[-1]) if len(numbers) > 1 else (0, numbers[-1])
+
+
+def _show(out: Output, before: Document, after: Document, old: int, new: int) -> None:
+    out.line(out.paint("removed", f"--- {old}"))
+    out.line(out.paint("added", f"+++ {new}"))
+    for sign, style, pieces in line_changes(before.get("content") or "", after.get("content") or ""):
+        text = "".join(
+            out.paint(f"{style} word", t) if changed and style else out.paint(style, t) if style else t
+            for changed, t in pieces
+        )
+        out.line((out.paint(style, sign) if style else sign) + " " + text)
+    for name in dict.fromkeys([*before, *after]):
+        if name != "content" and before.get(name) != after.get(name):
+            if before.get(name) not in (None, [], {}):
+                out.line(out.paint("removed", f"- {name}: {_value(before[name])}"))
+            if after.get(name) not in (None, [], {}):
+                out.line(out.paint("added", f"+ {name}: {_value(after[name])}"))
+
+
+Pieces = list[tuple[bool, str]]
+"""(changed, text): the parts of one line."""
+
+
+def line_changes(old: str, new: str) -> list[tuple[str, str, Pieces]]:
+    """Lines of a unified view: sign, style and pieces; in a changed line, the changed words are marked."""
+    from difflib import SequenceMatcher
+
+    before, after = block(old).split("\n") if old else [], block(new).split("\n") if new else []
+    lines: list[tuple[str, str, Pieces]] = []
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            lines += [(" ", "", [(False, line)]) for line in before[i1:i2]]
+            continue
+        pairs = [word_changes(a, b) for a, b in zip(before[i1:i2], after[j1:j2], strict=False)]
+        whole = len(pairs)
+        lines += [("-", "removed", removed) for removed, _ in pairs]
+        lines += [("-", "removed", [(False, line)]) for line in before[i1 + whole : i2]]
+        lines += [("+", "added", added) for _, added in pairs]
+        lines += [("+", "added", [(False, line)]) for line in after[j1 + whole : j2]]
+    return lines
+
+
+def word_changes(old: str, new: str) -> tuple[Pieces, Pieces]:
+    """Two versions of a line in pieces, their differing words marked."""
+    from difflib import SequenceMatcher
+
+    a, b = _words(old), _words(new)
+    removed: Pieces = []
+    added: Pieces = []
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if i2 > i1:
+            removed.append((tag != "equal", "".join(a[i1:i2])))
+        if j2 > j1:
+            added.append((tag != "equal", "".join(b[j1:j2])))
+    return removed, added
+
+
+def _words(line: str) -> list[str]:
+    """Words and the gaps between them, in order."""
+    words: list[str] = []
+    for character in line:
+        if words and character.isalnum() and words[-1][-1].isalnum():
+            words[-1] += character
+        else:
+            words.append(character)
+    return words
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return one_line(", ".join(map(str, value)))
+    return one_line(str(value))

@@ -1,0 +1,106 @@
+"""`jmem export`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from jmem.cli.options import CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
+from jmem.cli.progress import Progress
+from jmem.cli.spec import Command, Option
+from jmem.core.errors import Invalid, JmemError
+from jmem.wire import loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from jmem.cli.args import Args
+
+COMMAND = Command(
+    "export",
+    "Write memories to a file, or to a folder of Markdown.",
+    run="jmem.cli.commands.export:run",
+    help="jsonl holds everything, history too, and `jmem import` brings all of it back. md writes a file a memory, with\n"
+    "its particulars as front matter. A file is replaced only when the whole export is there.",
+    params=(
+        Option("--format", "-f", help="jsonl or md.", choices=("jsonl", "md"), default="jsonl"),
+        Option("--output", "-o", help="The file (jsonl) or folder (md); without it, stdout.", metavar="FILE"),
+        Option("--no-history", help="Without earlier texts.", kind="flag"),
+        TAG,
+        CLIENT,
+        STATE,
+        SINCE,
+        UNTIL,
+        THREAD,
+        Option("--source", help="Only from this source."),
+        PRIVACY,
+    ),
+    examples=(
+        ("jmem export -o memories.jsonl", ""),
+        ("jmem export --no-history --tag work | jq -r .content", ""),
+        ("jmem export --format md -o notes/", ""),
+    ),
+)  # fmt: skip
+
+
+def run(args: Args) -> int:
+    """Stream the export to where it goes."""
+    query = {
+        "format": args.format, "history": not args.no_history or "false", "tag": args.tag, "client": args.client,
+        "state": args.state, "since": args.since, "until": args.until, "thread": args.thread, "source": args.source,
+        "privacy": args.privacy,
+    }  # fmt: skip
+    if args.format == "md" and not args.output:
+        raise Invalid("Markdown goes into a folder", code="usage", fix="jmem export --format md -o FOLDER")
+    lines = args.daemon.lines("GET", "/api/v1/export", query=query)
+    with Progress(args.out, "exported") as progress:
+        if not args.output:
+            for count, line in enumerate(lines, start=1):
+                args.out.write(line.decode() + "\n")
+                if not args.out.stdout_tty:
+                    progress.update(count)
+            return 0
+        count = (
+            _to_folder(args.output, lines, progress) if args.format == "md" else _to_file(args.output, lines, progress)
+        )
+    if args.out.json:
+        args.out.document({"format": args.format, "memories": count, "path": os.path.abspath(args.output)})
+    else:
+        args.out.note(f"exported {count:,} {'memory' if count == 1 else 'memories'} to {args.output}")
+    return 0
+
+
+def _to_file(path: str, lines: Iterator[bytes], progress: Progress) -> int:
+    """Write to a file beside `path`, then put it in its place."""
+    folder = os.path.dirname(os.path.abspath(path))
+    count = 0
+    descriptor, temporary = tempfile.mkstemp(prefix=".jmem-", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for count, line in enumerate(lines, start=1):
+                file.write(line + b"\n")
+                progress.update(count)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return count
+
+
+def _to_folder(folder: str, lines: Iterator[bytes], progress: Progress) -> int:
+    """One file an object of the stream, each whole or not there."""
+    count = 0
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for count, line in enumerate(lines, start=1):
+        entry: Any = loads(line)
+        target = os.path.normpath(os.path.join(folder, entry["path"]))
+        if not target.startswith(os.path.join(os.path.normpath(folder), "")) and os.path.normpath(folder) != ".":
+            raise JmemError(f"the daemon named a path outside of the folder: {entry['path']!r}")
+        os.makedirs(os.path.dirname(target) or ".", mode=0o700, exist_ok=True)
+        _to_file(target, iter([entry["text"].removesuffix("\n").encode()]), progress)
+        progress.update(count)
+    return count

@@ -1,0 +1,88 @@
+"""`jmem import`."""
+
+from __future__ import annotations
+
+import os
+
+from jmem.cli.importing import Tally, batches, guess_format
+from jmem.cli.output import FAILED, OK
+from jmem.cli.progress import Progress
+from jmem.cli.spec import Argument, Command, Option
+from jmem.core.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jmem.cli.args import Args
+
+COMMAND = Command(
+    "import",
+    "Bring in memories from a file or a folder.",
+    run="jmem.cli.commands.import_:run",
+    help="jsonl is one object a line, an export or your own: content, and optionally tags, metadata, source, thread,\n"
+    "speaker, occurred_at, client. md is a Markdown file or a folder of them. What is already there is counted, not\n"
+    "stored twice, so an import that was cut off is finished by repeating it. Secrets are masked and listed.",
+    params=(
+        Argument("path", "A file, a folder, or '-' for stdin.", metavar="FILE"),
+        Option(
+            "--from",
+            "-f",
+            help="jsonl or md; without it, by the name of the file.",
+            dest="format",
+            choices=("jsonl", "md"),
+        ),
+        Option("--dry-run", help="Say what would come in.", kind="flag"),
+        Option("--client", "-c", help="The program to store it for, where an item names none.", metavar="NAME"),
+        Option("--allow-secret", help="Store secrets as they are.", kind="flag"),
+        Option("--refuse-secret", help="Leave out what has a secret in it.", kind="flag"),
+    ),
+    examples=(
+        ("jmem import memories.jsonl", ""),
+        ("jmem import notes/ --from md --dry-run", ""),
+        ("curl -s https://example.org/facts.jsonl | jmem import - --from jsonl", ""),
+    ),
+)
+
+
+def run(args: Args) -> int:
+    """Send the items in batches; fails only when nothing of all that was there came in."""
+    kind = args.format or guess_format(args.path)
+    if kind is None:
+        raise Invalid(
+            f"{args.path} does not tell its format",
+            code="usage",
+            fix=f"jmem import {args.path} --from jsonl   or   --from md",
+        )
+    secrets = "allow" if args.allow_secret else "refuse" if args.refuse_secret else "mask"
+    request = {"format": kind, "secrets": secrets, "dry_run": args.dry_run}
+    if args.client:
+        request["client"] = args.client
+    tally = Tally()
+    total = os.path.getsize(args.path) if os.path.isfile(args.path) else None
+    with Progress(args.out, "imported", total) as progress:
+        for batch in batches(args.path, kind, tally):
+            tally.take(batch, args.daemon.import_items({**request, "items": batch.items}))
+            progress.update(tally.seen, batch.read)
+    _report(args, tally)
+    return FAILED if tally.skipped and not tally.added and not tally.duplicates else OK
+
+
+def _report(args: Args, tally: Tally) -> None:
+    out = args.out
+    if out.json:
+        out.document(tally.document(args.dry_run))
+        return
+    for entry in tally.skipped:
+        out.warn(f"{entry['item']}: {entry['reason']}")
+    for entry in tally.masked:
+        out.note(f"{entry['item']}: masked {', '.join(entry['kinds'])}")
+    if out.human:
+        would = "would add" if args.dry_run else "added"
+        parts = [f"{would} {tally.added:,}", f"{tally.duplicates:,} already there"]
+        parts += [f"{len(tally.masked):,} masked"] if tally.masked else []
+        parts += [f"{len(tally.skipped):,} skipped"] if tally.skipped else []
+        out.line(" · ".join(parts))
+    else:
+        out.row("added", tally.added)
+        out.row("duplicates", tally.duplicates)
+        out.row("masked", len(tally.masked))
+        out.row("skipped", len(tally.skipped))

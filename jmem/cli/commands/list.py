@@ -1,0 +1,92 @@
+"""`jmem list`."""
+
+from __future__ import annotations
+
+from jmem.cli import render
+from jmem.cli.options import CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
+from jmem.cli.spec import Command, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from jmem.cli.args import Args
+
+SORTS = ("-created", "created", "-updated", "-occurred")
+PAGE = 500
+
+COMMAND = Command(
+    "list",
+    "List memories, newest first.",
+    run="jmem.cli.commands.list:run",
+    help="In a pipe: id, text, tags and time, separated by tabs.",
+    params=(
+        Option("--limit", "-n", help="How many at most.", kind="int", default=20, low=1, high=1000),
+        Option("--all", "-a", help="All of them, page by page.", kind="flag"),
+        Option("--cursor", help="Go on where an earlier page ended (its next_cursor).", metavar="C"),
+        Option("--sort", help="-created, created, -updated or -occurred; with a minus sign the newest comes first.", choices=SORTS, default="-created"),
+        TAG,
+        CLIENT,
+        STATE,
+        SINCE,
+        UNTIL,
+        THREAD,
+        Option("--source", help="Only from this source."),
+        PRIVACY,
+        Option("--deleted", help="Only what was deleted.", kind="flag"),
+    ),
+    examples=(
+        ("jmem list", ""),
+        ("jmem list --tag work --since 2026-11-01 --all", ""),
+        ("jmem list --deleted", "what `jmem restore ID` can bring back"),
+        ("jmem list --all --jsonl | jq -r .content", ""),
+    ),
+    lines=True,
+)  # fmt: skip
+
+
+def run(args: Args) -> int:
+    """Show one page, or all pages as they arrive."""
+    out, query = args.out, filters(args)
+    query["limit"] = PAGE if args.all else args.limit
+    query["cursor"] = args.cursor
+    if args.all:
+        return _all(args, query)
+    page = args.daemon.page(query)
+    if out.json and not out.lines:
+        out.document(page)
+        return 0
+    _show(args, page["memories"])
+    if not page["memories"] and not out.json:
+        out.note("no memories" if not args.deleted else "nothing is deleted")
+    if page["next_cursor"]:
+        out.note(f"there are more: --all, or --cursor {page['next_cursor']}")
+    return 0
+
+
+def filters(args: Args) -> dict[str, Any]:
+    """The query of GET /memories (and /export) that the filter options say."""
+    return {
+        "tag": args.tag, "client": args.client, "state": args.state, "since": args.since, "until": args.until,
+        "thread": args.thread, "privacy": args.privacy, "source": args.source, "deleted": args.deleted, "sort": args.sort,
+    }  # fmt: skip
+
+
+def _all(args: Args, query: dict[str, Any]) -> int:
+    out = args.out
+    if out.json and not out.lines:
+        memories = [memory for page in args.daemon.pages(query) for memory in page["memories"]]
+        out.document({"memories": memories, "next_cursor": None})
+        return 0
+    for page in args.daemon.pages(query):
+        _show(args, page["memories"])
+        out.flush()
+    return 0
+
+
+def _show(args: Args, memories: list[dict[str, Any]]) -> None:
+    if args.out.lines:
+        for memory in memories:
+            args.out.document(memory)
+    else:
+        render.table(args.out, memories)

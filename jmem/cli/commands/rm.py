@@ -1,0 +1,108 @@
+"""`jmem rm`."""
+
+from __future__ import annotations
+
+from jmem.cli.ask import confirmed
+from jmem.cli.options import YES
+from jmem.cli.output import NOT_FOUND, OK
+from jmem.cli.render import table
+from jmem.cli.spec import Argument, Command, Option
+from jmem.core.errors import Ambiguous, NotFound, from_problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from jmem.cli.args import Args
+
+COMMAND = Command(
+    "rm",
+    "Delete memories; --purge forgets them for ever.",
+    run="jmem.cli.commands.rm:run",
+    help="What was deleted is gone from every search at once, and `jmem undo` or `jmem restore` brings it back. What\n"
+    "was purged is gone from every place for ever; a receipt names each place.",
+    params=(
+        Argument("id", "Which memories: any unique part of each id.", many=True, metavar="ID"),
+        Option("--purge", help="Forget for ever, history and all.", kind="flag"),
+        YES,
+    ),
+    examples=(("jmem rm 789abc", ""), ("jmem rm 789abc 12def0 --yes", ""), ("jmem rm 789abc --purge", "asks first")),
+)
+
+
+def run(args: Args) -> int:
+    """Delete or purge them; 5 when one of them was not there."""
+    if args.purge:
+        return _purge(args)
+    if len(args.id) > 1 and not confirmed(args.out, f"Delete {len(args.id)} memories", args.yes):
+        return OK
+    deleted, missing = _delete(args)
+    out = args.out
+    if out.json:
+        out.document({"deleted": deleted, "missing": missing})
+    else:
+        for id in deleted:
+            out.line(id)
+    if deleted:
+        out.note(f"deleted {len(deleted)}; `jmem undo` brings {'it' if len(deleted) == 1 else 'them'} back")
+    return _missing(args, missing)
+
+
+def _delete(args: Args) -> tuple[list[str], list[str]]:
+    if len(args.id) == 1:
+        answer = args.daemon.delete(args.id[0])
+        return answer["deleted"], answer["missing"]
+    deleted: list[str] = []
+    missing: list[str] = []
+    results = args.daemon.batch([{"op": "delete", "id": id} for id in args.id])
+    for id, result in zip(args.id, results, strict=True):
+        if result["status"] < 400:
+            deleted.append(result["memory"]["id"])
+            continue
+        error = from_problem(result["problem"])
+        if not isinstance(error, NotFound) or isinstance(error, Ambiguous):
+            args.out.warn(f"{id}: {error.message}")
+        missing.append(id)
+    return deleted, missing
+
+
+def _purge(args: Args) -> int:
+    out = args.out
+    memories: list[dict[str, Any]] = []
+    missing: list[str] = []
+    for id in args.id:
+        try:
+            memories.append(args.daemon.get(id))
+        except Ambiguous:
+            raise
+        except NotFound:
+            missing.append(id)
+    if memories and not args.yes and out.human:
+        table(out, memories)
+    count = "this memory" if len(memories) == 1 else f"these {len(memories)} memories"
+    if memories and not confirmed(out, f"Forget {count} for ever", args.yes):
+        return OK
+    purged = [entry for memory in memories for entry in args.daemon.purge(memory["id"])["purged"]]
+    if out.json:
+        out.document({"purged": purged, "missing": missing})
+    else:
+        for entry in purged:
+            _receipt(args, entry)
+    return _missing(args, missing)
+
+
+def _receipt(args: Args, entry: dict[str, Any]) -> None:
+    out = args.out
+    if out.human:
+        out.line(out.paint("id", entry["id"]))
+    for line in entry["receipt"]:
+        if out.human:
+            out.line(f"  {line['place']:<24}  {line['result']:<32}  " + out.paint("dim", line["at"]))
+        else:
+            out.row(entry["id"], line["place"], line["result"], line["at"])
+
+
+def _missing(args: Args, missing: list[str]) -> int:
+    for id in missing:
+        args.out.warn(f"no memory has the id {id}")
+    return NOT_FOUND if missing else OK

@@ -1,0 +1,71 @@
+"""Where the process begins: parse, run, report, leave."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
+
+    from jmem.cli.spec import Command
+
+
+def main() -> NoReturn:
+    """The `jmem` program."""
+    code = run(sys.argv[1:], os.environ)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
+    os._exit(code)  # nothing is left to clean up, and taking the interpreter down costs 2 ms
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one command line; its exit code."""
+    from jmem.cli.output import Output, failure
+
+    wants_json = "--json" in argv or "--jsonl" in argv
+    try:
+        return _run(argv, environ)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001 (the process's edge: every failure becomes a message and a code)
+        return failure(error, Output(environ, json=wants_json))
+
+
+def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    if "_JMEM_COMPLETE" not in environ:
+        from jmem.cli import fast
+
+        parsed = fast.parse(argv)
+        if parsed and not parsed.help:
+            return execute(parsed.command, parsed.values, environ)
+    from jmem.cli.app import run_app
+
+    return run_app(argv, environ)
+
+
+def execute(command: Command, values: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+    """Run a parsed command; its exit code."""
+    from jmem.cli.args import Args
+    from jmem.cli.output import Output
+    from jmem.cli.registry import function
+
+    out = Output(
+        environ,
+        json=bool(values.get("json")),
+        lines=bool(values.get("jsonl")),
+        quiet=bool(values.get("quiet")),
+        verbose=bool(values.get("verbose")),
+    )
+    code = function(command)(Args(values, environ, out))
+    out.flush()
+    return code
+
+
+if __name__ == "__main__":
+    main()

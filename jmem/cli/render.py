@@ -1,0 +1,212 @@
+"""How memories look: one line each in lists, wrapped with their particulars in search results, a card for one."""
+
+from __future__ import annotations
+
+from jmem.cli.text import age, block, cut, local_time, one_line, pad, short_ids, width, wrap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from jmem.cli.output import Output
+
+    Document = dict[str, Any]
+
+AGE_COLUMNS = 4
+GAP = "  "
+SEARCH_LINES = 6
+"""Lines of text shown of one search result."""
+
+
+def plain_row(out: Output, memory: Document, *more: object) -> None:
+    """id, content, tags, created_at (and more): the columns of every list in a pipe."""
+    out.row(memory["id"], memory["content"], ",".join(memory["tags"]), memory["created_at"], *more)
+
+
+def table(out: Output, memories: Sequence[Document]) -> None:
+    """One line a memory: short id, text, tags, age."""
+    if not out.human:
+        for memory in memories:
+            plain_row(out, memory)
+        return
+    short = short_ids(memory["id"] for memory in memories)
+    id_columns = max((len(s) for s in short.values()), default=6)
+    columns = out.columns
+    tags = [_tags(memory) for memory in memories]
+    tag_columns = min(max(map(width, tags), default=0), columns // 4)
+    text_columns = max(
+        columns - id_columns - AGE_COLUMNS - 2 * len(GAP) - (tag_columns + len(GAP) if tag_columns else 0), 8
+    )
+    for memory, tag in zip(memories, tags, strict=True):
+        text = cut(_headline(memory), text_columns)
+        cells = [out.paint("id", pad(short[memory["id"]], id_columns)), _faded(out, memory, pad(text, text_columns))]
+        if tag_columns:
+            shown = cut(tag, tag_columns)
+            cells.append(out.paint("tag", shown) + " " * (tag_columns - width(shown)))
+        cells.append(out.paint("dim", age(_moment(memory)).rjust(AGE_COLUMNS)))
+        out.line(GAP.join(cells))
+
+
+def results(out: Output, hits: Sequence[Document], query: str, *, score: bool = False) -> None:
+    """Search results: the text wrapped, the words of the question marked, particulars below it."""
+    short = short_ids(id for hit in hits for id in (hit["id"], *hit.get("also", ())))
+    columns = out.columns
+    id_columns = max((len(short[hit["id"]]) for hit in hits), default=6)
+    indent = " " * (id_columns + len(GAP))
+    text_columns = max(min(columns, 120) - len(indent) - len(GAP) - AGE_COLUMNS, 16)
+    words = _question_words(query)
+    for hit in hits:
+        lines = wrap(_spoken(hit, block(hit["content"]).rstrip()), text_columns, SEARCH_LINES)
+        for number, line in enumerate(lines):
+            shown = _marked(out, line, words)
+            if number:
+                out.line(indent + shown)
+                continue
+            start = out.paint("id", pad(short[hit["id"]], id_columns))
+            when = out.paint("dim", age(_moment(hit)).rjust(AGE_COLUMNS))
+            out.line(start + GAP + shown + " " * (text_columns - width(line)) + GAP + when)
+        particulars = _particulars(out, hit, short, score)
+        if particulars:
+            out.line(indent + particulars)
+        if hit.get("explain"):
+            for line in explain_lines(hit["explain"]):
+                out.line(indent + out.paint("dim", cut(line, columns - len(indent))))
+
+
+def card(out: Output, memory: Document) -> None:
+    """One memory in full."""
+    columns = min(out.columns, 100)
+    for line in wrap(block(memory["content"]).rstrip("\n"), columns):
+        out.line(_faded(out, memory, line) if memory.get("deleted") else out.paint("bold", line))
+    out.line()
+    for name, value in card_fields(memory):
+        style = "tag" if name == "tags" else "id" if name == "id" else ""
+        first, *more = wrap(value, max(columns - 12, 20))
+        out.line(out.paint("dim", f"{name:<12}") + (out.paint(style, first) if style else first))
+        for line in more:
+            out.line(" " * 12 + line)
+
+
+def card_fields(memory: Document) -> list[tuple[str, str]]:
+    """Name and value of what a card shows below the text."""
+    found = [("id", memory["id"])]
+    if memory["tags"]:
+        found.append(("tags", one_line(_tags(memory))))
+    state = "deleted" if memory.get("deleted") else memory["state"]
+    if state != "active":
+        found.append(("state", state))
+    if memory["privacy"] == "local":
+        found.append(("privacy", "local (never leaves this machine)"))
+    found += [(name, one_line(memory[name])) for name in ("speaker", "thread", "source") if memory.get(name)]
+    found.append(("client", one_line(memory["client"] or "-")))
+    for name in ("occurred", "expires", "created", "updated"):
+        moment = memory.get(f"{name}_at")
+        if moment and not (name == "updated" and moment == memory["created_at"]):
+            found.append((name, f"{local_time(moment)} ({ago(moment)})"))
+    if memory.get("supersedes"):
+        found.append(("supersedes", memory["supersedes"]))
+    for key, value in memory["metadata"].items():
+        found.append((one_line(key)[:11], one_line(value if isinstance(value, str) else _json(value))))
+    return found
+
+
+def ago(moment: str) -> str:
+    """`3d ago`, `in 2d`, `now`."""
+    short = age(moment)
+    return short if short == "now" or short.startswith("in ") else short + " ago"
+
+
+def explain_lines(explain: Document) -> Iterable[str]:
+    """What each leg of the search said of a hit, a line a leg."""
+    for name, value in explain.items():
+        if isinstance(value, dict):
+            yield f"{name}: " + ", ".join(f"{k} {_figure(v)}" for k, v in value.items() if v is not None)
+        elif value is not None:
+            yield f"{name}: {_figure(value)}"
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else one_line(str(value))
+
+
+def _json(value: Any) -> str:
+    from jmem.wire import dumps
+
+    return dumps(value)
+
+
+def _tags(memory: Document) -> str:
+    return one_line(" ".join("#" + tag for tag in memory["tags"]))
+
+
+def _moment(memory: Document) -> str:
+    return str(memory.get("occurred_at") or memory["created_at"])
+
+
+def _spoken(memory: Document, text: str) -> str:
+    return f"{one_line(memory['speaker'])}: {text}" if memory.get("speaker") else text
+
+
+def _headline(memory: Document) -> str:
+    """The text on one line, runs of white space as one space."""
+    return one_line(" ".join(_spoken(memory, memory["content"]).split()))
+
+
+def _faded(out: Output, memory: Document, text: str) -> str:
+    return out.paint("dim", text) if memory.get("deleted") or memory["state"] != "active" else text
+
+
+def _particulars(out: Output, hit: Document, short: dict[str, str], score: bool) -> str:
+    parts = []
+    if score:
+        parts.append(f"{hit['score']:.2f}")
+    if hit["tags"]:
+        parts.append(out.paint("tag", _tags(hit)) + (out.paint("dim", "") if out.color else ""))
+    if hit["state"] != "active":
+        parts.append(hit["state"])
+    if hit["privacy"] == "local":
+        parts.append("local")
+    if hit.get("client") not in ("", "cli", None):
+        parts.append("from " + one_line(hit["client"]))
+    if hit.get("source"):
+        parts.append(one_line(hit["source"]))
+    if hit.get("thread"):
+        parts.append("in " + one_line(hit["thread"]))
+    if hit.get("also"):
+        parts.append("also " + " ".join(short[id] for id in hit["also"]))
+    dot = out.paint("dim", " · ")
+    return dot.join(part if "\x1b" in part else out.paint("dim", part) for part in parts)
+
+
+def _question_words(query: str) -> list[str]:
+    words = "".join(c if c.isalnum() else " " for c in query.lower()).split()
+    return [word for word in words if len(word) > 3]
+
+
+def _marked(out: Output, line: str, words: list[str]) -> str:
+    """`line` with the question's words in bold, where they begin a word."""
+    if not out.color or not words:
+        return line
+    lower = line.lower()
+    if len(lower) != len(line):
+        return line
+    shown, place = [], 0
+    while place < len(line):
+        found = next((w for w in words if lower.startswith(w, place)), None) if _begins_word(lower, place) else None
+        if found:
+            shown.append(out.paint("bold", line[place : place + len(found)]))
+            place += len(found)
+        else:
+            shown.append(line[place])
+            place += 1
+    return "".join(shown)
+
+
+def _begins_word(text: str, place: int) -> bool:
+    return place == 0 or not text[place - 1].isalnum()
+
+
+def plain_value(value: Any) -> str:
+    """A field's value in a pipe: text as it is, everything else as JSON, nothing for null."""
+    return "" if value is None else value if isinstance(value, str) else _json(value)

@@ -1,0 +1,48 @@
+"""Values that are written in words: times and metadata."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+CLEAR = ("", "none", "never")
+"""What clears a time or a name in `jmem edit`."""
+
+
+def metadata(given: Iterable[str]) -> dict[str, Any]:
+    """The object that `key=value` pairs and JSON objects add up to; raises Invalid. Values stay text in pairs."""
+    from jmem.core.errors import Invalid
+
+    found: dict[str, Any] = {}
+    for text in given:
+        if text.lstrip().startswith("{"):
+            found.update(_object(text))
+            continue
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise Invalid(
+                f"--metadata {text!r} is neither key=value nor a JSON object",
+                field="metadata",
+                fix="--metadata flight=BA117",
+            )
+        found[key] = value
+    return found
+
+
+def _object(text: str) -> dict[str, Any]:
+    import json
+
+    from jmem.core.errors import Invalid
+
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise Invalid(f"--metadata is not JSON: {error}", field="metadata") from None
+    return dict(value)
+
+
+def moment(text: str, name: str) -> str:
+    """TODO"""
+    return text
