@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from daemon.mcp.caller import Caller, by_key, by_socket
+from daemon.mcp.caller import Caller
 from daemon.mcp.sessions import Sessions
 from daemon.problems import HttpProblem
 from jmem.core.errors import NotFound
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
     from daemon.mcp.endpoints import Endpoints
-    from daemon.security import Identity
-    from daemon.users import Users
-    from jmem.core.settings import Settings
 
 PREFIX = "/mcp/"
 WARM_AFTER_SECONDS = 1.0
@@ -27,8 +24,8 @@ WARM_AFTER_SECONDS = 1.0
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-WhoAsks = Callable[[str, str, "Identity"], Caller]
-"""(client, key, how the request came) -> who asks; raises NotFound. The key is "" on the unix socket. May block."""
+Authenticate = Callable[[Scope, str, str], Awaitable[Caller]]
+"""(scope, client, key) -> who asks; raises JmemError. The key is "" for the relay, which comes by the unix socket."""
 
 ROUTES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("{client}", "sse", "{key}"): ("GET",),
@@ -41,15 +38,18 @@ ROUTES: dict[tuple[str, ...], tuple[str, ...]] = {
 class Mcp:
     """The transports of one server as an ASGI application. It raises JmemError before it has answered, never after."""
 
-    def __init__(self, make_server: Callable[[], Server[Any]], secret: bytes, who_asks: WhoAsks) -> None:
+    def __init__(
+        self, make_server: Callable[[], Server[Any]], secret: bytes, by_key: Authenticate, by_socket: Authenticate
+    ) -> None:
         self._make_server = make_server
         self._sessions = Sessions(secret)
-        self._who_asks = who_asks
+        self._by_key = by_key
+        self._by_socket = by_socket
         self._ready: asyncio.Task[Endpoints] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, identity: Identity) -> None:
-        client, key, handler = _find(scope, identity.local)
-        caller = await asyncio.to_thread(self._who_asks, client, key, identity)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client, key, handler = _find(scope)
+        caller = await (self._by_key if key else self._by_socket)(scope, client, key)
         endpoints = await self.endpoints()
         await endpoints.serve(handler, caller, scope, receive, send)
 
@@ -75,30 +75,11 @@ class Mcp:
         return endpoints
 
 
-def make(users: Users, settings: Settings, secret: bytes) -> Mcp:
-    """The application that serves every user's memory; `secret` is the home's."""
-
-    def who_asks(client: str, key: str, identity: Identity) -> Caller:
-        if key:
-            return by_key(users, client, key)
-        return by_socket(users, identity.user or "", client)
-
-    def make_server() -> Server[Any]:
-        server: Server[Any] = importlib.import_module("daemon.mcp.server").make_server(
-            delete_all=bool(settings["mcp.delete_all"])
-        )
-        return server
-
-    return Mcp(make_server, secret, who_asks)
-
-
-def _find(scope: Scope, local: bool) -> tuple[str, str, str]:
+def _find(scope: Scope) -> tuple[str, str, str]:
     """(client, key, handler's name) of a request; raises NotFound, HttpProblem 405."""
     given = scope["path"].removeprefix(PREFIX).split("/")
     for shape, methods in ROUTES.items():
-        if len(shape) == len(given) and all(s == g or s[0] == "{" for s, g in zip(shape, given, strict=True)):
-            if "{key}" not in shape and not local:
-                break
+        if len(shape) == len(given) and all(s == g or (s[0] == "{" and g) for s, g in zip(shape, given, strict=True)):
             if scope["method"] not in methods:
                 raise HttpProblem(405, "method_not_allowed", f"{scope['method']} is not for this address",
                                   headers=((b"allow", ", ".join(methods).encode()),))  # fmt: skip

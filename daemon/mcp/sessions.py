@@ -21,15 +21,15 @@ class Sessions:
         self._secret = hashlib.sha256(b"jmem mcp session\0" + secret).digest()
         self._ended: dict[str, None] = {}
 
-    def new(self, user: str, client: str) -> str:
+    def new(self, user_id: str, client: str) -> str:
         """A fresh id of this user and client, in visible ASCII."""
         nonce = secrets.token_hex(8)
-        return f"{nonce}.{self._mac(nonce, user, client)}"
+        return f"{nonce}.{self._mac(nonce, user_id, client)}"
 
-    def known(self, session: str, user: str, client: str) -> bool:
+    def known(self, session: str, user_id: str, client: str) -> bool:
         """Whether this user and client were given that id and have not ended it."""
         nonce, _, mac = session.partition(".")
-        expected = self._mac(nonce, user, client)
+        expected = self._mac(nonce, user_id, client)
         return hmac.compare_digest(mac.encode(), expected.encode()) and session not in self._ended
 
     def end(self, session: str) -> None:
@@ -38,8 +38,8 @@ class Sessions:
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
 
-    def _mac(self, nonce: str, user: str, client: str) -> str:
-        text = "\0".join((nonce, user, client)).encode("utf-8", "surrogatepass")
+    def _mac(self, nonce: str, user_id: str, client: str) -> str:
+        text = "\0".join((nonce, user_id, client)).encode("utf-8", "surrogatepass")
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:32]
 
 

@@ -43,7 +43,7 @@ class Streamable:
         if request.method == "GET":
             return Response(status_code=405, headers={"Allow": "POST, DELETE"})
         session = request.headers.get(SESSION_HEADER)
-        if session is not None and not self.sessions.known(session, caller.user, caller.client):
+        if session is not None and not self.sessions.known(session, caller.user.id, caller.client):
             return refusal("Session not found", 404)
         if request.method == "DELETE":
             if session is None:
@@ -77,7 +77,7 @@ class Streamable:
             exchange.check_param_headers(self.server, message, headers)
         extra: dict[str, str] = {}
         if message["method"] == "initialize":
-            session = session or self.sessions.new(caller.user, caller.client)
+            session = session or self.sessions.new(caller.user.id, caller.client)
             extra[SESSION_HEADER] = session
         known = caller.in_session(session)
 

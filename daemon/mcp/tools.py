@@ -54,7 +54,7 @@ class Tool:
 def add(caller: Caller, given: arguments.Add) -> Outcome:
     """Store the text, once."""
     draft = Draft(content=given.text, tags=tuple(given.tags or ()), thread=caller.thread)
-    added = caller.writing().service.add(draft, caller.actor)
+    added = caller.user.service.add(draft, caller.actor)
     memory = item(added.memory, duplicate=added.duplicate)
     similar = [near.as_dict() for near in added.similar]
     known = "This was known already, so nothing new was stored:" if added.duplicate else "Saved:"
@@ -73,7 +73,7 @@ def search(caller: Caller, given: arguments.Search) -> Outcome:
         tags=tuple(given.tags or ()), since=moment(given.since, "since"), until=moment(given.until, "until")
     )
     query = SearchQuery(query=given.query, limit=given.limit or SEARCH_LIMIT, filter=filter)
-    outcome = caller.reading().service.search(query, caller.actor)
+    outcome = caller.user.service.search(query, caller.actor)
     fitted = fit([item(hit.memory, score=round(hit.score, 4)) for hit in outcome.hits], numbered=True)
     if not fitted.items:
         text = "Nothing is remembered that fits."
@@ -90,7 +90,7 @@ def search(caller: Caller, given: arguments.Search) -> Outcome:
 
 def list_(caller: Caller, given: arguments.List) -> Outcome:
     """The newest memories, in pages."""
-    service = caller.reading().service
+    service = caller.user.service
     filter = Filter(tags=tuple(given.tags or ()))
     limit = given.limit or LIST_LIMIT
     page = service.list(filter, caller.actor, limit=limit, cursor=given.cursor)
@@ -120,7 +120,7 @@ def delete(caller: Caller, given: arguments.Delete) -> Outcome:
     whole = [id for id in wanted if is_id(id)]
     deleted, missing = [], [id for id in wanted if not is_id(id)]
     if whole:
-        outcome = caller.reading().service.delete(whole, caller.actor)
+        outcome = caller.user.service.delete(whole, caller.actor)
         deleted = outcome.deleted
         missing = [id for id in wanted if id not in deleted]
     else:
@@ -135,7 +135,7 @@ def delete_all(caller: Caller, given: arguments.DeleteAll) -> Outcome:
             "nothing was deleted: confirm is false", fix="ask the user first, then call again with confirm true"
         )
     caller.actor.may("read", "delete")
-    service = caller.reading().service
+    service = caller.user.service
     deleted: list[str] = []
     everything = Filter(states=(), expired=True)
     while page := service.list(everything, caller.actor, limit=MAX_BATCH).memories:

@@ -18,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 from daemon.mcp import Mcp
 from daemon.mcp.caller import Caller
 from daemon.problems import problem_answer
-from daemon.security import Gate, Identity
+from daemon.security import Gate
 from jmem.core.actor import Actor
 from jmem.core.errors import JmemError
 
@@ -238,20 +238,22 @@ def make_server() -> Server[Any]:
     return server
 
 
-class Everyone:
-    """In the place of the users: the suite brings no key of its own."""
+class User:
+    """In the place of a user's memory, which the fixtures do not need."""
+
+    id = "fixture"
 
 
-def anyone(client: str, key: str, identity: Identity) -> Caller:
-    return Caller(Everyone(), "fixture", Actor(client))  # type: ignore[arg-type]
+async def anyone(scope: Any, client: str, key: str) -> Caller:
+    return Caller(User(), Actor(client))  # type: ignore[arg-type]
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """The daemon's own gate and its own transports around the fixture server."""
     gate, mcp = state["gate"], state["mcp"]
     try:
-        identity = gate.admit(scope, dict(scope["headers"]))
-        await mcp(scope, receive, send, identity)
+        gate.admit(scope, dict(scope["headers"]))
+        await mcp(scope, receive, send)
     except JmemError as error:
         answer = problem_answer(error)
         headers = [(b"content-type", answer.media.encode()), *answer.headers]
@@ -266,7 +268,7 @@ def main() -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    state.update(gate=Gate(port, lambda token: None), mcp=Mcp(make_server, b"fixture", anyone))
+    state.update(gate=Gate(port, lambda token: None), mcp=Mcp(make_server, b"fixture", anyone, anyone))
     config = uvicorn.Config(application, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
     print(f"http://127.0.0.1:{port}/mcp/fixture/http/key", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
