@@ -191,8 +191,8 @@ def _port(home: str) -> int | None:
     from jmem.core import places
 
     try:
-        return int(Path(places.port_path(home)).read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        return int(Path(places.port_path(home)).read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
         return None
 
 
