@@ -1,0 +1,93 @@
+"""The composition root: what the daemon is made of, in the order in which it is taken apart again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daemon import api
+from daemon.context import Daemon
+from daemon.dispatch import App
+from daemon.events import Hub
+from daemon.http import Table
+from daemon.idle import Idle
+from daemon.logs import Log
+from daemon.mcp_gate import McpGate
+from daemon.metrics import Metrics
+from daemon.security import Gate
+from daemon.sockets import Tcp
+from daemon.users import UserMemory, Users
+from jmem.core import places
+from jmem.core.settings import Settings
+
+if TYPE_CHECKING:
+    from jmem.core.embed import Embedder
+
+THREADS = 16
+
+
+class Running:
+    """The daemon's parts. Made before the event loop runs; `start` and `close` are called on it."""
+
+    def __init__(self, settings: Settings, embedder: Embedder, tcp: Tcp, note: dict[str, Any], stop: Callable[[], None], activated: bool) -> None:  # fmt: skip
+        self.settings = settings
+        self.embedder = embedder
+        self.log = Log(Path(places.log_path(str(settings.home))), settings["log.level"])
+        self._log = self.log.bind("daemon")
+        self.pool = ThreadPoolExecutor(THREADS, "jmem-http")
+        self.hub = Hub()
+        self.users = Users(settings, embedder, note, self._opened)
+        self.daemon = Daemon(settings, self.users, tcp, self.log, Metrics(), self.hub, stop, embedder, activated)
+
+        self.mcp = McpGate(self.users, settings)
+        gate = Gate(tcp.port, self.users.user_of_token)
+        self.app = App(self.daemon, gate, Table(api.groups()), self.pool, self.mcp)
+        api.add_gauges(self.daemon)
+
+    def start(self) -> None:
+        """Bind to the running event loop."""
+        asyncio.get_running_loop().set_default_executor(self.pool)
+        self.hub.start()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._log.info("started", port=self.daemon.tcp.port, trouble=self.daemon.tcp.trouble, build=self.daemon.build)
+        if self.users.has_clients():
+            task = asyncio.create_task(self.mcp.warm())
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+        idle_stop = Idle(
+            self.settings["idle.stop"], lambda: self.app.last_used, lambda: self.app.active > 0, self.daemon.stop
+        )
+        idle_unload = Idle(self.settings["idle.unload"], lambda: self.embedder.last_used, lambda: False, self._unload)
+        self.app.on_use += [idle_stop.touch, idle_unload.touch]
+        for touch in self.app.on_use:
+            touch()
+
+    async def drain(self) -> None:
+        """End what would never end by itself: streams of events and of MCP."""
+        self.hub.close()
+        await self.mcp.close()
+
+    def close(self) -> None:
+        """Close every memory: what was acknowledged is on disk already, this makes it tidy."""
+        self.users.close()
+        self._log.info("stopped")
+        self.log.close()
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _opened(self, memory: UserMemory) -> None:
+        memory.store.on_commit(lambda seq: self.hub.notify(memory.id))
+
+    def _unload(self) -> None:
+        """Give back the memory of the model and of the indexes; the next use takes it again."""
+        if self.embedder.loaded:
+            self._log.info("released the model after a time without use")
+            self.pool.submit(self._release)
+
+    def _release(self) -> None:
+        self.embedder.unload()
+        for memory in self.users.opened():
+            memory.release()

@@ -1,0 +1,111 @@
+"""The programs that a user has connected, and what each may do.
+
+They live in `clients.json` beside the user's store, not in it: a restored backup must bring back neither a key that was
+revoked since nor a permission that was taken away.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from daemon.files import read_json, write_json
+from jmem.core.actor import Actor
+from jmem.core.errors import NotFound
+from jmem.core.model import check_client, check_tags, now_iso
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A connected program. `tags` None: it may see every memory; `generation` counts its keys."""
+
+    name: str
+    read: bool = True
+    write: bool = True
+    delete: bool = True
+    tags: tuple[str, ...] | None = None
+    generation: int = 1
+    connected_at: str = ""
+    revoked: bool = False
+
+    @property
+    def actor(self) -> Actor:
+        """The client with its permissions, as the service takes it."""
+        return Actor(self.name, self.read, self.write, self.delete, self.tags)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "tags": None if self.tags is None else list(self.tags)}
+
+
+class Clients:
+    """The clients of one user. Thread-safe; every change is on disk when its method returns."""
+
+    def __init__(self, folder: Path, changed: Callable[[], None] = lambda: None) -> None:
+        """Raises StorageFailed when the file can't be read: nothing is let in on a guess."""
+        self._path = folder / "clients.json"
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._all: dict[str, Client] = {
+            name: _client(name, value) for name, value in (read_json(self._path) or {}).items()
+        }
+
+    def all(self) -> list[Client]:
+        """Every client, by name."""
+        return [self._all[name] for name in sorted(self._all)]
+
+    def find(self, name: str) -> Client | None:
+        """One client, if it was ever connected."""
+        return self._all.get(name)
+
+    def get(self, name: str) -> Client:
+        """One client; raises NotFound `unknown_client`."""
+        client = self._all.get(name)
+        if client is None:
+            raise NotFound(f"no client is called {name!r}", code="unknown_client", client=name,
+                           fix=f"jmem connect {check_client(name)}")  # fmt: skip
+        return client
+
+    def connect(self, name: str, *, rotate: bool = False) -> Client:
+        """The client, made at first use; a revoked one comes back, and `rotate` too, with a new key."""
+        check_client(name)
+        with self._lock:
+            old = self._all.get(name)
+            if old is None:
+                return self._put(Client(name, connected_at=now_iso()))
+            if rotate or old.revoked:
+                return self._put(replace(old, generation=old.generation + 1, revoked=False, connected_at=now_iso()))
+            return old
+
+    def change(self, name: str, values: Mapping[str, Any]) -> Client:
+        """Change read, write, delete or tags; raises NotFound, Invalid."""
+        fields = dict(values)
+        if fields.get("tags") is not None:
+            fields["tags"] = tuple(check_tags(fields["tags"]))
+        with self._lock:
+            return self._put(replace(self.get(name), **fields))
+
+    def revoke(self, name: str) -> Client:
+        """Make the client's key worthless; raises NotFound."""
+        with self._lock:
+            return self._put(replace(self.get(name), revoked=True))
+
+    def _put(self, client: Client) -> Client:
+        after = {**self._all, client.name: client}
+        write_json(self._path, {name: _stored(c) for name, c in sorted(after.items())})
+        self._all = after
+        self._changed()
+        return client
+
+
+def _stored(client: Client) -> dict[str, Any]:
+    return {name: value for name, value in client.as_dict().items() if name != "name"}
+
+
+def _client(name: str, value: Mapping[str, Any]) -> Client:
+    known = {k: v for k, v in value.items() if k in Client.__slots__ and k != "name"}
+    if known.get("tags") is not None:
+        known["tags"] = tuple(known["tags"])
+    return Client(name, **known)

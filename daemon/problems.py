@@ -1,0 +1,54 @@
+"""Failures as RFC 9457 problem documents. An answer says what is wrong and how to mend it, never what the daemon holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from daemon.http import PROBLEM, Answer, Headers
+from jmem.core.errors import Invalid, JmemError
+
+
+class HttpProblem(JmemError):
+    """A refusal by HTTP itself: its status and code are its own."""
+
+    def __init__(self, status: int, code: str, message: str, *, fix: str | None = None, headers: Headers = (), **detail: Any) -> None:  # fmt: skip
+        super().__init__(message, code=code, fix=fix, **detail)
+        self.status = status
+        self.headers = headers
+
+
+def problem_answer(error: JmemError) -> Answer:
+    """The problem document of an error."""
+    headers = error.headers if isinstance(error, HttpProblem) else ()
+    return Answer(error.status, to_json(error.problem()), PROBLEM, headers)
+
+
+def internal(request_id: str) -> Answer:
+    """The answer to a failure nobody foresaw: it names the log line and nothing else."""
+    return problem_answer(
+        JmemError("the daemon failed while answering this", code="internal", request=request_id, fix="jmem daemon logs")
+    )
+
+
+def invalid_answer(error: ValidationError) -> Invalid:
+    """What a validation found: every field with its reason, the first one as the title. Values are not repeated."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    errors = [{"field": ".".join(map(str, e["loc"])), "message": _reason(e["type"], e["msg"])} for e in found]
+    unknown = next((e for e in found if e["type"] == "extra_forbidden"), None)
+    if unknown is not None:
+        name = ".".join(map(str, unknown["loc"]))
+        return Invalid(f"there is no field {name!r} here", code="unknown_field", field=name, errors=errors,
+                       fix=f"leave {name} out")  # fmt: skip
+    first = errors[0]
+    title = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
+    return Invalid(title, field=first["field"] or None, errors=errors)
+
+
+_REASONS = {"missing": "is missing", "extra_forbidden": "is not a field of this request"}
+
+
+def _reason(kind: str, message: str) -> str:
+    return _REASONS.get(kind) or message[:1].lower() + message[1:]

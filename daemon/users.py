@@ -1,0 +1,247 @@
+"""The users of this machine: each with a store, an index and an indexer of its own, opened at first use."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daemon.clients import Client, Clients
+from daemon.files import read_json, write_json
+from daemon.keys import api_token, derived, load_secret, mcp_key
+from daemon.lock import FileLock
+from jmem.core.access import AccessLog
+from jmem.core.actor import Actor
+from jmem.core.errors import Invalid, JmemError, NotFound, Refused, StorageFailed, Unreachable
+from jmem.core.model import MAX_CLIENT_CHARS, check_client, check_text
+from jmem.core.service import MemoryService
+from jmem.core.settings import Settings
+from jmem.core.store import Store
+
+if TYPE_CHECKING:
+    from jmem.core.embed import Embedder
+
+DEFAULT_USER = "default"
+
+
+@dataclass(slots=True)
+class UserMemory:
+    """One user's memory, open."""
+
+    id: str
+    name: str
+    folder: Path
+    store: Store
+    access: AccessLog
+    service: MemoryService
+    clients: Clients
+    lock: FileLock
+
+    def release(self) -> None:
+        """Give back what is only needed while somebody searches."""
+
+    def close(self) -> None:
+        """Flush and close everything; the store's lock goes last."""
+        self.store.close()
+        self.access.close()
+        self.lock.release()
+
+
+class Users:
+    """Finds users by name, token or key, and opens each once. Thread-safe; `open` and `by_key` may read the disk."""
+
+    def __init__(self, settings: Settings, embedder: Embedder, note: dict[str, Any], opened: Callable[[UserMemory], None]) -> None:  # fmt: skip
+        """`note` names this process in the locks it takes; `opened` is told of every memory once it is open.
+
+        Raises StorageFailed when the home's own small files can't be read or made.
+        """
+        self.home = home = settings.home
+        self._settings = settings
+        self._embedder = embedder
+        self._note = note
+        self._opened = opened
+        self._path = home / "users.json"
+        self._lock = threading.Lock()
+        self._secret = load_secret(home)
+        self._ids: dict[str, str] = {}
+        self._open: dict[str, UserMemory] = {}
+        self._opening: dict[str, threading.Lock] = {}
+        self._clients: dict[str, Clients] = {}
+        self._tokens: dict[bytes, str] = {}
+        self._keys: dict[bytes, tuple[str, str]] = {}
+        self._closed = False
+        for name, user_id in (read_json(self._path) or {}).items():
+            self._learn(name, str(user_id))
+        if DEFAULT_USER not in self._ids:
+            self._create(DEFAULT_USER)
+
+    # ---- names --------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """Every user's name."""
+        return sorted(self._ids)
+
+    def id_of(self, name: str) -> str:
+        """A user's id; raises NotFound `unknown_user`."""
+        user_id = self._ids.get(name)
+        if user_id is None:
+            raise NotFound(f"no user is called {check_user(name)!r}", code="unknown_user",
+                           fix="a user is made by the first memory added with --user")  # fmt: skip
+        return user_id
+
+    def token(self, name: str) -> str:
+        """A user's bearer token; raises NotFound."""
+        return api_token(self._secret, self.id_of(name))
+
+    def user_of_token(self, token: str) -> str | None:
+        """The name of the user a bearer token belongs to."""
+        # looked up by hash: how long that takes tells nothing about a token that is nearly right
+        name = self._tokens.get(_digest(token))
+        return name if name is not None and hmac.compare_digest(self.token(name).encode(), token.encode()) else None
+
+    # ---- memories -----------------------------------------------------------------------------
+
+    def open(self, name: str, create: bool = False) -> UserMemory:
+        """A user's memory, opened at first use; raises NotFound `unknown_user`, Conflict `locked`, StorageFailed."""
+        memory = self._open.get(self._ids.get(name, ""))
+        if memory is not None:
+            return memory
+        if create and name not in self._ids:
+            self._create(name)
+        user_id = self.id_of(name)
+        with self._lock:
+            opening = self._opening.setdefault(user_id, threading.Lock())
+        with opening:
+            if self._closed:
+                raise Unreachable("the daemon is stopping", fix="jmem daemon start")
+            memory = self._open.get(user_id)
+            if memory is None:
+                memory = self._open[user_id] = self._open_memory(user_id, name)
+                self._opened(memory)
+            return memory
+
+    def opened(self) -> list[UserMemory]:
+        """The memories that are open now."""
+        return list(self._open.values())
+
+    def close(self) -> None:
+        """Close every memory; nothing can be opened afterwards."""
+        with self._lock:
+            self._closed = True
+            opening = list(self._opening.values())
+        for lock in opening:
+            lock.acquire()
+        for memory in self._open.values():
+            memory.close()
+        self._open = {}
+
+    # ---- clients ------------------------------------------------------------------------------
+
+    def key(self, name: str, client: str) -> str:
+        """The key in the personal URLs of a user's client; raises NotFound."""
+        user_id = self.id_of(name)
+        return mcp_key(self._secret, user_id, client, self.clients(name).get(client).generation)
+
+    def clients(self, name: str) -> Clients:
+        """The clients of a user; raises NotFound."""
+        return self._clients[self.id_of(name)]
+
+    def by_key(self, client: str, key: str) -> tuple[UserMemory, Actor] | None:
+        """The memory and the permissions that a client's key opens; None for any other key, or another client's."""
+        known = self._known_client(client, key)
+        return (self.open(known[0]), known[1].actor) if known else None
+
+    def by_open_key(self, client: str, key: str) -> tuple[UserMemory, Actor] | None:
+        """As `by_key`, for memories that are open: never touches the disk."""
+        known = self._known_client(client, key)
+        memory = self._open.get(self._ids[known[0]]) if known else None
+        return (memory, known[1].actor) if known and memory else None
+
+    def by_name(self, name: str, client: str) -> tuple[UserMemory, Actor]:
+        """A user's memory for a program on the unix socket, with the permissions of its name; makes the user if new.
+
+        Raises Refused `client_revoked` when that client has been disconnected, Invalid for what is no client's name.
+        """
+        memory = self.open(name, create=True)
+        known = memory.clients.find(check_client(client))
+        if known is not None and known.revoked:
+            raise Refused(f"{client} has been disconnected", code="client_revoked", fix=f"jmem connect {client}")
+        return memory, known.actor if known is not None else Actor(client)
+
+    def session_secret(self) -> bytes:
+        """What MCP session ids are made with; survives a restart."""
+        return derived(self._secret, "mcp sessions")
+
+    def has_clients(self) -> bool:
+        """Whether any client is connected by a key."""
+        return bool(self._keys)
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _known_client(self, client: str, key: str) -> tuple[str, Client] | None:
+        # looked up by hash: how long that takes tells nothing about a key that is nearly right
+        found = self._keys.get(_digest(key))
+        if found is None or not hmac.compare_digest(found[1].encode(), client.encode()):
+            return None
+        known = self.clients(found[0]).get(client)
+        if known.revoked or not hmac.compare_digest(self.key(found[0], client).encode(), key.encode()):
+            return None
+        return found[0], known
+
+    def _create(self, name: str) -> None:
+        check_user(name)
+        with self._lock:
+            if name in self._ids:
+                return
+            user_id = str(uuid.uuid4())
+            write_json(self._path, {**self._ids, name: user_id})
+        self._learn(name, user_id)
+
+    def _learn(self, name: str, user_id: str) -> None:
+        folder = self.home / "users" / user_id
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageFailed(f"{folder} can't be made: {error.strerror}", fix="jmem doctor") from None
+        self._clients[user_id] = Clients(folder, self._map_keys)
+        with self._lock:
+            self._tokens[_digest(api_token(self._secret, user_id))] = name
+            self._ids = {**self._ids, name: user_id}
+        self._map_keys()
+
+    def _map_keys(self) -> None:
+        keys = {}
+        for name, user_id in self._ids.items():
+            for client in self._clients[user_id].all():
+                if not client.revoked:
+                    keys[_digest(mcp_key(self._secret, user_id, client.name, client.generation))] = (name, client.name)
+        self._keys = keys
+
+    def _open_memory(self, user_id: str, name: str) -> UserMemory:
+        folder = self.home / "users" / user_id
+        lock = FileLock.acquire(folder / "store.lock", f"the memories of {name!r} are open in another process", self._note)  # fmt: skip
+        try:
+            store = Store.open(folder)
+            access = AccessLog(folder)
+            service = MemoryService(store, access)
+        except JmemError:
+            lock.release()
+            raise
+        return UserMemory(user_id, name, folder, store, access, service, self._clients[user_id], lock)
+
+
+def check_user(name: str) -> str:
+    """A user's name: 1 to 64 characters, none of them a control character; raises Invalid."""
+    text = check_text(name, "user", MAX_CLIENT_CHARS)
+    if text != text.strip() or not text.isprintable():
+        raise Invalid("a user's name is 1 to 64 printable characters", field="user")
+    return text
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
