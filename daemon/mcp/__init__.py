@@ -31,7 +31,7 @@ ROUTES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("{client}", "sse", "{key}"): ("GET",),
     ("{client}", "sse", "{key}", "messages"): ("POST",),
     ("{client}", "http", "{key}"): ("GET", "POST", "DELETE"),
-    ("{client}", "stdio"): ("POST", "DELETE"),
+    ("{client}", "stdio"): ("POST",),
 }
 
 

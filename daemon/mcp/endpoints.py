@@ -33,8 +33,8 @@ class Endpoints:
                 return self._sse.open(request)
             case "sse_messages":
                 return await self._sse.post(request, caller)
-            case "stdio":  # a line of a stdio client, which its relay posts through the unix socket
-                return await self._streamable.handle(request, caller, mirrored=False)
+            case "stdio":
+                return await self._streamable.relay(request, caller)
             case _:
                 return await self._streamable.handle(request, caller)
 

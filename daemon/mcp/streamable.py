@@ -25,6 +25,7 @@ from daemon.mcp.sessions import Sessions
 
 KEEP_ALIVE_SECONDS = 15.0
 SESSION_HEADER = "mcp-session-id"
+CONVERSATION_HEADER = "x-jmem-conversation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,8 @@ class Streamable:
     server: Server[Any]
     sessions: Sessions
 
-    async def handle(self, request: Request, caller: Caller, *, mirrored: bool = True) -> Response:
-        """Answer a POST or DELETE of a caller whose right to be here is already proved.
-
-        Args:
-            mirrored: whether headers must repeat the body (2026-07-28 asks it of HTTP, not of the relay).
-        """
+    async def handle(self, request: Request, caller: Caller) -> Response:
+        """Answer a request of a caller whose right to be here is already proved."""
         if request.method == "GET":
             return Response(status_code=405, headers={"Allow": "POST, DELETE"})
         session = request.headers.get(SESSION_HEADER)
@@ -51,11 +48,23 @@ class Streamable:
             self.sessions.end(session)
             return Response(status_code=204)
         try:
-            return await self._post(request, caller, session, mirrored)
+            return await self._post(request, caller, session)
         except BadMessage as bad:
             return answer_response(bad.answer, exchange.status_of(bad.answer, None))
 
-    async def _post(self, request: Request, caller: Caller, session: str | None, mirrored: bool) -> Response:
+    async def relay(self, request: Request, caller: Caller) -> Response:
+        """Answer one line of a stdio client. The relay's whole life is one conversation, which it names itself."""
+        try:
+            message = exchange.parse(await request.body())
+            if not exchange.is_request(message):
+                return Response(status_code=202)
+            era = exchange.era_of(message, request.headers.get(MCP_PROTOCOL_VERSION_HEADER), None)
+        except BadMessage as bad:
+            return answer_response(bad.answer, 200)
+        known = caller.in_session(request.headers.get(CONVERSATION_HEADER))
+        return answer_response(await exchange.answer(self.server, message, era, caller=known), 200)
+
+    async def _post(self, request: Request, caller: Caller, session: str | None) -> Response:
         wants_json, wants_stream = accepted(request.headers.get("accept", "*/*"))
         if not (wants_json or wants_stream):
             return refusal("Accept must name application/json and text/event-stream", 406)
@@ -67,13 +76,11 @@ class Streamable:
             if "method" in message:
                 exchange.check_notification(version)
             return Response(status_code=202)
-        headers: dict[str, str] | None = None
-        if mirrored:
-            headers = {name: value.strip() for name, value in request.headers.items()}
-            if name := find_duplicated_routing_header(request.headers.items()):
-                raise BadMessage(HEADER_MISMATCH, f"{name} header appears more than once", id=message["id"])
+        headers = {name: value.strip() for name, value in request.headers.items()}
+        if name := find_duplicated_routing_header(request.headers.items()):
+            raise BadMessage(HEADER_MISMATCH, f"{name} header appears more than once", id=message["id"])
         era = exchange.era_of(message, version, headers)
-        if era.modern and headers is not None:
+        if era.modern:
             exchange.check_param_headers(self.server, message, headers)
         extra: dict[str, str] = {}
         if message["method"] == "initialize":

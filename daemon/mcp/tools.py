@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jmem.core.search import SearchQuery
-
 from daemon.mcp import arguments
 from daemon.mcp.caller import Caller
 from daemon.mcp.render import fit, item
 from jmem.core.drafts import Draft
 from jmem.core.errors import Refused
 from jmem.core.filter import Filter
-from jmem.core.model import MAX_BATCH, is_id
+from jmem.core.model import MAX_BATCH, is_id, parse_time
+from jmem.core.search import SearchQuery
 
 SEARCH_LIMIT = 10
 LIST_LIMIT = 50
@@ -70,7 +69,7 @@ def add(caller: Caller, given: arguments.Add) -> Outcome:
 def search(caller: Caller, given: arguments.Search) -> Outcome:
     """The memories that answer the question best."""
     filter = Filter(
-        tags=tuple(given.tags or ()), since=moment(given.since, "since"), until=moment(given.until, "until")
+        tags=tuple(given.tags or ()), since=_moment(given.since, "since"), until=_moment(given.until, "until")
     )
     query = SearchQuery(query=given.query, limit=given.limit or SEARCH_LIMIT, filter=filter)
     outcome = caller.user.service.search(query, caller.actor)
@@ -105,6 +104,10 @@ def list_(caller: Caller, given: arguments.List) -> Outcome:
     if page.next_cursor:
         text += f"\n(There are more: list_memories with cursor {page.next_cursor})"
     return Outcome({"memories": list(fitted.items), "next_cursor": page.next_cursor}, text)
+
+
+def _moment(text: str | None, name: str) -> str | None:
+    return None if text is None else parse_time(text, name)
 
 
 def _memories(count: int) -> str:

@@ -75,12 +75,13 @@ def repeatable(message: Message) -> bool:
 
 
 class Relay:
-    """One client's conversation: what its handshake agreed on, and the answers that are still to come."""
+    """One client's conversation: the version its handshake agreed on, and the answers that are still to come."""
 
     def __init__(self, client: Client, name: str) -> None:
         self._client = client
         self._target = f"/mcp/{wire.quote(name)}/stdio"
-        self._agreed = ""
+        self._conversation = os.urandom(4).hex()
+        self._version = ""
         self._slots = threading.Semaphore(MAX_THREADS)
         self._threads: set[threading.Thread] = set()
         self._output = threading.Lock()
@@ -111,13 +112,15 @@ class Relay:
             answer = self._answer(line)
             if answer is not None:
                 self._write(answer)
+        except Exception:  # noqa: BLE001 (a thread's edge: one message that can't be served must not end the others)
+            sys.excepthook(*sys.exc_info())
         finally:
             self._slots.release()
             self._threads.discard(threading.current_thread())
 
     def _write(self, answer: bytes) -> None:
         with self._output:
-            view = memoryview(answer.replace(b"\n", b"") + b"\n")
+            view = memoryview(answer + b"\n")
             try:
                 while view:
                     view = view[os.write(1, view) :]
@@ -151,11 +154,16 @@ class Relay:
                 if left and (repeatable(message) or not (sent or lost.sent)):
                     continue
                 raise _stopped() from None
+            except TimeoutError:
+                raise JmemError(
+                    f"the daemon did not answer within {TIMEOUT:.0f} seconds", fix="jmem daemon logs"
+                ) from None
             return self._understand(message, reply, body)
         raise _stopped()
 
     def _headers(self) -> str:
-        return f"{self._client.identity()}Accept: application/json\r\n{self._agreed}"
+        version = f"MCP-Protocol-Version: {self._version}\r\n" if self._version else ""
+        return f"{self._client.identity()}X-Jmem-Conversation: {self._conversation}\r\n{version}"
 
     def _understand(self, message: Message, reply: wire.Answer, body: bytes) -> bytes:
         """The body of an answer, where it is the protocol's."""
@@ -167,9 +175,7 @@ class Relay:
 
             raise from_problem(content)
         if message.get("method") == "initialize" and "result" in content:
-            session = reply.headers.get("mcp-session-id", "")
-            version = content["result"]["protocolVersion"]
-            self._agreed = f"MCP-Protocol-Version: {version}\r\nMcp-Session-Id: {session}\r\n"
+            self._version = content["result"]["protocolVersion"]
         if content.get("id") is None and "id" in message:
             return _line({**content, "id": message["id"]})
         return body
