@@ -36,13 +36,11 @@ def run(
     results: list[BatchResult] = []
     purged: list[str] = []
     for operation in operations:
-        tx.conn.execute("SAVEPOINT operation")
         try:
-            result = _one(tx, action, operation, actor)
+            with tx.savepoint():
+                result = _one(tx, action, operation, actor)
         except JmemError as error:
-            tx.conn.execute("ROLLBACK TO operation")
             result = BatchResult(error.status, error=error)
-        tx.conn.execute("RELEASE operation")
         purged += [id for id in (result.purged, result.replaces) if id is not None]
         results.append(result)
     if purged:

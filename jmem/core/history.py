@@ -90,9 +90,10 @@ def log_page(
     client: str | None = None, since: str | None = None,
 ) -> tuple[list[LogEntry], str | None]:  # fmt: skip
     """Actions that wrote something, newest first, and the cursor of the next page."""
-    where, params = ["EXISTS (SELECT 1 FROM ops o WHERE o.action = a.id)"], []
+    where: list[str] = ["1"]
+    params: list[Any] = []
     if id is not None:
-        where = ["a.id IN (SELECT action FROM ops WHERE memory_id = ?)"]
+        where.append("a.id IN (SELECT action FROM ops WHERE memory_id = ?)")
         params.append(id)
     if client is not None:
         where.append("a.client = ?")
@@ -113,10 +114,8 @@ def log_page(
 
 
 def _entry(conn: sqlite3.Connection, action: int, at: str, client: str, kind: str, undone: int | None) -> LogEntry:
-    (count,) = conn.execute("SELECT COUNT(DISTINCT memory_id) FROM ops WHERE action = ?", (action,)).fetchone()
-    rows = conn.execute(
-        "SELECT memory_id FROM ops WHERE action = ? GROUP BY memory_id ORDER BY MIN(seq) LIMIT ?", (action, MAX_IDS)
-    )
-    touched = [id for (id,) in rows]
+    touched = oplog.ids_of_action(conn, action)
     first = conn.execute("SELECT substr(content, 1, 400) FROM memories WHERE id = ?", (touched[0],)).fetchone()
-    return LogEntry(action, at, client, kind, touched, count, undone, ids.preview(first[0]) if first else "")
+    return LogEntry(
+        action, at, client, kind, touched[:MAX_IDS], len(touched), undone, ids.preview(first[0]) if first else ""
+    )

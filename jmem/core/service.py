@@ -361,8 +361,6 @@ def _begin(tx: Tx, actor: Actor, kind: str) -> int:
 
 def _edit_kind(changes: Mapping[str, Any]) -> str:
     names = set(changes)
-    if "privacy" in names:
-        return "edit"
     if names == {"state"}:
         return {"paused": "pause", "archived": "archive"}.get(changes["state"], "resume")
     return "tag" if names and names <= {"tags", "add_tags", "remove_tags"} else "edit"

@@ -16,7 +16,7 @@ from jmem.core.duplicates import equal_memory
 from jmem.core.errors import Conflict, Invalid, NotFound, Refused
 from jmem.core.model import FIELDS, Memory, check_field, check_tags, new_id, now_iso
 from jmem.core.secrets import screened
-from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory
+from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory, rows
 
 EDITABLE = frozenset(
     ("content", "tags", "add_tags", "remove_tags", "metadata", "state", "privacy", "occurred_at", "expires_at",
@@ -54,8 +54,9 @@ def add(tx: Tx, action: int, draft: Draft, fields: dict[str, Any], actor: Actor)
     if draft.supersedes is not None:
         fields = {**fields, "supersedes": ids.resolve(tx.conn, draft.supersedes, actor)}
     id = new_id()
-    oplog.write(tx, action, id, fields, actor.client, fresh=True)
-    return Added(load(tx, id))
+    memory = oplog.write(tx, action, id, fields, actor.client, fresh=True)
+    assert memory is not None
+    return Added(memory)
 
 
 def edit(
@@ -71,9 +72,8 @@ def edit(
     if not fields:
         return Edited(memory, changed=False)
     if "privacy" in fields:
-        return _move(tx, action, memory, fields, actor)
-    oplog.write(tx, action, memory.id, fields, actor.client)
-    return Edited(load(tx, memory.id))
+        return _move(tx, memory, fields, actor)
+    return Edited(_written(tx, action, memory.id, fields, actor))
 
 
 def _changed_fields(tx: Tx, memory: Memory, changes: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
@@ -102,7 +102,13 @@ def _changed_fields(tx: Tx, memory: Memory, changes: Mapping[str, Any], actor: A
     return fields
 
 
-def _move(tx: Tx, action: int, memory: Memory, fields: Mapping[str, Any], actor: Actor) -> Edited:
+def _written(tx: Tx, action: int, id: str, fields: Mapping[str, Any], actor: Actor) -> Memory:
+    memory = oplog.write(tx, action, id, fields, actor.client)
+    assert memory is not None
+    return memory
+
+
+def _move(tx: Tx, memory: Memory, fields: Mapping[str, Any], actor: Actor) -> Edited:
     """Give a memory whose privacy changes a new id without the old history, and forget the old id for ever."""
     everything = {name: getattr(memory, name) for name in FIELDS}
     everything["tags"], everything["metadata"] = list(memory.tags), dict(memory.metadata)
@@ -110,12 +116,17 @@ def _move(tx: Tx, action: int, memory: Memory, fields: Mapping[str, Any], actor:
     started = {
         name: value for name, value in everything.items() if name not in DEFAULTS or value != DEFAULTS[name]
     }  # fmt: skip
-    id = new_id()
-    oplog.write(tx, action, id, started, actor.client, fresh=True)
+    held = rows.read_registers(tx.conn, memory.id)
+    assert held is not None
+    started.update({name: value for name, (_, value) in held.registers.items() if name not in FIELDS})
+    # an action of its own: taking the rest of a batch back must not hide what can't come back as it was
+    id, own = new_id(), oplog.begin_action(tx, actor.client, "privacy")
+    moved = oplog.write(tx, own, id, started, actor.client, fresh=True)
+    assert moved is not None
     for (other,) in tx.conn.execute("SELECT id FROM memories WHERE supersedes = ?", (memory.id,)).fetchall():
-        oplog.write(tx, action, other, {"supersedes": id}, actor.client)
-    oplog.write(tx, action, memory.id, {}, actor.client, purge=True)
-    return Edited(load(tx, id), replaces=memory.id)
+        oplog.write(tx, own, other, {"supersedes": id}, actor.client)
+    oplog.write(tx, own, memory.id, {}, actor.client, purge=True)
+    return Edited(moved, replaces=memory.id)
 
 
 def delete(tx: Tx, action: int, part: str, actor: Actor) -> str:
@@ -148,8 +159,7 @@ def restore(tx: Tx, action: int, part: str, actor: Actor, rev: str | None = None
         raise Refused(f"{actor.client} may not see that revision", code="out_of_scope", client=actor.client)
     if not fields:
         return Edited(memory, changed=False)
-    oplog.write(tx, action, id, fields, actor.client)
-    return Edited(load(tx, id))
+    return Edited(_written(tx, action, id, fields, actor))
 
 
 def _fields_at(tx: Tx, memory: Memory, rev: str) -> dict[str, Any]:

@@ -236,14 +236,8 @@ def _apply(tx: Tx, record: Record, action: int) -> int:
     """Apply a line's ops; how many were not known. Where one is refused none stays."""
     # a purge first, so that the other ops arrive as blank as they are
     ops = sorted(record.ops, key=lambda op: not op.purge)
-    tx.conn.execute("SAVEPOINT line")
-    try:
+    with tx.savepoint():
         return [oplog.apply(tx, op, action) for op in ops].count("applied")
-    except JmemError:
-        tx.conn.execute("ROLLBACK TO line")
-        raise
-    finally:
-        tx.conn.execute("RELEASE line")
 
 
 def _joins(tx: Tx, action: int | None) -> bool:

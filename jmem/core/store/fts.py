@@ -78,6 +78,11 @@ def refresh(
             conn.execute("UPDATE memory_fts SET text = ?, context = ? WHERE rowid = ?", (*entry, rowid))
 
 
+def tend(conn: sqlite3.Connection) -> None:
+    """Merge small segments, a bounded piece of work. Outside a transaction."""
+    conn.execute("INSERT INTO memory_fts (memory_fts, rank) VALUES ('merge', 64)")
+
+
 def rebuild(conn: sqlite3.Connection) -> int:
     """Write the whole index anew from the rows; the number of entries. Call inside a transaction."""
     conn.execute("DELETE FROM memory_fts")

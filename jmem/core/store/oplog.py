@@ -15,7 +15,7 @@ from typing import Any, Literal
 from jmem.core import merge
 from jmem.core.clock import STAMP, stamp_ms, wall_ms
 from jmem.core.errors import Conflict, Invalid, JmemError, TooLarge
-from jmem.core.model import FIELDS, MAX_OP_BYTES, Op, canonical, check_field, is_id, iso, new_nonce
+from jmem.core.model import FIELDS, MAX_OP_BYTES, Memory, Op, canonical, check_field, is_id, iso, new_nonce
 from jmem.core.store import rows
 from jmem.core.store.writer import Tx
 
@@ -23,41 +23,43 @@ MAX_AHEAD_MS = 365 * 86_400_000
 """A foreign stamp further in the future is refused: it would drag the clock with it for good."""
 Applied = Literal["applied", "known"]
 _KNOWN = frozenset(FIELDS)
+_PLAIN = _KNOWN - {"metadata"}
+"""fields whose values have neither numbers nor objects, so that plain JSON is canonical"""
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def begin_action(tx: Tx, client: str, kind: str, undoes: int | None = None) -> int:
-    """Open an action, the unit of undo; the ops of one command carry its id."""
-    row = tx.conn.execute(
-        "INSERT INTO actions (at, client, kind, undoes) VALUES (?, ?, ?, ?)", (iso(wall_ms()), client, kind, undoes)
-    )
-    assert row.lastrowid is not None
-    return row.lastrowid
+    """The id of a new action: what one command does, the unit of undo. It is stored with its first op."""
+    (newest,) = tx.conn.execute("SELECT COALESCE(MAX(id), 0) FROM actions").fetchone()
+    id = max(newest, *tx.actions) + 1 if tx.actions else newest + 1
+    tx.actions[id] = (id, iso(wall_ms()), client, kind, undoes)
+    return int(id)
 
 
 def write(
     tx: Tx, action: int, id: str, fields: Mapping[str, Any], client: str, *, fresh: bool = False, purge: bool = False
-) -> Op:
-    """Make, seal, store and merge one op of this replica; `fresh` promises that the id has no op yet."""
+) -> Memory | None:
+    """Make, seal, store and merge one op of this replica, and return the memory as it is then.
+
+    `fresh` promises that the id has no op yet. Raises TooLarge before anything is written.
+    """
     base = heads(tx.conn, id) if "content" in fields and not fresh else ()
     op, text = seal(Op(tx.clock.tick(), id, fields, base, client, new_nonce(), purge))
     if len(text) * 4 > MAX_OP_BYTES and len(text.encode()) > MAX_OP_BYTES:
         raise TooLarge("the change is larger than 128 KiB; shorten content or metadata", limit=MAX_OP_BYTES)
     if purge:
         _purge(tx, op, action)
-        return op
+        return None
     seq = _insert(tx, op, text, action)
     if fresh:
-        rows.write_row(tx, id, {name: (op.stamp, value) for name, value in fields.items()}, seq, None, None)
-    else:
-        _absorb(tx, op, seq)
-    return op
+        return rows.write_row(tx, id, {name: (op.stamp, value) for name, value in fields.items()}, seq, None)
+    return _absorb(tx, op, seq)
 
 
 def seal(op: Op) -> tuple[Op, str]:
-    """The op with its digest, and its canonical text: what `Op.sealed` and `Op.text` give, in one pass."""
-    fields = ",".join(f"{json.dumps(name)}:{_value(name, op.set[name])}" for name in sorted(op.set))
-    base = json.dumps(op.base, separators=(",", ":"))
-    head = f'{{"base":{base},"client":{json.dumps(op.client, ensure_ascii=False)}'
+    """An op of ours with its digest, and its canonical text: what `Op.sealed` and `Op.text` give, in one pass."""
+    fields = ",".join(f'"{name}":{_value(name, op.set[name])}' for name in sorted(op.set))
+    head = f'{{"base":{_encode(op.base)},"client":{_encode(op.client)}'
     purge = ',"purge":true' if op.purge else ""
     tail = f'"id":"{op.id}","nonce":"{op.nonce}"{purge},"set":{{{fields}}},"stamp":"{op.stamp}","v":{op.v}}}'
     digest = "sha256:" + hashlib.sha256(f"{head},{tail}".encode()).hexdigest()
@@ -66,13 +68,19 @@ def seal(op: Op) -> tuple[Op, str]:
 
 
 def _value(name: str, value: Any) -> str:
-    return canonical(value) if name == "metadata" else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value) if name in _PLAIN else canonical(value)
 
 
 def ops_of(conn: sqlite3.Connection, id: str) -> list[Op]:
     """Every op of a memory, in the order of their stamps."""
     found = [Op.parse(text) for (text,) in conn.execute("SELECT payload FROM ops WHERE memory_id = ?", (id,))]
     return sorted(found, key=lambda op: op.stamp)
+
+
+def ids_of_action(conn: sqlite3.Connection, action: int) -> list[str]:
+    """The memories that an action touched, in the order it did."""
+    found = conn.execute("SELECT memory_id FROM ops WHERE action = ? ORDER BY seq", (action,))
+    return list(dict.fromkeys(id for (id,) in found))
 
 
 def heads(conn: sqlite3.Connection, id: str) -> tuple[str, ...]:
@@ -92,7 +100,7 @@ def apply(tx: Tx, op: Op, action: int, sent: bool = False) -> Applied:
     """Store and merge an op made elsewhere; "known" when it was here already.
 
     Raises Conflict `stamp_reuse` (the stamp is another op's), Invalid `clock_skew` (more than a year ahead),
-    `bad_digest`, `bad_op` or the reason a field is invalid, TooLarge. Nothing is stored then.
+    `upgrade_required`, `bad_digest`, `bad_op` or the reason a field is invalid, TooLarge. Nothing is stored then.
     """
     _check_shape(op)
     text = op.text()
@@ -119,8 +127,7 @@ def apply(tx: Tx, op: Op, action: int, sent: bool = False) -> Applied:
 def _again(tx: Tx, op: Op, text: str, digest: str, payload: str) -> Applied:
     if digest != op.digest:
         raise Conflict(f"stamp {op.stamp} belongs to another op", code="stamp_reuse", stamp=op.stamp)
-    blank_here = is_blank(Op.parse(payload))
-    if not blank_here or is_blank(op) or op.purge or is_purged(tx.conn, op.id):
+    if not is_blank(Op.parse(payload)) or is_blank(op) or op.purge or is_purged(tx.conn, op.id):
         return "known"
     # a blanked copy came first, without the purge that would make it final: take the whole one
     _check_digest(op)
@@ -172,24 +179,27 @@ def _check_fields(op: Op) -> None:
 
 
 def _insert(tx: Tx, op: Op, text: str, action: int, sent: bool = False) -> int:
-    row = tx.conn.execute(
-        "INSERT INTO ops (stamp, memory_id, payload, digest, action, sent) VALUES (?, ?, ?, ?, ?, ?)",
-        (op.stamp, op.id, text, op.digest, action, int(sent)),
+    if action in tx.actions:
+        # ignored from its second op on, and stored anew when a savepoint took its first op back
+        tx.conn.execute(
+            "INSERT OR IGNORE INTO actions (id, at, client, kind, undoes) VALUES (?, ?, ?, ?, ?)", tx.actions[action]
+        )
+    seq = tx.last_seq + 1
+    tx.conn.execute(
+        "INSERT INTO ops (seq, stamp, memory_id, payload, digest, action, sent) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (seq, op.stamp, op.id, text, op.digest, action, int(sent)),
     )
-    assert row.lastrowid is not None
-    tx.last_seq = row.lastrowid
-    return row.lastrowid
+    tx.last_seq = seq
+    return seq
 
 
-def _absorb(tx: Tx, op: Op, seq: int) -> None:
+def _absorb(tx: Tx, op: Op, seq: int) -> Memory | None:
     held = rows.read_registers(tx.conn, op.id)
     if held is None:
         # no content until now: fold whatever came before it
-        rows.write_row(tx, op.id, merge.fold(ops_of(tx.conn, op.id)).registers, seq, None, None)
-        return
-    rowid, registers, spot = held
-    merge.merge_op(registers, op)
-    rows.write_row(tx, op.id, registers, seq, rowid, spot)
+        return rows.write_row(tx, op.id, merge.fold(ops_of(tx.conn, op.id)).registers, seq, None)
+    merge.merge_op(held.registers, op)
+    return rows.write_row(tx, op.id, held.registers, seq, held)
 
 
 def _purge(tx: Tx, op: Op, action: int, sent: bool = False) -> None:

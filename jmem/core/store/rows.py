@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jmem.core import merge
@@ -26,6 +27,7 @@ _STORED = (*_NAMES, "id_reversed", "at", "stamps", "extra", "seq", "text_key")
 _INSERT = f"INSERT INTO memories ({', '.join(_STORED)}) VALUES ({', '.join('?' * len(_STORED))})"
 _UPDATE = f"UPDATE memories SET {', '.join(f'{name} = ?' for name in _STORED)} WHERE rowid = ?"
 _KNOWN = frozenset(FIELDS)
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def row_memory(row: Sequence[Any], start: int = 0) -> Memory:
@@ -44,8 +46,18 @@ def reverse_id(part: str) -> str:
     return part.replace("-", "")[::-1]
 
 
-def read_registers(conn: sqlite3.Connection, id: str) -> tuple[int, Registers, tuple[str, str, str] | None] | None:
-    """(rowid, registers, the place in its thread where it gives context) of a memory's row; None without a row."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A row as it stands: its registers, its tags, and the place in its thread where it gives context."""
+
+    rowid: int
+    registers: Registers
+    tags: tuple[str, ...]
+    spot: tuple[str, str, str] | None
+
+
+def read_registers(conn: sqlite3.Connection, id: str) -> Held | None:
+    """The row of a memory; None without one."""
     row = conn.execute(f"SELECT {MEMORY_COLUMNS}, m.stamps, m.extra, m.rowid, m.at FROM memories m WHERE m.id = ?",
                        (id,)).fetchone()  # fmt: skip
     if row is None:
@@ -62,7 +74,7 @@ def read_registers(conn: sqlite3.Connection, id: str) -> tuple[int, Registers, t
             values[name] = value
     registers = {name: (stamp, values[name]) for name, stamp in stamps.items()}
     memory = row_memory(row)
-    return row[MEMORY_WIDTH + 2], registers, _spot(memory, row[MEMORY_WIDTH + 3])
+    return Held(row[MEMORY_WIDTH + 2], registers, memory.tags, _spot(memory, row[MEMORY_WIDTH + 3]))
 
 
 def _spot(memory: Memory, at: str) -> tuple[str, str, str] | None:
@@ -71,16 +83,13 @@ def _spot(memory: Memory, at: str) -> tuple[str, str, str] | None:
     return memory.thread, at, memory.id
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else "[]"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def write_row(
-    tx: Tx, id: str, registers: Registers, seq: int, rowid: int | None, before: tuple[str, str, str] | None
-) -> Memory | None:
-    """Insert (rowid None) or update the row that the registers describe; None while they have no content.
+def write_row(tx: Tx, id: str, registers: Registers, seq: int, held: Held | None) -> Memory | None:
+    """Insert or update (`held`) the row that the registers describe; None while they have no content.
 
-    Marks in `tx` what the full-text index must follow. `before` is the place it gave context at until now.
+    Marks in `tx` what the full-text index must follow.
     """
     memory = merge.memory(id, registers)
     if memory is None:
@@ -89,30 +98,32 @@ def write_row(
     stamps = {name: stamp for name, (stamp, _) in registers.items()}
     extra = {name: value for name, (_, value) in registers.items() if name not in _KNOWN}
     values = (
-        id, memory.content, _dump(memory.tags), _object(memory.metadata), memory.state, int(memory.deleted),
+        id, memory.content, _encode(memory.tags) if memory.tags else "[]", _object(memory.metadata), memory.state, int(memory.deleted),
         memory.occurred_at, memory.expires_at, memory.privacy, memory.source, memory.thread, memory.speaker,
         memory.client, memory.supersedes, memory.created_at, memory.updated_at, memory.version,
         reverse_id(id), at, _object(stamps), _object(extra), seq, text_key(memory.content, memory.speaker),
     )  # fmt: skip
-    if rowid is None:
+    if held is None:
         rowid = tx.conn.execute(_INSERT, values).lastrowid
         assert rowid is not None
         tx.fresh.add(rowid)
         _write_tags(tx.conn, rowid, memory.tags)
     else:
+        rowid = held.rowid
         tx.conn.execute(_UPDATE, (*values, rowid))
-        held = {tag for (tag,) in tx.conn.execute("SELECT tag FROM memory_tags WHERE rowid = ?", (rowid,))}
-        if held != set(memory.tags):
-            tx.conn.execute("DELETE FROM memory_tags WHERE rowid = ?", (rowid,))
-            _write_tags(tx.conn, rowid, memory.tags)
+        _remove_tags(tx.conn, rowid, set(held.tags) - set(memory.tags))
+        _write_tags(tx.conn, rowid, set(memory.tags) - set(held.tags))
     tx.touched.add(rowid)
     after = _spot(memory, at)
-    tx.spots.update(spot for spot in (before, after) if spot is not None)
+    if after is not None:
+        tx.spots.add(after)
+    if held is not None and held.spot is not None:
+        tx.spots.add(held.spot)
     return memory
 
 
 def _object(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else "{}"
+    return _encode(value) if value else "{}"
 
 
 def _write_tags(conn: sqlite3.Connection, rowid: int, tags: Iterable[str]) -> None:
@@ -120,13 +131,18 @@ def _write_tags(conn: sqlite3.Connection, rowid: int, tags: Iterable[str]) -> No
         conn.execute("INSERT OR IGNORE INTO memory_tags (rowid, tag) VALUES (?, ?)", (rowid, tag))
 
 
+def _remove_tags(conn: sqlite3.Connection, rowid: int, tags: Iterable[str]) -> None:
+    for tag in tags:
+        conn.execute("DELETE FROM memory_tags WHERE tag = ? AND rowid = ?", (tag, rowid))
+
+
 def remove_row(tx: Tx, id: str) -> bool:
     """Take a memory's row, tags and full-text entry out; False without a row."""
     held = read_registers(tx.conn, id)
     if held is None:
         return False
-    rowid, _, spot = held
-    tx.conn.execute("DELETE FROM memory_tags WHERE rowid = ?", (rowid,))
+    rowid, spot = held.rowid, held.spot
+    _remove_tags(tx.conn, rowid, held.tags)
     tx.conn.execute("DELETE FROM memories WHERE rowid = ?", (rowid,))
     # at once, since the next insert may be given the same rowid
     tx.conn.execute("DELETE FROM memory_fts WHERE rowid = ?", (rowid,))

@@ -1,7 +1,8 @@
 """The tables of `memories.db`, as a numbered, append-only list of migrations.
 
 `ops` is the truth; `memories`, `memory_tags` and `memory_fts` are what the ops add up to and can be rebuilt
-from them. A migration that has been released is never edited: a change is a new entry at the end.
+from them. Indexes are few, since every
+page that a write touches is written and synced before the answer. A migration that has been released is never edited: a change is a new entry at the end.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _V1 = Migration(
     (
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
         """CREATE TABLE actions (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            id INTEGER PRIMARY KEY,
             at TEXT NOT NULL,
             client TEXT NOT NULL,
             kind TEXT NOT NULL,
@@ -29,7 +30,7 @@ _V1 = Migration(
             undone_by INTEGER
         )""",
         """CREATE TABLE ops (
-            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            seq INTEGER PRIMARY KEY,
             stamp TEXT NOT NULL UNIQUE,
             memory_id TEXT NOT NULL,
             payload TEXT NOT NULL,
@@ -68,20 +69,21 @@ _V1 = Migration(
         "CREATE INDEX memories_id_reversed ON memories (id_reversed)",
         "CREATE INDEX memories_seq ON memories (seq)",
         "CREATE INDEX memories_text_key ON memories (text_key)",
-        "CREATE INDEX memories_created ON memories (created_at, id, state, expires_at) WHERE deleted = 0",
+        "CREATE INDEX memories_created ON memories (created_at, id, client, state, expires_at) WHERE deleted = 0",
         "CREATE INDEX memories_updated ON memories (updated_at, id) WHERE deleted = 0",
         "CREATE INDEX memories_at ON memories (at, id) WHERE deleted = 0",
-        "CREATE INDEX memories_client ON memories (client, created_at, id) WHERE deleted = 0",
         "CREATE INDEX memories_deleted ON memories (updated_at, id) WHERE deleted = 1",
         "CREATE INDEX memories_local ON memories (created_at, id) WHERE privacy = 'local'",
         "CREATE INDEX memories_thread ON memories (thread, state, deleted, at, id) WHERE thread IS NOT NULL",
         "CREATE INDEX memories_source ON memories (source, created_at, id) WHERE source IS NOT NULL",
         "CREATE INDEX memories_supersedes ON memories (supersedes) WHERE supersedes IS NOT NULL",
         """CREATE TABLE memory_tags (
-            rowid INTEGER NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (rowid, tag)
+            tag TEXT NOT NULL, rowid INTEGER NOT NULL, PRIMARY KEY (tag, rowid)
         ) WITHOUT ROWID""",
-        "CREATE INDEX memory_tags_tag ON memory_tags (tag, rowid)",
         "CREATE VIRTUAL TABLE memory_fts USING fts5 (text, context, tokenize = 'porter unicode61')",
+        # merging of segments is done after the answer has gone out (fts.tend), not inside the write
+        "INSERT INTO memory_fts (memory_fts, rank) VALUES ('automerge', 0)",
+        "INSERT INTO memory_fts (memory_fts, rank) VALUES ('crisismerge', 64)",
         "CREATE TABLE purged (id TEXT PRIMARY KEY, at TEXT NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID",
     )
 )

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,10 +36,16 @@ class Store:
         self._readers: list[sqlite3.Connection] = []
         self._open = True
         self.store_id = _store_id(conn)
-        self._seq_at_open: int = conn.execute("SELECT COALESCE(MAX(seq), 0) FROM ops").fetchone()[0]
-        last = conn.execute("SELECT COALESCE(MAX(stamp), '') FROM ops").fetchone()[0]
+        seq, stamp = conn.execute("SELECT COALESCE(MAX(seq), 0), COALESCE(MAX(stamp), '') FROM ops").fetchone()
         self._writer = Writer(
-            self.path, conn, lambda: _connect(self.path), Clock(last), self._finish_group, self._committed
+            self.path,
+            conn,
+            lambda: _connect(self.path),
+            Clock(stamp),
+            self._finish_group,
+            self._committed,
+            fts.tend,
+            seq,
         )
 
     @staticmethod
@@ -69,7 +76,7 @@ class Store:
     @property
     def last_seq(self) -> int:
         """Of the last op on disk; 0 while there is none."""
-        return self._writer.last_seq or self._seq_at_open
+        return self._writer.last_seq
 
     # ---- writing ------------------------------------------------------------------------------
 
@@ -145,13 +152,13 @@ class Store:
                 "DELETE FROM memories WHERE id NOT IN (SELECT memory_id FROM ops) OR id IN (SELECT id FROM purged)"
             )
             for id in ids:
-                row = tx.conn.execute("SELECT rowid FROM memories WHERE id = ?", (id,)).fetchone()
+                held = rows.read_registers(tx.conn, id)
                 seq = tx.conn.execute("SELECT MAX(seq) FROM ops WHERE memory_id = ?", (id,)).fetchone()[0]
                 folded = merge.fold(oplog.ops_of(tx.conn, id))
                 if "content" in folded.registers:
-                    rows.write_row(tx, id, folded.registers, seq, row[0] if row else None, None)
-                elif row:
-                    tx.conn.execute("DELETE FROM memories WHERE rowid = ?", row)
+                    rows.write_row(tx, id, folded.registers, seq, None if held is None else replace(held, tags=()))
+                elif held is not None:
+                    tx.conn.execute("DELETE FROM memories WHERE rowid = ?", (held.rowid,))
             tx.touched.clear()
             tx.spots.clear()
             fts.rebuild(tx.conn)

@@ -6,16 +6,17 @@ answered after the commit that holds its job is on disk (WAL, synchronous=FULL),
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from jmem.core.clock import Clock
-from jmem.core.errors import StorageFailed
+from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.store.failures import of_statement, primary_code, storage_failed
 
 T = TypeVar("T")
@@ -23,16 +24,18 @@ log = logging.getLogger(__name__)
 
 MAX_GROUP = 128
 """Jobs in one commit."""
+TEND_EVERY = 16
+"""Commits between turns of tending the full-text index, after the answers have gone out."""
 CHECKPOINT_EVERY = 64
-"""Commits between checkpoints that run after the answers have gone out."""
+"""The same for checkpoints."""
 
 
 class Tx:
     """What a job may use while it runs: the connection, the clock, and marks for the end of the group."""
 
-    __slots__ = ("clock", "conn", "fresh", "last_seq", "spots", "touched")
+    __slots__ = ("actions", "clock", "conn", "fresh", "last_seq", "spots", "touched")
 
-    def __init__(self, conn: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(self, conn: sqlite3.Connection, clock: Clock, last_seq: int) -> None:
         self.conn = conn
         self.clock = clock
         self.touched: set[int] = set()
@@ -41,8 +44,24 @@ class Tx:
         """those of them that have no full-text row yet"""
         self.spots: set[tuple[str, str, str]] = set()
         """(thread, at, id) places whose neighbours' context changed"""
-        self.last_seq = 0
-        """of the ops written so far; 0 when there are none"""
+        self.last_seq = last_seq
+        """of the newest op"""
+        self.actions: dict[int, tuple[Any, ...]] = {}
+        """actions begun here: id -> row"""
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Take back what the body wrote when it raises JmemError, which goes on to the caller."""
+        seq = self.last_seq
+        self.conn.execute("SAVEPOINT part")
+        try:
+            yield
+        except JmemError:
+            self.conn.execute("ROLLBACK TO part")
+            self.conn.execute("RELEASE part")
+            self.last_seq = seq
+            raise
+        self.conn.execute("RELEASE part")
 
 
 class Pending(Generic[T]):
@@ -86,15 +105,17 @@ class Writer:
         clock: Clock,
         finish: Callable[[Tx], None],
         committed: Callable[[int], None],
+        tend: Callable[[sqlite3.Connection], None],
+        last_seq: int,
     ) -> None:
         self._path, self._conn, self._connect = path, conn, connect
-        self._clock, self._finish, self._committed = clock, finish, committed
+        self._clock, self._finish, self._committed, self._tend = clock, finish, committed, tend
         self._queue: SimpleQueue[Pending[Any]] = SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
-        self._commits = 0
-        self.last_seq = 0
-        """of the last op that is on disk, once one was written here"""
+        self._commits = self._tended = 0
+        self.last_seq = last_seq
+        """of the last op that is on disk"""
         self._thread = threading.Thread(target=self._run, name=f"jmem-writer-{path.parent.name[:8]}", daemon=True)
         self._thread.start()
 
@@ -132,8 +153,8 @@ class Writer:
                 if last.fn is None:
                     break
                 self._serve_outside(last)
-            if self._commits >= CHECKPOINT_EVERY and self._queue.empty():
-                self._checkpoint("PASSIVE")
+            if self._queue.empty():
+                self._look_after()
         self._checkpoint("TRUNCATE")
         self._conn.close()
 
@@ -183,7 +204,7 @@ class Writer:
     def _transaction(self, group: list[Pending[Any]]) -> list[Outcome]:
         """Run the jobs and commit; an exception means that nothing of the group is stored."""
         conn = self._conn
-        tx = Tx(conn, self._clock)
+        tx = Tx(conn, self._clock, self.last_seq)
         try:
             conn.execute("BEGIN IMMEDIATE")
             outcomes = [self._run_job(tx, job) for job in group]
@@ -194,7 +215,7 @@ class Writer:
                 conn.execute("ROLLBACK")
             raise
         self._commits += 1
-        self.last_seq = max(self.last_seq, tx.last_seq)
+        self.last_seq = tx.last_seq
         return outcomes
 
     def _run_job(self, tx: Tx, job: Pending[Any]) -> Outcome:
@@ -231,8 +252,18 @@ class Writer:
         self._conn = fresh
         return True
 
+    def _look_after(self) -> None:
+        if self._commits - self._tended >= TEND_EVERY:
+            self._tended = self._commits
+            try:
+                self._tend(self._conn)
+            except sqlite3.Error as error:  # more segments to look into, until the next turn
+                log.warning("tending %s: %s", self._path, error)
+        if self._commits >= CHECKPOINT_EVERY:
+            self._checkpoint("PASSIVE")
+
     def _checkpoint(self, kind: str) -> None:
-        self._commits = 0
+        self._commits = self._tended = 0
         try:
             self._conn.execute(f"PRAGMA wal_checkpoint({kind})")
         except sqlite3.Error as error:  # the log keeps growing until the next one: nothing is lost
