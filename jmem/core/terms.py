@@ -1,0 +1,104 @@
+"""From a question to the terms that full-text search is asked for, and how frequent they are.
+
+Every term is a run of letters and digits and goes out in quotes, so that no query, whatever is in it, is
+ever read as FTS5 syntax.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+
+MAX_TERMS = 48
+"""Of one query; further words are ignored by the lexical leg (the vector sees the first 4,000 characters)."""
+MAX_TERM_CHARS = 64
+MAX_POSTINGS = 12_000
+"""Entries of the full-text index that one query may walk through: frequent terms tell little and cost most."""
+CACHED_TERMS = 20_000
+DRIFT = 1.2
+"""A term is counted again once the store has grown by this factor."""
+
+_WORD = re.compile(r"[^\W_]+")
+_STOP = """
+a an the of in on at to for from by with and or is are was were be been do does did has have had what when
+where who whom which why how that this these those it its as about i you he she they we his her their my your
+s t can could would will should not no so if me us them our am being than then there here any some
+"""
+STOP_WORDS = frozenset(_STOP.split())
+
+
+def query_terms(query: str) -> list[str]:
+    """The distinct words of a query, lower-case, without stop words unless nothing else is left; at most MAX_TERMS."""
+    words = [word[:MAX_TERM_CHARS] for word in _WORD.findall(query.lower())]
+    content = [word for word in words if word not in STOP_WORDS]
+    return list(dict.fromkeys(content or words))[:MAX_TERMS]
+
+
+def match_any(terms: Iterable[str]) -> str:
+    """The FTS5 expression for rows with any of the terms."""
+    return " OR ".join(f'"{term}"' for term in terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The terms of a query in a store of `rows` full-text rows."""
+
+    terms: tuple[str, ...]
+    """what is asked for, rarest first"""
+    dropped: tuple[str, ...]
+    """too frequent to be worth their time"""
+    frequencies: Mapping[str, int]
+    rows: int
+
+    @property
+    def best_score(self) -> float:
+        """What bm25 would give a row that is full of every word of the query, unknown words included."""
+        return 2.2 * sum(max(1e-6, log((self.rows - n + 0.5) / (n + 0.5))) for n in self.frequencies.values())
+
+
+class Frequencies:
+    """In how many rows a term stands, remembered while the store stays about as large. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def weigh(self, conn: sqlite3.Connection, terms: Sequence[str]) -> Weighed:
+        """Count the terms, leave out the unknown ones, and the most frequent ones past MAX_POSTINGS."""
+        rows = conn.execute("SELECT COALESCE(MAX(rowid), 0) FROM memories").fetchone()[0]
+        counts = {term: self._count(conn, term, rows) for term in terms}
+        kept: list[str] = []
+        budget = MAX_POSTINGS
+        ordered = sorted((term for term in terms if counts[term]), key=lambda term: counts[term])
+        for term in ordered:
+            budget -= counts[term]
+            if kept and budget < 0:
+                break
+            kept.append(term)
+        return Weighed(tuple(kept), tuple(ordered[len(kept) :]), counts, rows)
+
+    def _count(self, conn: sqlite3.Connection, term: str, rows: int) -> int:
+        with self._lock:
+            held = self._counts.get(term)
+            if held is not None and held[1] <= rows <= held[1] * DRIFT:
+                self._counts.move_to_end(term)
+                return held[0]
+        count = int(
+            conn.execute("SELECT COUNT(*) FROM memory_fts WHERE memory_fts MATCH ?", (f'"{term}"',)).fetchone()[0]
+        )
+        if count:  # an unknown word may be written any moment
+            with self._lock:
+                self._counts[term] = (count, rows)
+                while len(self._counts) > CACHED_TERMS:
+                    self._counts.popitem(last=False)
+        return count
+
+    def clear(self) -> None:
+        """Forget every term: they may come from a purged memory."""
+        with self._lock:
+            self._counts.clear()
