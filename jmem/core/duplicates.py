@@ -15,10 +15,12 @@ from jmem.core.model import Memory
 from jmem.core.store.rows import MEMORY_COLUMNS, row_memory
 from jmem.core.store.text import text_key
 
-MAX_TERMS = 8
-MAX_DOCS = 48
-"""A term in more memories than this says little and costs much: it is not looked up further."""
-MAX_LOOKED_AT = 12
+MAX_TERMS = 6
+ENOUGH_TERMS = 3
+"""Looking stops after so many telling terms: an add waits for this."""
+MAX_DOCS = 32
+"""A term in more memories than this tells little."""
+MAX_LOOKED_AT = 6
 MAX_NEAR = 3
 MIN_SCORE = 0.5
 _WORD = re.compile(r"[^\W_]+")
@@ -77,12 +79,16 @@ def _sharing(conn: sqlite3.Connection, mine: set[str]) -> Counter[int]:
     terms = sorted((w for w in mine if len(w) > 2), key=lambda w: (-len(w), w))[:MAX_TERMS]
     shared: Counter[int] = Counter()
     frequent: list[str] = []
+    telling = 0
     for term in terms:
         rowids = _holding(conn, f'text : "{term}"')
         if len(rowids) > MAX_DOCS:
             frequent.append(term)
-        else:
+        elif rowids:
             shared.update(rowids)
+            telling += 1
+            if telling == ENOUGH_TERMS:
+                break
     if not shared and len(frequent) > 1:
         shared.update(_holding(conn, "text : (" + " AND ".join(f'"{term}"' for term in frequent) + ")"))
     return shared

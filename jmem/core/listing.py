@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
-from jmem.core.model import MAX_LIMIT, Memory
+from jmem.core.model import MAX_LIMIT, STATES, Memory
 from jmem.core.store import MEMORY_COLUMNS, MEMORY_WIDTH, row_memory
 
 SORTS = {"created": "m.created_at", "updated": "m.updated_at", "occurred": "m.at"}
 RARE = 2000
-"""Up to so many memories, a tag is where a list starts looking; beyond, the sorted index is walked."""
+"""Up to so many memories, a tag or a span of time is where a list starts; beyond, the sorted index is walked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,14 @@ def page(
         where += f" AND ({column}, m.id) {'<' if down else '>'} (?, ?)"
         params += decode_cursor(cursor, sort, 2)
     for tag in filter.tags:
-        held = conn.execute("SELECT COUNT(*) FROM (SELECT 1 FROM memory_tags WHERE tag = ? LIMIT ?)", (tag, RARE + 1))
-        if held.fetchone()[0] <= RARE:
+        if _rare(conn, "memory_tags WHERE tag = ?", tag):
             where += " AND m.rowid IN (SELECT rowid FROM memory_tags WHERE tag = ?)"
             params.append(tag)
             break
+    if name != "occurred" and (filter.since is not None or filter.until is not None):
+        span = (filter.since or "", filter.until or "~")
+        if not _rare(conn, "memories WHERE deleted = 0 AND at >= ? AND at < ?", *span):
+            where = where.replace("m.at ", "+m.at ")  # keeps the planner from sorting a large span
     order = "DESC" if down else "ASC"
     rows = conn.execute(
         f"SELECT {MEMORY_COLUMNS}, {column} FROM memories m WHERE {where}"
@@ -79,6 +83,11 @@ def page(
     more = len(rows) > limit
     memories = [row_memory(row) for row in rows[:limit]]
     return Page(memories, encode_cursor(sort, rows[limit - 1][MEMORY_WIDTH], memories[-1].id) if more else None)
+
+
+def _rare(conn: sqlite3.Connection, rows: str, *params: Any) -> bool:
+    found = conn.execute(f"SELECT COUNT(*) FROM (SELECT 1 FROM {rows} LIMIT ?)", (*params, RARE + 1))
+    return int(found.fetchone()[0]) <= RARE
 
 
 def tag_counts(conn: sqlite3.Connection, filter: Filter, now: str) -> list[tuple[str, int]]:
@@ -98,19 +107,27 @@ def count(conn: sqlite3.Connection, filter: Filter, now: str) -> int:
 
 
 def stats(conn: sqlite3.Connection, filter: Filter, now: str) -> dict[str, Any]:
-    """Counts: memories, by state, deleted, expired, local, by client and by the day they were added."""
+    """Counts of what passes the filter: memories, by state, client, privacy and day added, and how many tags."""
     where, params = filter.sql(now)
-
-    def grouped(column: str) -> dict[str, int]:
-        rows = conn.execute(f"SELECT {column}, COUNT(*) FROM memories m WHERE {where} GROUP BY 1", params)
-        return dict(rows.fetchall())
-
-    states = grouped("m.state")
+    states = dict.fromkeys(STATES, 0)
+    clients: Counter[str] = Counter()
+    days: Counter[str] = Counter()
+    groups = conn.execute(  # one walk along an index that has all these columns
+        "SELECT m.client, m.state, substr(m.created_at, 1, 10), COUNT(*) FROM memories m INDEXED BY memories_created"
+        f" WHERE {where} GROUP BY 1, 2, 3",
+        params,
+    )
+    for client, state, day, number in groups:
+        states[state] += number
+        clients[client] += number
+        days[day] += number
+    total = sum(states.values())
+    local = count(conn, replace(filter, privacy="local"), now)
     return {
-        "memories": sum(states.values()),
-        "states": {state: states.get(state, 0) for state in ("active", "paused", "archived")},
-        "clients": grouped("m.client"),
-        "privacy": grouped("m.privacy"),
-        "by_day": grouped("substr(m.created_at, 1, 10)"),
+        "memories": total,
+        "states": states,
+        "clients": dict(clients.most_common()),
+        "privacy": {"local": local, "synced": total - local},
+        "by_day": dict(sorted(days.items())),
         "tags": len(tag_counts(conn, filter, now)),
     }
