@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import threading
@@ -9,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daemon.clients import Client, Clients
 from daemon.files import read_json, write_json
@@ -17,15 +18,20 @@ from daemon.keys import api_token, derived, load_secret, mcp_key
 from daemon.lock import FileLock
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
-from jmem.core.errors import Invalid, JmemError, NotFound, Refused, StorageFailed, Unreachable
+from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed, Unreachable
+from jmem.core.index import VectorIndex
+from jmem.core.indexer import Indexer
 from jmem.core.model import MAX_CLIENT_CHARS, check_client, check_text
+from jmem.core.search import Searcher
 from jmem.core.service import MemoryService
 from jmem.core.settings import Settings
 from jmem.core.store import Store
+from jmem.core.vectors import VectorStore
 
 if TYPE_CHECKING:
     from jmem.core.embed import Embedder
 
+T = TypeVar("T")
 DEFAULT_USER = "default"
 
 
@@ -38,18 +44,48 @@ class UserMemory:
     folder: Path
     store: Store
     access: AccessLog
+    vectors: VectorStore
+    index: VectorIndex
+    indexer: Indexer
+    searcher: Searcher
     service: MemoryService
     clients: Clients
-    lock: FileLock
+
+    @staticmethod
+    def open(user_id: str, name: str, folder: Path, settings: Settings, embedder: Embedder, clients: Clients) -> UserMemory:  # fmt: skip
+        """Open the store and what is derived from it, and start to index what is pending; raises StorageFailed."""
+        with contextlib.ExitStack() as undo:
+            store = Store.open(folder)
+            undo.callback(store.close)
+            access = AccessLog(folder)
+            undo.callback(access.close)
+            vectors = VectorStore(folder)
+            undo.callback(vectors.close)
+            index = VectorIndex(folder / "index", store.store_id)
+            remote = bool(settings["allow_remote_for_local"])
+            indexer = Indexer(store, vectors, index, embedder, allow_remote_for_local=remote)
+            searcher = Searcher(store, index, vectors, embedder)
+            undo.callback(searcher.close)
+            service = MemoryService(store, access, searcher, purge_hooks=(indexer.forget, searcher.forget))
+            memory = UserMemory(
+                user_id, name, folder, store, access, vectors, index, indexer, searcher, service, clients
+            )
+            undo.pop_all()
+        indexer.start()
+        return memory
 
     def release(self) -> None:
         """Give back what is only needed while somebody searches."""
+        self.indexer.release()
 
     def close(self) -> None:
-        """Flush and close everything; the store's lock goes last."""
+        """Flush and close everything; what was acknowledged is on disk whether or not this is called."""
+        self.indexer.stop()
+        self.searcher.close()
+        self.index.close()
+        self.vectors.close()
         self.store.close()
         self.access.close()
-        self.lock.release()
 
 
 class Users:
@@ -71,6 +107,7 @@ class Users:
         self._ids: dict[str, str] = {}
         self._open: dict[str, UserMemory] = {}
         self._opening: dict[str, threading.Lock] = {}
+        self._locks: dict[str, FileLock] = {}
         self._clients: dict[str, Clients] = {}
         self._tokens: dict[bytes, str] = {}
         self._keys: dict[bytes, tuple[str, str]] = {}
@@ -122,8 +159,17 @@ class Users:
             memory = self._open.get(user_id)
             if memory is None:
                 memory = self._open[user_id] = self._open_memory(user_id, name)
-                self._opened(memory)
             return memory
+
+    def swap(self, memory: UserMemory, replace: Callable[[Path], T]) -> T:
+        """Close a memory, let `replace(folder)` put other files in its place, and let the next use open those.
+
+        Whatever asks meanwhile waits; what was already under way fails with StorageFailed `closed`.
+        """
+        with self._opening[memory.id]:
+            self._open.pop(memory.id, None)
+            memory.close()
+            return replace(memory.folder)
 
     def opened(self) -> list[UserMemory]:
         """The memories that are open now."""
@@ -138,7 +184,8 @@ class Users:
             lock.acquire()
         for memory in self._open.values():
             memory.close()
-        self._open = {}
+        for held in self._locks.values():
+            held.release()
 
     # ---- clients ------------------------------------------------------------------------------
 
@@ -224,15 +271,12 @@ class Users:
 
     def _open_memory(self, user_id: str, name: str) -> UserMemory:
         folder = self.home / "users" / user_id
-        lock = FileLock.acquire(folder / "store.lock", f"the memories of {name!r} are open in another process", self._note)  # fmt: skip
-        try:
-            store = Store.open(folder)
-            access = AccessLog(folder)
-            service = MemoryService(store, access)
-        except JmemError:
-            lock.release()
-            raise
-        return UserMemory(user_id, name, folder, store, access, service, self._clients[user_id], lock)
+        if user_id not in self._locks:
+            what = f"the memories of {name!r} are open in another process"
+            self._locks[user_id] = FileLock.acquire(folder / "store.lock", what, self._note)
+        memory = UserMemory.open(user_id, name, folder, self._settings, self._embedder, self._clients[user_id])
+        self._opened(memory)
+        return memory
 
 
 def check_user(name: str) -> str:

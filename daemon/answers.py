@@ -1,0 +1,250 @@
+"""What the routes answer, for the OpenAPI document. Imported when that document is asked for, never on the way of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Reply(BaseModel):
+    """An answer; a newer daemon may add fields."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+
+class Problem(Reply):
+    """RFC 9457: what went wrong (`code` is stable), and the command or field that mends it."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    fix: str | None = None
+
+
+class Memory(Reply):
+    """A memory."""
+
+    id: str
+    content: str
+    tags: list[str]
+    state: str
+    client: str
+    source: str | None
+    metadata: dict[str, Any]
+    privacy: str
+    created_at: str
+    updated_at: str
+    occurred_at: str | None
+    expires_at: str | None
+    thread: str | None
+    speaker: str | None
+    supersedes: str | None
+    deleted: bool
+    version: str
+
+
+class Near(Reply):
+    """A memory that resembles the one that was added."""
+
+    id: str
+    content: str
+    score: float
+
+
+class MemoryAdded(Memory):
+    """The memory that was stored, or the equal one that was there (`duplicate`)."""
+
+    duplicate: bool
+    similar: list[Near]
+
+
+class MemoryEdited(Memory):
+    """The memory after the change; `replaces` is its old id when a change of privacy gave it a new one."""
+
+    replaces: str | None = None
+
+
+class Memories(Reply):
+    """One page."""
+
+    memories: list[Memory]
+    next_cursor: str | None
+
+
+class Deleted(Reply):
+    """Whole ids; or with purge, a receipt of every place for each."""
+
+    deleted: list[str] | None = None
+    missing: list[str] | None = None
+    purged: list[dict[str, Any]] | None = None
+
+
+class BatchResults(Reply):
+    """One result an operation, in order: a status with the memory, the ids, or the problem."""
+
+    results: list[dict[str, Any]]
+
+
+class Hit(Memory):
+    """A memory that answers the question."""
+
+    score: float
+    also: list[str]
+
+
+class Found(Reply):
+    """The best hits. `confident` is false when nothing is known about the question."""
+
+    query: str
+    took_ms: float
+    confident: bool
+    mode: str
+    results: list[Hit]
+
+
+class Revision(Reply):
+    """One change of a memory."""
+
+    rev: int
+    stamp: str
+    at: str
+    client: str
+    kind: str
+    set: dict[str, Any]
+    content: str | None
+
+
+class History(Reply):
+    """All revisions, oldest first; two heads or more are a conflict."""
+
+    id: str
+    revisions: list[Revision]
+    heads: list[str]
+
+
+class Access(Reply):
+    """One access."""
+
+    at: str
+    client: str
+    what: str
+    query: str | None
+    answers: list[dict[str, Any]]
+
+
+class Accesses(Reply):
+    """Newest first."""
+
+    accesses: list[Access]
+
+
+class Undone(Reply):
+    """What was taken back, and what was left alone and why."""
+
+    undone: list[dict[str, Any]]
+    skipped: list[dict[str, Any]]
+
+
+class Actions(Reply):
+    """One page of what was done, newest first."""
+
+    actions: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+class TagCounts(Reply):
+    """Tags with their counts, most used first."""
+
+    tags: list[dict[str, Any]]
+
+
+class Stats(Reply):
+    """Counts."""
+
+    memories: int
+    states: dict[str, int]
+    clients: dict[str, int]
+    by_day: dict[str, int]
+
+
+class Client(Reply):
+    """A connected program."""
+
+    name: str
+    read: bool
+    write: bool
+    delete: bool
+    tags: list[str] | None
+    generation: int
+    connected_at: str
+    last_seen: str | None
+    revoked: bool
+
+
+class Clients(Reply):
+    """Every program that was ever connected."""
+
+    clients: list[Client]
+
+
+class Connection(Reply):
+    """The personal addresses of a client."""
+
+    client: str
+    sse: str
+    http: str
+    stdio: dict[str, Any]
+
+
+class Index(Reply):
+    """The state of the vector index."""
+
+    embedder: str
+    fingerprint: str | None
+    indexed: int
+    pending: int
+    points: int
+    bytes: int
+    state: str
+
+
+class Started(Reply):
+    """Work that goes on in the background."""
+
+    started: bool
+
+
+class Health(Reply):
+    """It serves."""
+
+    status: str
+    version: str
+    pid: int
+    build: str
+
+
+class Status(Reply):
+    """How jmem is."""
+
+    version: str
+    user_id: str | None
+    memories: int
+    pending_index: int
+    daemon: dict[str, Any]
+    embedder: dict[str, Any]
+    sync: dict[str, Any] | None
+
+
+class Token(Reply):
+    """The bearer token of a user."""
+
+    token: str
+
+
+class Stopping(Reply):
+    """It stops."""
+
+    stopping: bool
+    pid: int

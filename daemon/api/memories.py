@@ -1,0 +1,113 @@
+"""Memories: add, list, read, change, delete, several at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+
+from daemon import answers
+from daemon.api.common import encoded, make_filter, states_of
+from daemon.http import Answer, Call, NoQuery, Routes, json_answer
+from daemon.schemas import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk
+from jmem.core.drafts import Added, Draft
+from jmem.core.errors import Invalid, NotFound
+from jmem.core.service import BatchResult
+
+routes = Routes("memories")
+
+
+@routes.route("POST", "/memories", MemoryAsk, "Add a memory", answers={201: answers.MemoryAdded, 200: answers.MemoryAdded},
+              problems=(413, 507), writes=True)  # fmt: skip
+def add(call: Call, ask: MemoryAsk) -> Answer:
+    """201 with the stored memory; 200 with `duplicate` when an equal one was there. Nothing is refused for resembling."""
+    if ask.infer:
+        raise Invalid(
+            "no model is set for infer", code="infer_off", field="infer", fix="jmem config set llm.model NAME"
+        )
+    draft = Draft(
+        ask.content, ask.tags, ask.metadata, ask.state, ask.occurred_at, ask.expires_at, ask.privacy, ask.source,
+        ask.thread, ask.speaker, ask.client, ask.supersedes, secrets=ask.secrets,
+    )  # fmt: skip
+    added = call.user.service.add(draft, call.actor)
+    return json_answer(added_dict(added), 200 if added.duplicate else 201)
+
+
+def added_dict(added: Added) -> dict[str, Any]:
+    """The wire shape of what an add stored."""
+    return {**added.memory.as_dict(), "duplicate": added.duplicate, "similar": [n.as_dict() for n in added.similar]}
+
+
+@routes.route("GET", "/memories/{id}", NoQuery, "Read a memory", answers={200: answers.Memory}, problems=(404, 409))
+def get(call: Call, ask: NoQuery) -> Answer:
+    """By its id or any part of it that fits no other."""
+    return json_answer(call.user.service.get(call.params["id"], call.actor).as_dict())
+
+
+@routes.route("GET", "/memories", ListQuery, "List memories", answers={200: answers.Memories})
+def list_memories(call: Call, ask: ListQuery) -> Answer:
+    """A page; one that would be larger than an answer may be has fewer memories than asked for, and a cursor."""
+    filter = make_filter(
+        tags=ask.tag, clients=ask.client, states=states_of(ask.state), since=ask.since, until=ask.until,
+        privacy=ask.privacy, thread=ask.thread, source=ask.source, deleted=ask.deleted,
+    )  # fmt: skip
+    service = call.user.service
+    page = service.list(filter, call.actor, limit=ask.limit, cursor=ask.cursor, sort=ask.sort)
+    pieces = encoded(page.memories)
+    if len(pieces) < len(page.memories):
+        page = service.list(filter, call.actor, limit=len(pieces), cursor=ask.cursor, sort=ask.sort)
+        pieces = encoded(page.memories)
+    body = b'{"memories":[' + b",".join(pieces) + b'],"next_cursor":' + to_json(page.next_cursor) + b"}"
+    return Answer(200, body)
+
+
+@routes.route("PATCH", "/memories/{id}", EditAsk, "Change a memory", answers={200: answers.MemoryEdited},
+              problems=(404, 409, 413, 507), headers={"If-Match": "the version that was read; 409 `changed` if it is another now"})  # fmt: skip
+def edit(call: Call, ask: EditAsk) -> Answer:
+    """Only the fields that are given change. Another privacy makes a new memory (`replaces` names the old one)."""
+    changes = ask.model_dump(exclude_unset=True, exclude={"secrets"})
+    for name in ("content", "tags", "add_tags", "remove_tags", "metadata", "privacy", "state"):
+        if name in changes and changes[name] is None:
+            raise Invalid(f"{name} can't be null", field=name)
+    if not changes:
+        raise Invalid("nothing to change was given", code="empty")
+    version = call.headers.get(b"if-match")
+    expected = version.decode("latin-1").strip().strip('"') if version else None
+    edited = call.user.service.edit(call.params["id"], changes, call.actor, expected=expected, secrets=ask.secrets)
+    memory = edited.memory.as_dict()
+    return json_answer({**memory, "replaces": edited.replaces} if edited.replaces else memory)
+
+
+@routes.route("DELETE", "/memories/{id}", DeleteQuery, "Delete a memory", answers={200: answers.Deleted}, problems=(404, 409, 507))  # fmt: skip
+def delete(call: Call, ask: DeleteQuery) -> Answer:
+    """Undo brings it back; with `purge` it is forgotten for ever, and the answer is a receipt of every place."""
+    part, service = call.params["id"], call.user.service
+    if ask.purge:
+        purged = service.purge(part, call.actor)
+        return json_answer({"purged": [{"id": p.id, "receipt": [r.as_dict() for r in p.receipt]} for p in purged]})
+    outcome = service.delete(part, call.actor)
+    if outcome.missing:
+        raise NotFound(f"no memory has the id {part!r}", id=part, fix="jmem list")
+    return json_answer({"deleted": outcome.deleted, "missing": outcome.missing})
+
+
+@routes.route("POST", "/memories/batch", BatchAsk, "Several operations as one action", answers={200: answers.BatchResults},
+              problems=(413, 507), writes=True)  # fmt: skip
+def batch(call: Call, ask: BatchAsk) -> Answer:
+    """Each operation stands or falls by itself; one undo takes all of them back."""
+    results = call.user.service.batch(ask.operations, call.actor)
+    return json_answer({"results": [_result(result) for result in results]})
+
+
+def _result(result: BatchResult) -> dict[str, Any]:
+    if result.error is not None:
+        return {"status": result.status, "problem": result.error.problem()}
+    found: dict[str, Any] = {"status": result.status}
+    if result.memory is not None:
+        memory = {**result.memory.as_dict(), "duplicate": result.duplicate}
+        found["memory"] = {**memory, "replaces": result.replaces} if result.replaces else memory
+    if result.deleted is not None:
+        found["deleted"] = [result.deleted]
+    if result.purged is not None:
+        found["purged"] = {"id": result.purged, "receipt": [r.as_dict() for r in result.receipt]}
+    return found

@@ -1,0 +1,41 @@
+"""Search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+
+from daemon import answers
+from daemon.api.common import bounded, make_filter
+from daemon.http import Answer, Call, Routes
+from daemon.schemas import SearchAsk
+from jmem.core.search import Hit, SearchQuery
+
+routes = Routes("search")
+
+
+@routes.route("POST", "/search", SearchAsk, "Search memories", answers={200: answers.Found})
+def search(call: Call, ask: SearchAsk) -> Answer:
+    """The best hits, always; `confident` is false when nothing is known about the question."""
+    filter = make_filter(
+        tags=ask.tags, clients=ask.clients, states=ask.states, since=ask.since, until=ask.until, privacy=ask.privacy,
+        thread=ask.thread, source=ask.source,
+    )  # fmt: skip
+    query = SearchQuery(ask.query, ask.limit, filter, ask.mode, ask.fold, ask.explain)
+    outcome = call.user.service.search(query, call.actor)
+    call.daemon.metrics.searches.add((outcome.mode,), outcome.took_ms / 1000)
+    pieces = bounded(_hit(hit, ask.explain) for hit in outcome.hits)
+    head: dict[str, Any] = {
+        "query": outcome.query, "took_ms": outcome.took_ms, "confident": outcome.confident, "mode": outcome.mode,
+    }  # fmt: skip
+    if outcome.degraded is not None:
+        head["degraded"] = outcome.degraded
+    if len(pieces) < len(outcome.hits):
+        head["truncated"] = True
+    return Answer(200, to_json(head)[:-1] + b',"results":[' + b",".join(pieces) + b"]}")
+
+
+def _hit(hit: Hit, explain: bool) -> dict[str, Any]:
+    found = {"score": hit.score, **hit.memory.as_dict(), "also": hit.also}
+    return {**found, "explain": hit.explain} if explain else found

@@ -1,0 +1,116 @@
+"""The OpenAPI document, made from the routes' declarations when somebody asks for it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+import jmem
+from daemon import answers, api
+from daemon.http import JSON, PROBLEM, Ask, Query, Route, wants_lists
+
+_TITLES = {404: "There is no such thing", 409: "Ambiguous, or changed since it was read", 413: "Too large",
+           422: "Something in the request is not as it should be", 403: "Not permitted", 507: "The disk is full or failing"}  # fmt: skip
+_USER = {
+    "name": "X-Jmem-User", "in": "header", "required": False, "schema": {"type": "string", "pattern": "^default$"},
+    "description": "whose memory, on the unix socket; percent-encoded UTF-8. On TCP the token decides",
+}  # fmt: skip
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """OpenAPI 3.1 of every route."""
+    routes = [route for group in api.groups() for route in group.all]
+    schemas = _schemas(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "jmem", "version": jmem.__version__, "description": "One person's memory for every AI assistant they use."},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "jmem daemon token"}},
+        },
+        "security": [{"token": []}],
+    }  # fmt: skip
+
+
+def _schemas(routes: list[Route]) -> dict[str, Any]:
+    asks = {route.ask for route in routes}
+    given = {model for route in routes for model in route.answers.values() if _is_model(model)} | {answers.Problem}
+    modes = [(m, "validation") for m in asks] + [(m, "serialization") for m in given]
+    modes.sort(key=lambda pair: pair[0].__name__)
+    _, definitions = models_json_schema(modes, ref_template="#/components/schemas/{model}")
+    schemas: dict[str, Any] = definitions["$defs"]
+    return schemas
+
+
+def _is_model(value: Any) -> bool:
+    return inspect.isclass(value) and issubclass(value, BaseModel)
+
+
+def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.handler.__name__, "summary": route.summary, "tags": [route.group],
+        "description": inspect.getdoc(route.handler) or "", "parameters": _parameters(route, schemas),
+        "responses": _responses(route),
+    }  # fmt: skip
+    if issubclass(route.ask, Ask):
+        reference = {"$ref": f"#/components/schemas/{route.ask.__name__}"}
+        required = bool(schemas[route.ask.__name__].get("required"))
+        operation["requestBody"] = {"required": required, "content": {JSON: {"schema": reference}}}
+    if route.path == "/health":
+        operation["security"] = []
+    return operation
+
+
+def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    if issubclass(route.ask, Query):
+        lists = wants_lists(route.ask)
+        for name, schema in schemas[route.ask.__name__].get("properties", {}).items():
+            parameter = {"name": name, "in": "query", "required": False, "schema": _plain(schema)}
+            if name in lists:
+                parameter |= {"style": "form", "explode": True}
+            found.append(parameter)
+    found += [
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
+        for name, text in route.headers.items()
+    ]
+    return [*found, _USER] if route.needs_user else found
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query parameter's schema without null, which a query string can't say."""
+    options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
+    if len(options) == 1:
+        rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+        return {**options[0], **rest}
+    return schema
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    responses: dict[str, Any] = {}
+    for status, answer in route.answers.items():
+        if _is_model(answer):
+            content: dict[str, Any] = {JSON: {"schema": {"$ref": f"#/components/schemas/{answer.__name__}"}}}
+        elif isinstance(answer, str):
+            content = {answer: {"schema": {"type": "string"}}}
+        else:
+            content = {JSON: {"schema": {"type": "object"}}}
+        responses[str(status)] = {"description": route.summary, "content": content}
+    for status in sorted({*route.problems, 422}):
+        responses[str(status)] = {"description": _TITLES.get(status, "Problem"), "content": problem}
+    responses["default"] = {"description": "Any other problem", "content": problem}
+    return responses

@@ -1,0 +1,182 @@
+"""What the routes take: the documented fields and their limits. What they mean is checked by the service."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from daemon.http import Ask, Query
+from jmem.core.model import (
+    MAX_BATCH,
+    MAX_CLIENT_CHARS,
+    MAX_CONTENT_BYTES,
+    MAX_LIMIT,
+    MAX_NAME_CHARS,
+    MAX_TAG_CHARS,
+    MAX_TAGS,
+)
+
+# Limits of size are documented here and enforced by the service, whose errors say how to mend them.
+Content = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CONTENT_BYTES},
+                               examples=["I prefer aisle seats on long flights"])]  # fmt: skip
+Tag = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TAG_CHARS})]
+Tags = Annotated[tuple[Tag, ...], Field(json_schema_extra={"maxItems": MAX_TAGS}, examples=[["travel"]])]
+Name = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME_CHARS})]
+ClientName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=MAX_CLIENT_CHARS, examples=["claude"])]
+Id = Annotated[str, Field(description="an id, or any part of one that fits no other", examples=["0199f3a1c2d4"])]
+Moment = Annotated[str, Field(description="ISO 8601; without an offset it is local time", examples=["2026-11-22"])]
+When = Annotated[str, Field(description="ISO 8601, or words", examples=["2026-11-01", "last week"])]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
+State = Literal["active", "paused", "archived"]
+StateOrAll = Literal["active", "paused", "archived", "all"]
+Privacy = Literal["local", "synced"]
+Secrets = Annotated[Literal["refuse", "mask", "allow"], Field(description="what to do with text that carries a secret")]
+Sort = Literal["created", "-created", "updated", "-updated", "occurred", "-occurred"]
+Mode = Literal["hybrid", "text", "vector"]
+
+
+class MemoryAsk(Ask):
+    """A memory to add."""
+
+    content: Content
+    tags: Tags = ()
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    source: Name | None = None
+    thread: Name | None = None
+    speaker: Name | None = None
+    occurred_at: Moment | None = None
+    expires_at: Moment | None = None
+    privacy: Privacy = "synced"
+    state: State = "active"
+    client: ClientName | None = None
+    supersedes: Id | None = None
+    infer: bool = Field(False, description="have the configured model split the text into memories")
+    secrets: Secrets = "refuse"
+
+
+class EditAsk(Ask):
+    """Fields to change; what is left out stays."""
+
+    content: Content | None = None
+    tags: Tags | None = None
+    add_tags: Tags | None = None
+    remove_tags: Tags | None = None
+    metadata: dict[str, Any] | None = None
+    source: Name | None = None
+    thread: Name | None = None
+    speaker: Name | None = None
+    occurred_at: Moment | None = None
+    expires_at: Moment | None = None
+    privacy: Privacy | None = None
+    state: State | None = None
+    supersedes: Id | None = None
+    secrets: Secrets = "refuse"
+
+
+class BatchAsk(Ask):
+    """Operations, undone together: {"op": "add"|"edit"|"delete"|"restore"|"purge", "id"?, …fields}."""
+
+    operations: Annotated[tuple[dict[str, Any], ...], Field(json_schema_extra={"minItems": 1, "maxItems": MAX_BATCH})]
+
+
+class ListQuery(Query):
+    """Which memories, in which order."""
+
+    limit: Limit = 100
+    cursor: str | None = None
+    tag: tuple[str, ...] = Field((), description="every one of them")
+    client: tuple[str, ...] = ()
+    state: StateOrAll = "active"
+    deleted: bool = Field(False, description="the deleted ones instead")
+    since: When | None = None
+    until: When | None = None
+    privacy: Privacy | None = None
+    thread: str | None = None
+    source: str | None = None
+    sort: Sort = "-created"
+
+
+class DeleteQuery(Query):
+    """How to delete."""
+
+    purge: bool = Field(False, description="forget for ever, everywhere")
+
+
+class SearchAsk(Ask):
+    """A question, and where to look."""
+
+    query: Annotated[str, Field(json_schema_extra={"minLength": 1}, examples=["which seat should I book"])]
+    limit: Limit = 10
+    tags: Tags = ()
+    clients: tuple[str, ...] = ()
+    states: tuple[State, ...] = ("active",)
+    since: When | None = None
+    until: When | None = None
+    privacy: Privacy | None = None
+    thread: str | None = None
+    source: str | None = None
+    mode: Mode = "hybrid"
+    fold: bool = Field(True, description="give equal texts once; `also` names the others")
+    explain: bool = False
+
+
+class RestoreAsk(Ask):
+    """Which revision; none brings back a deleted memory as it was."""
+
+    rev: Annotated[int, Field(ge=1)] | str | None = Field(None, description="a revision's number, or its stamp")
+
+
+class UndoAsk(Ask):
+    """How much to take back."""
+
+    n: Limit = 1
+    redo: bool = False
+    dry_run: bool = False
+
+
+class LogQuery(Query):
+    """Which actions."""
+
+    limit: Limit = 50
+    cursor: str | None = None
+    id: Id | None = None
+    client: str | None = None
+    since: When | None = None
+
+
+class AccessQuery(Query):
+    """Which accesses."""
+
+    limit: Limit = 100
+    client: str | None = None
+
+
+class EventsQuery(Query):
+    """Where to resume."""
+
+    since: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="the last seq that was seen; without it, from now on"
+    )
+
+
+class ConnectAsk(Ask):
+    """A client to connect."""
+
+    name: ClientName
+    rotate: bool = Field(False, description="make a new key; the old one is worthless at once")
+
+
+class PermissionsAsk(Ask):
+    """What a client may do."""
+
+    read: bool | None = None
+    write: bool | None = None
+    delete: bool | None = None
+    tags: Tags | None = Field(None, description="it sees only memories with one of these; null: all of them")
+
+
+class RebuildAsk(Ask):
+    """How to rebuild the index."""
+
+    embed: bool = Field(False, description="embed every text anew")
