@@ -85,7 +85,7 @@ def alone(home: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         while True:
             with contextlib.suppress(JmemError):
-                ask(home, "POST", "/api/v1/daemon/stop", {})
+                ask(home, "POST", "/api/v1/daemon/stop")
             try:
                 stack.enter_context(at_rest(home))
                 break
