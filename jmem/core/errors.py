@@ -99,15 +99,17 @@ _EXACT: tuple[type[JmemError], ...] = (
     StorageFailed,
     Invalid,
 )
+_BY_STATUS: dict[int, type[JmemError]] = {
+    kind.status: kind for kind in (Invalid, TooLarge, NotFound, Conflict, Refused, Unauthorized, StorageFailed)
+}
+"""What a code that no class has as its own stands for; other statuses are plain failures."""
 
 
 def from_problem(problem: dict[str, Any]) -> JmemError:
     """The error a problem document stands for, with its own code kept, for clients of the daemon."""
     code = str(problem.get("code", "internal"))
     status = int(problem.get("status", 500))
-    kind = next((e for e in _EXACT if e.code == code), None) or next(
-        (e for e in _EXACT if e.status == status), JmemError
-    )
+    kind = next((e for e in _EXACT if e.code == code), None) or _BY_STATUS.get(status, JmemError)
     known = {"type", "title", "status", "code", "fix"}
     detail = {k: v for k, v in problem.items() if k not in known}
     return kind(str(problem.get("title", "the daemon failed")), code=code, fix=problem.get("fix"), **detail)
