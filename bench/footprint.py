@@ -71,7 +71,7 @@ def first_tools(home: Home) -> tuple[float, float]:
         tools = mcp.rpc("tools/list", {})["result"]["tools"]
         assert len(tools) == 4, tools
     listed = (time.perf_counter() - start) * 1000
-    wait_for(lambda: home.status()["embedder"].get("loaded"), 30, "the model")
+    wait_for(lambda: home.status()["embedder"]["state"] == "loaded", 30, "the model")
     return listed, (time.perf_counter() - start) * 1000
 
 
@@ -93,7 +93,7 @@ def bench(options: Options) -> list[Row]:
         home.start()
         with contextlib.closing(home.api()) as api:
             api.search("a question that loads the model")
-            released = timed(lambda: wait_for(lambda: not api.must("GET", "/status")["embedder"].get("loaded"), 30))
+            released = timed(lambda: wait_for(lambda: api.must("GET", "/status")["embedder"]["state"] != "loaded", 30))
         time.sleep(1)
         without = uss_mb(home.start())
     degraded = [mode for mode in modes if mode != "hybrid"]
