@@ -136,19 +136,28 @@ def _private(path: str, flags: int) -> int:
 
 
 def _await_ready(home: str, child: subprocess.Popen[bytes], readable: int) -> None:
+    """Read the one line of JSON that the daemon writes once it listens, or once it has given up."""
     deadline = time.monotonic() + DEADLINE
     said = b""
     for data in _read_until(readable, deadline):
         said += data
-        if said.startswith(b"ready"):
-            return
+        if said.endswith(b"\n"):
+            break
+    try:
+        message = wire.loads(said)
+    except ValueError:
+        message = {}
+    if message.get("ok"):
+        return
+    if message:
+        raise Unreachable(f"the daemon can't start: {message.get('title')}", fix=message.get("fix") or "jmem doctor")
     if time.monotonic() >= deadline:
         raise _failed(home, f"the daemon is not ready after {DEADLINE:.0f} seconds")
     try:
         child.wait(timeout=2)
     except subprocess.TimeoutExpired:
         pass
-    raise _failed(home, said.decode("utf-8", "replace").strip() or "the daemon can't start")
+    raise _failed(home, "the daemon can't start")
 
 
 def _read_until(descriptor: int, deadline: float) -> Iterator[bytes]:

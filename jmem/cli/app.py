@@ -95,7 +95,7 @@ def _group(entry: registry.Entry, out: Output) -> type[TyperGroup]:
 
     class Group(TyperGroup):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            if not args or (args[0].startswith("-") and args[0] not in HELP):
+            if not ctx.resilient_parsing and (not args or (args[0].startswith("-") and args[0] not in HELP)):
                 args.insert(0, default)
             return super().parse_args(ctx, args)
 
@@ -141,7 +141,8 @@ def _callback(command: Command, environ: Mapping[str, str]) -> Callable[..., int
     def callback(context: typer.Context, **given: Any) -> int:
         values = {param.dest: _value(param, given[param.dest]) for param in command.params}
         for name, value in (context.obj or {}).items():
-            values[name] = values[name] or value
+            if values[name] in (None, False):  # not said again after the command
+                values[name] = value
         return execute(command, values, environ)
 
     return _sign(callback, list(map(_parameter, command.params)))

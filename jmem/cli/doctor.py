@@ -19,6 +19,7 @@ from jmem.cli.args import Args
 from jmem.cli.connect import change, here
 from jmem.cli.connect.record import Connections
 from jmem.cli.connect.status import Entry, State, amiss, every_state
+from jmem.client import Client
 from jmem.core.errors import StorageFailed
 from jmem.core.finding import Finding, examine
 
@@ -154,6 +155,11 @@ class Doctor:
     def _client(self, state: State, entry: Entry) -> Finding:
         name, environ = state.client.name, self._args.environ
         reason = amiss(entry, self._args.home, here.plain_home(environ), _port(self._args.home))
+        if reason is None and entry.form == "http" and not Client(self._args.home, autostart=False).listening():
+            said = (
+                f"connected by a URL in {entry.place.path}, which answers only while the daemon runs: now it does not"
+            )
+            return Finding(name, "warn", said, "jmem daemon install   or: jmem daemon start")
         if reason is None:
             return Finding(name, "ok", f"connected ({entry.form}) in {entry.place.path}")
         found = Finding(name, "fail", f"{entry.place.path}: {reason}", f"jmem connect {name}")

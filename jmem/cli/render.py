@@ -122,12 +122,14 @@ def explain_lines(explain: Document) -> Iterable[str]:
     for name, value in explain.items():
         if isinstance(value, dict):
             yield f"{name}: " + ", ".join(f"{k} {_figure(v)}" for k, v in value.items() if v is not None)
-        elif value is not None:
+        elif value not in (None, []):
             yield f"{name}: {_figure(value)}"
 
 
 def _figure(value: Any) -> str:
-    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else one_line(str(value))
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return one_line(" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def _json(value: Any) -> str:
@@ -179,32 +181,33 @@ def _particulars(out: Output, hit: Document, short: dict[str, str], score: bool)
     return dot.join(part if "\x1b" in part else out.paint("dim", part) for part in parts)
 
 
+_COMMON = frozenset(
+    "about been does from have into that their them then there these this what when where which with your".split()
+)
+
+
 def _question_words(query: str) -> list[str]:
+    """The words of a question worth marking, without a plural's s."""
     words = "".join(c if c.isalnum() else " " for c in query.lower()).split()
-    return [word for word in words if len(word) > 3]
+    return [word.removesuffix("s") for word in words if len(word) > 2 and word not in _COMMON]
 
 
 def _marked(out: Output, line: str, words: list[str]) -> str:
-    """`line` with the question's words in bold, where they begin a word."""
+    """`line` with the words that begin like one of the question's in bold."""
     if not out.color or not words:
         return line
-    lower = line.lower()
-    if len(lower) != len(line):
-        return line
-    shown, place = [], 0
+    shown = []
+    place = 0
     while place < len(line):
-        found = next((w for w in words if lower.startswith(w, place)), None) if _begins_word(lower, place) else None
-        if found:
-            shown.append(out.paint("bold", line[place : place + len(found)]))
-            place += len(found)
-        else:
-            shown.append(line[place])
-            place += 1
+        end = place + 1
+        if line[place].isalnum():
+            while end < len(line) and line[end].isalnum():
+                end += 1
+        piece = line[place:end]
+        found = len(piece) > 1 and any(piece.lower().startswith(word) for word in words)
+        shown.append(out.paint("bold", piece) if found else piece)
+        place = end
     return "".join(shown)
-
-
-def _begins_word(text: str, place: int) -> bool:
-    return place == 0 or not text[place - 1].isalnum()
 
 
 def plain_value(value: Any) -> str:

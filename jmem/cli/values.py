@@ -41,8 +41,3 @@ def _object(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise Invalid(f"--metadata is not JSON: {error}", field="metadata") from None
     return dict(value)
-
-
-def moment(text: str, name: str) -> str:
-    """TODO"""
-    return text

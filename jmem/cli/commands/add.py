@@ -81,15 +81,14 @@ def _fields(args: Args) -> dict[str, Any]:
             fields[name] = getattr(args, name)
     if args.local:
         fields["privacy"] = "local"
-    if args.at is not None or args.expires is not None or args.metadata:
-        from jmem.cli.values import metadata, moment
+    if args.at is not None:
+        fields["occurred_at"] = args.at
+    if args.expires is not None:
+        fields["expires_at"] = args.expires
+    if args.metadata:
+        from jmem.cli.values import metadata
 
-        if args.at is not None:
-            fields["occurred_at"] = moment(args.at, "--at")
-        if args.expires is not None:
-            fields["expires_at"] = moment(args.expires, "--expires")
-        if args.metadata:
-            fields["metadata"] = metadata(args.metadata)
+        fields["metadata"] = metadata(args.metadata)
     if args.infer or args.raw:
         fields["infer"] = bool(args.infer and not args.raw)
     if args.mask or args.allow_secret:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jmem.cli import stdin
 from jmem.cli.render import table
 from jmem.cli.spec import Argument, Command, Option
-from jmem.cli.values import CLEAR, metadata, moment
+from jmem.cli.values import CLEAR, metadata
 from jmem.core.errors import Invalid
 
 TYPE_CHECKING = False
@@ -96,7 +96,7 @@ def _changes(args: Args) -> dict[str, Any]:
     for option, name in (("at", "occurred_at"), ("expires", "expires_at")):
         value = getattr(args, option)
         if value is not None:
-            changes[name] = None if value.lower() in CLEAR else moment(value, "--" + option)
+            changes[name] = None if value.lower() in CLEAR else value
     if args.metadata:
         changes["metadata"] = metadata(args.metadata)
     return changes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from jmem.cli.output import FAILED, OK
 from jmem.cli.progress import Progress
 from jmem.cli.spec import Command, Group, Option
 
@@ -48,13 +49,12 @@ def rebuild(args: Args) -> int:
     """Start a rebuild and wait until nothing is left to do."""
     state = args.daemon.rebuild_index(embed=args.embed)
     with Progress(args.out, "indexed", (state.get("indexed") or 0) + (state.get("pending") or 0)) as progress:
-        state = args.daemon.index()
-        while state["pending"] or state["state"] not in ("ready", "ok", "idle"):
+        while state["state"] == "indexing" or (state["pending"] and state["state"] == "ready"):
             progress.update(state["indexed"])
             time.sleep(_EVERY)
             state = args.daemon.index()
     _show(args, state)
-    return 0
+    return OK if state["state"] == "ready" else FAILED
 
 
 def _show(args: Args, state: Document) -> None:
@@ -62,6 +62,8 @@ def _show(args: Args, state: Document) -> None:
         args.out.document(state)
         return
     for name, value in state.items():
+        if value is None:
+            continue
         if args.out.human:
             shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
             args.out.line(args.out.paint("dim", f"{name:<13}") + shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jmem.cli.render import AGE_COLUMNS, ago
+from jmem.cli.render import AGE_COLUMNS, GAP, ago
 from jmem.cli.spec import Argument, Command, Option
 from jmem.cli.text import age, cut, one_line, pad
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jmem.cli.args import Args
+    from jmem.cli.output import Output
 
     Document = dict[str, Any]
 
@@ -61,45 +62,67 @@ def _actions(args: Args) -> int:
     page = args.daemon.log(query)
     if _emit(args, page, page["actions"]):
         return 0
-    out = args.out
     for action in page["actions"]:
-        if not out.human:
-            out.row(action["action"], action["at"], action["kind"], action["client"], ",".join(action["ids"]),
-                    "undone" if action["undone"] else "", action["preview"])  # fmt: skip
-            continue
-        ids = action["ids"]
-        what = ids[0][-6:] if len(ids) == 1 else f"{len(ids)}"
-        head = f"{age(action['at']).rjust(AGE_COLUMNS)}  {pad(action['kind'], 8)}  {pad(one_line(action['client']), 12)}  {pad(what, 6)}  "
-        preview = cut(one_line(" ".join((action["preview"] or "").split())), max(out.columns - len(head), 8))
-        out.line(out.paint("dim", head + preview + "  undone") if action["undone"] else head + preview)
+        _action(args.out, action)
     if not page["actions"]:
-        out.note("nothing was done yet")
+        args.out.note("nothing was done yet")
     if page["next_cursor"]:
-        out.note(f"there are more: --cursor {page['next_cursor']}")
+        args.out.note(f"there are more: --cursor {page['next_cursor']}")
     return 0
+
+
+def _action(out: Output, action: Document) -> None:
+    ids = action["ids"]
+    if not out.human:
+        undone = "undone" if action["undone"] else ""
+        out.row(
+            action["action"], action["at"], action["kind"], action["client"], ",".join(ids), undone, action["preview"]
+        )
+        return
+    what = ids[0][-6:] if len(ids) == 1 else f"{len(ids)} ids"
+    head = (
+        GAP.join((age(action["at"]).rjust(AGE_COLUMNS), pad(action["kind"], 8), pad(one_line(action["client"]), 12)))
+        + GAP
+    )
+    done = "undone: " if action["undone"] else ""
+    room = max(out.columns - len(head) - len(pad(what, 6)) - len(GAP), 8)
+    preview = cut(done + one_line(" ".join((action["preview"] or "").split())), room)
+    out.line(
+        out.paint("dim", head) + out.paint("id", pad(what, 6)) + GAP + (out.paint("dim", preview) if done else preview)
+    )
 
 
 def _revisions(args: Args) -> int:
     history = args.daemon.history(args.id)
     if _emit(args, history, history["revisions"]):
         return 0
-    out = args.out
-    for revision in history["revisions"][-args.limit :]:
-        fields = ",".join(revision["set"])
-        text = revision["content"] or ""
-        if not out.human:
-            out.row(revision["rev"], revision["at"], revision["kind"], revision["client"], fields, text)
-            continue
-        mark = "●" if revision["stamp"] in history["heads"] else " "
-        head = f"{mark} {revision['rev']:>3}  {age(revision['at']).rjust(AGE_COLUMNS)}  {pad(revision['kind'], 8)}  {pad(one_line(revision['client']), 12)}  "
-        shown = text if "content" in revision["set"] else _changes(revision["set"])
-        out.line(head + cut(one_line(" ".join(shown.split())), max(out.columns - len(head), 8)))
+    revisions = history["revisions"]
+    for revision in revisions[-args.limit :]:
+        _revision(args.out, revision, revision["stamp"] in history["heads"])
+    if len(revisions) > args.limit:
+        args.out.note(f"there are {len(revisions) - args.limit} older ones: -n {len(revisions)}")
     return 0
 
 
+def _revision(out: Output, revision: Document, live: bool) -> None:
+    text = revision["content"] or ""
+    if not out.human:
+        fields = ",".join(revision["set"])
+        out.row(revision["rev"], revision["at"], revision["kind"], revision["client"], fields, text)
+        return
+    head = f"{'●' if live else ' '} {revision['rev']:>3}{GAP}"
+    about = GAP.join(
+        (age(revision["at"]).rjust(AGE_COLUMNS), pad(revision["kind"], 8), pad(one_line(revision["client"]), 12))
+    )
+    shown = text if "content" in revision["set"] else _changes(revision["set"])
+    room = max(out.columns - len(head) - len(about) - len(GAP), 8)
+    out.line(out.paint("good", head) + out.paint("dim", about) + GAP + cut(one_line(" ".join(shown.split())), room))
+
+
 def _changes(fields: Document) -> str:
+    """`tags work old, source notes.md`."""
     return ", ".join(
-        f"{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in fields.items()
+        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in fields.items()
     )
 
 
@@ -109,16 +132,15 @@ def _accesses(args: Args) -> int:
         return 0
     out = args.out
     for access in document["accesses"]:
-        ids = access.get("ids") or []
-        cells = (access["at"], access["client"], access.get("kind", ""), access.get("query") or "", ",".join(ids))
+        ids = [answer["id"] for answer in access["answers"]]
+        query = access["query"] or ""
         if not out.human:
-            out.row(*cells)
+            out.row(access["at"], access["client"], access["what"], query, ",".join(ids))
             continue
-        head = (
-            f"{pad(ago(access['at']), 9)}  {pad(one_line(access['client']), 12)}  {pad(one_line(str(cells[2])), 7)}  "
-        )
-        found = f"  {len(ids)} found"
-        out.line(
-            head + cut(one_line(str(cells[3])), max(out.columns - len(head) - len(found), 8)) + out.paint("dim", found)
-        )
+        cells = pad(ago(access["at"]), 9), pad(one_line(access["client"]), 12), pad(access["what"], 8)
+        head = GAP.join(cells) + GAP
+        found = f"{GAP}{len(ids)} found" if ids else ""
+        out.line(head + cut(one_line(query), max(out.columns - len(head) - len(found), 8)) + out.paint("dim", found))
+    if not document["accesses"]:
+        out.note("nobody read anything yet")
     return 0

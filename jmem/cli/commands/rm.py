@@ -49,19 +49,25 @@ def run(args: Args) -> int:
 
 
 def _delete(args: Args) -> tuple[list[str], list[str]]:
-    if len(args.id) == 1:
-        answer = args.daemon.delete(args.id[0])
-        return answer["deleted"], answer["missing"]
+    """Ids of what was deleted, and the words that named nothing. Raises Ambiguous, of one word alone."""
     deleted: list[str] = []
     missing: list[str] = []
+    if len(args.id) == 1:
+        try:
+            answer = args.daemon.delete(args.id[0])
+        except Ambiguous:
+            raise
+        except NotFound:
+            return [], [args.id[0]]
+        return answer["deleted"], answer["missing"]
     results = args.daemon.batch([{"op": "delete", "id": id} for id in args.id])
     for id, result in zip(args.id, results, strict=True):
         if result["status"] < 400:
-            deleted.append(result["memory"]["id"])
+            deleted += result["deleted"]
             continue
         error = from_problem(result["problem"])
-        if not isinstance(error, NotFound) or isinstance(error, Ambiguous):
-            args.out.warn(f"{id}: {error.message}")
+        if isinstance(error, Ambiguous) or not isinstance(error, NotFound):
+            args.out.warn(error.message)
         missing.append(id)
     return deleted, missing
 
@@ -104,5 +110,6 @@ def _receipt(args: Args, entry: dict[str, Any]) -> None:
 
 def _missing(args: Args, missing: list[str]) -> int:
     for id in missing:
-        args.out.warn(f"no memory has the id {id}")
+        if not args.out.json:
+            args.out.warn(f"not found: {id}")
     return NOT_FOUND if missing else OK

@@ -47,6 +47,8 @@ def run(args: Args) -> int:
     query = _query(args)
     answer = args.daemon.search(_request(args, query))
     out, hits = args.out, answer["results"]
+    if not out.json:
+        _remarks(args, answer)
     if out.lines:
         for hit in hits:
             out.document(hit)
@@ -57,8 +59,6 @@ def run(args: Args) -> int:
     else:
         for hit in hits:
             render.plain_row(out, hit, *([hit["score"]] if args.score or args.explain else []))
-    if not out.json:
-        _remarks(args, answer)
     return 0
 
 

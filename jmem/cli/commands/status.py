@@ -86,7 +86,7 @@ def _daemon(daemon: Document) -> Iterator[str]:
     if daemon.get("rss_mb"):
         yield f"{daemon['rss_mb']:.0f} MB"
     if daemon.get("port"):
-        yield f"port {daemon['port']}"
+        yield f"port {daemon['port']}" + (f" ({daemon['trouble']})" if daemon.get("trouble") else "")
     if daemon.get("uptime_s"):
         yield f"up {duration(daemon['uptime_s'])}"
     if daemon.get("version") and daemon["version"] != __version__:
