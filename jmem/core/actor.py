@@ -33,8 +33,9 @@ class Actor:
         for permission in permissions:
             allowed = self.unrestricted if permission == "everything" else getattr(self, permission)
             if not allowed:
+                options = "--read --write --delete --all-tags" if permission == "everything" else f"--{permission}"
                 raise Refused(f"{self.client} may not {_VERBS[permission]}", client=self.client,
-                              fix=f"jmem clients allow {self.client}")  # fmt: skip
+                              fix=f"jmem clients set {self.client} {options}")  # fmt: skip
 
     def sees(self, tags: Iterable[str]) -> bool:
         """Whether a memory with these tags exists for the actor."""
@@ -53,7 +54,7 @@ class Actor:
             return tags
         if not self.tags:
             raise Refused(f"{self.client} may not see any memory, so it can't add one", client=self.client,
-                          fix=f"jmem clients allow {self.client}")  # fmt: skip
+                          fix=f"jmem clients set {self.client} --all-tags")  # fmt: skip
         return (*tags, self.tags[0])
 
 

@@ -178,7 +178,7 @@ def test_a_client_that_may_only_read(home: Home) -> None:
         id = api.add("The spare key hangs in the shed")["id"]
     allow(home, "reader", write=False, delete=False)
     assert "may not write" in reason(mine.tool("add_memories", text="let me in"))
-    assert "jmem clients allow reader" in reason(mine.tool("delete_memories", memory_ids=[id]))
+    assert "jmem clients set reader --delete" in reason(mine.tool("delete_memories", memory_ids=[id]))
     assert "may not delete" in reason(mine.tool("delete_memories", memory_ids=["guess"]))
     assert "The spare key hangs in the shed" in memories(mine.tool("search_memory", query="where is the spare key"))
 
