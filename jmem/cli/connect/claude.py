@@ -21,7 +21,7 @@ CLIENT = Client(
     "claude",
     "Claude Desktop",
     places,
-    "quit Claude Desktop entirely (from its menu or tray icon) and start it again",
+    "Quit it entirely (from its menu or tray icon) and start it again",
     commands=("claude-desktop",),
     app="Claude",
     urls=False,

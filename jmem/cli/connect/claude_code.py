@@ -24,5 +24,5 @@ def places(machine: Machine) -> list[Place]:
 
 
 CLIENT = Client(
-    "claude-code", "Claude Code", places, "start a new claude session; /mcp shows the server", commands=("claude",)
+    "claude-code", "Claude Code", places, "Start a new claude session; /mcp shows the server", commands=("claude",)
 )

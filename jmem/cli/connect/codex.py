@@ -19,4 +19,4 @@ def places(machine: Machine) -> list[Place]:
     return [Place(folder / "config.toml", ("mcp_servers",), entry, "toml", signs=(folder,))]
 
 
-CLIENT = Client("codex", "Codex", places, "start a new codex session; /mcp shows the server", commands=("codex",))
+CLIENT = Client("codex", "Codex", places, "Start a new codex session; /mcp shows the server", commands=("codex",))

@@ -63,9 +63,10 @@ def _connect(args: Args, client: Client) -> int:
         for file in report["files"]:
             file["backup"] = backups.get(file["path"])
         _tell_connected(args, client, report)
-        if http and not args.no_service:
+        if http and state.form != "http" and not args.no_service:
             report["service"] = _install_service(args)
     if args.check and not args.dry_run:
+        args.daemon.health()  # starts it: a URL does not
         report["check"] = _check(args, client)
     if args.out.json:
         args.out.document({**report, "reload": client.reload})
@@ -124,7 +125,7 @@ def _tell_connected(args: Args, client: Client, report: dict[str, Any]) -> None:
     for file in changed:
         kept = f"; the old one is {file['backup']}" if file["backup"] else ""
         args.out.note(f"wrote {file['path']}{kept}")
-    args.out.note(f"connected {client.title}. Now {client.reload}.")
+    args.out.note(f"connected {client.title}. {client.reload}.")
 
 
 def _install_service(args: Args) -> dict[str, Any]:
@@ -154,8 +155,7 @@ def _check(args: Args, client: Client) -> list[dict[str, Any]]:
             raise entry.problem
         if entry.value is None or entry.form is None:
             raise NotFound(f"{entry.place.path} has no entry of jmem", fix=f"jmem connect {client.name}")
-        proof = probe.check(probe.server_for(entry.value, args.environ))
-        args.daemon.purge(proof.id)
+        proof = probe.check(probe.server_for(entry.value, args.environ), args.daemon.purge)
         proofs.append(
             {"path": str(entry.place.path), "form": entry.form, "server": proof.server, "tools": list(proof.tools),
              "took_ms": round(proof.took_ms, 1)}
@@ -248,8 +248,8 @@ def _disconnect(args: Args, name: str, known: Connections) -> dict[str, Any]:
 
 
 def _revoke(args: Args, name: str) -> bool:
-    try:
-        args.daemon.request("DELETE", f"/clients/{name}")
-    except NotFound:
+    """Make the client's key worthless; False when it had none."""
+    if not any(client["name"] == name and not client["revoked"] for client in args.daemon.clients()):
         return False
+    args.daemon.request("DELETE", f"/clients/{name}")
     return True

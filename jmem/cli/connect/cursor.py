@@ -22,7 +22,7 @@ CLIENT = Client(
     "cursor",
     "Cursor",
     places,
-    "restart Cursor and see that jmem is switched on under Settings, MCP",
+    "Restart it and see that jmem is switched on under Settings, MCP",
     commands=("cursor", "cursor-agent"),
     app="Cursor",
 )

@@ -18,4 +18,4 @@ def places(machine: Machine) -> list[Place]:
     return [Place(folder / "settings.json", ("mcpServers",), entry, "jsonc", signs=(folder,))]
 
 
-CLIENT = Client("gemini", "Gemini CLI", places, "start gemini again; /mcp shows the server", commands=("gemini",))
+CLIENT = Client("gemini", "Gemini CLI", places, "Start gemini again; /mcp shows the server", commands=("gemini",))

@@ -9,7 +9,7 @@ import secrets
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ class Proof:
     """name and version the server gave"""
     tools: tuple[str, ...]
     id: str
-    """the probe's memory, deleted again"""
+    """the probe's memory, forgotten again"""
     took_ms: float
 
 
@@ -175,8 +175,11 @@ def server_for(entry: Mapping[str, Any], environ: Mapping[str, str] | None = Non
     return Stdio(entry["command"], list(entry.get("args") or []), entry.get("env") or {}, environ or os.environ)
 
 
-def check(server: Stdio | Http) -> Proof:
-    """Prove that a memory added through the server is found through it; its probe is deleted. Raises CheckFailed."""
+def check(server: Stdio | Http, forget: Callable[[str], object]) -> Proof:
+    """Prove that a memory added through the server is found through it. Raises CheckFailed.
+
+    `forget` is given the id of what was added, whether it was found or not: the client itself may lack the right.
+    """
     began = time.monotonic()
     text = f"jmem connection check {secrets.token_hex(8)}"
     try:
@@ -191,7 +194,7 @@ def check(server: Stdio | Http) -> Proof:
             if id not in [memory["id"] for memory in found]:
                 raise CheckFailed("what was added is not found again", fix="jmem doctor")
         finally:
-            _call(server, 5, "delete_memories", {"memory_ids": [id]})
+            forget(id)
     except (KeyError, IndexError, TypeError) as error:
         raise CheckFailed(f"the server's answer has an unexpected shape: {error!r}", fix="jmem doctor") from None
     finally:
@@ -211,5 +214,5 @@ def _call(server: Stdio | Http, id: int, tool: str, arguments: Mapping[str, Any]
     result = _ask(server, id, "tools/call", {"name": tool, "arguments": arguments})
     if result.get("isError"):
         said = " ".join(str(part.get("text", "")) for part in result.get("content", []))
-        raise CheckFailed(f"{tool}: {said}", fix="jmem clients   shows what the client may do")
+        raise CheckFailed(f"{tool}: {said}", fix="jmem clients set NAME --read --write")
     return dict(result["structuredContent"])

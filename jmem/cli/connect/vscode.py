@@ -24,7 +24,7 @@ CLIENT = Client(
     "vscode",
     "VS Code",
     places,
-    "run “MCP: List Servers” in VS Code and start jmem there",
+    "Run “MCP: List Servers” in it and start jmem there",
     commands=("code", "code-insiders"),
     app="Visual Studio Code",
 )

@@ -31,7 +31,7 @@ CLIENT = Client(
     "windsurf",
     "Windsurf (Devin Desktop)",
     places,
-    "refresh the list of MCP servers in its settings, or restart it",
+    "Refresh the list of MCP servers in its settings, or restart it",
     commands=("windsurf", "devin"),
     app="Windsurf",
 )

@@ -27,7 +27,7 @@ CLIENT = Client(
     "zed",
     "Zed",
     places,
-    "nothing more: Zed starts the server when its settings change; the agent panel's settings show it",
+    "It starts the server by itself; the settings of its agent panel show it",
     commands=("zed", "zeditor"),
     app="Zed",
 )
