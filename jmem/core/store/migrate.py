@@ -69,8 +69,11 @@ def copy_database(conn: sqlite3.Connection, target: Path) -> int:
         verdict = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise StorageFailed(f"the copy is damaged: {verdict}", code="damaged", fix="jmem doctor")
-    finally:
+    except BaseException:
         copy.close()
+        part.unlink(missing_ok=True)
+        raise
+    copy.close()
     sync_file(part)
     part.replace(target)
     sync_file(target.parent)

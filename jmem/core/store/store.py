@@ -168,10 +168,10 @@ class Store:
 
     def close(self) -> None:
         """Finish the queued writes, then close every connection. Safe to call twice."""
-        self._writer.close()
         self._open = False
         while self._readers:
             self._readers.pop().close()
+        self._writer.close()  # last, so that SQLite tidies its log away
 
     def __enter__(self) -> Store:
         return self

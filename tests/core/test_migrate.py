@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from jmem.core.errors import StorageFailed
+from jmem.core.service import Actor, Draft
+from jmem.core.store import Store
+from jmem.core.store.migrate import migrate, schema_version
+from jmem.core.store.schema import MIGRATIONS, Migration
+from jmem.core.store.store import DATABASE
+from tests.core.conftest import open_user
+
+FUTURE = (
+    *MIGRATIONS,
+    Migration(("ALTER TABLE memories ADD COLUMN mood TEXT",)),
+    Migration(("UPDATE memories SET mood = 'calm'", "CREATE INDEX memories_mood ON memories (mood)"), changes_data=True),
+    Migration(("UPDATE memories SET mood = 'glad'",), changes_data=True),
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A store at the newest schema with one memory in it."""
+    user = open_user(tmp_path / "user")
+    user.service.add(Draft("I prefer aisle seats"), Actor("cli"))
+    user.close()
+    return user.folder
+
+
+def at_version(folder: Path, version: int) -> sqlite3.Connection:
+    conn = connect(folder / DATABASE)
+    migrate(conn, folder / "backups", FUTURE[:version])
+    return conn
+
+
+def test_an_empty_database_gets_every_step_and_no_backup(tmp_path: Path):
+    conn = connect(tmp_path / DATABASE)
+    assert migrate(conn, tmp_path / "backups", FUTURE) == [1, 2, 3, 4]
+    assert schema_version(conn) == 4
+    assert not (tmp_path / "backups").exists()
+    conn.close()
+
+
+@pytest.mark.parametrize("start", range(1, len(FUTURE) + 1))
+def test_every_earlier_schema_comes_to_the_newest(folder: Path, start: int):
+    at_version(folder, start).close()
+    before = set((folder / "backups").glob("*"))
+    conn = connect(folder / DATABASE)
+    assert migrate(conn, folder / "backups", FUTURE) == list(range(start + 1, len(FUTURE) + 1))
+    if start < len(FUTURE):
+        assert conn.execute("SELECT content, mood FROM memories").fetchall() == [("I prefer aisle seats", "glad")]
+    made = sorted(p.name for p in set((folder / "backups").glob("*")) - before)
+    # one copy, before the first step that changes data
+    assert made == ([] if start == len(FUTURE) else [f"before-schema-{max(start + 1, 3)}.db"])
+    for name in made:
+        copy = connect(folder / "backups" / name)
+        assert schema_version(copy) == int(name.split("-")[-1].removesuffix(".db")) - 1
+        assert copy.execute("SELECT content FROM memories").fetchall() == [("I prefer aisle seats",)]
+        copy.close()
+    conn.close()
+
+
+def test_a_step_that_fails_leaves_the_version_before_it_and_is_resumed(folder: Path):
+    broken = (*FUTURE[:2], Migration(("UPDATE memories SET mood = 'lost'", "INSERT INTO nowhere VALUES (1)"), True))
+    conn = connect(folder / DATABASE)
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(conn, folder / "backups", broken)
+    assert schema_version(conn) == 2
+    assert not conn.in_transaction
+    assert conn.execute("SELECT mood FROM memories").fetchall() == [(None,)]
+    assert migrate(conn, folder / "backups", FUTURE) == [3, 4]
+    conn.close()
+
+
+def test_a_newer_database_is_refused_untouched(folder: Path):
+    conn = connect(folder / DATABASE)
+    conn.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    conn.close()
+    before = (folder / DATABASE).read_bytes()
+    with pytest.raises(StorageFailed) as caught:
+        Store.open(folder)
+    assert caught.value.code == "newer_store"
+    assert caught.value.fix is not None
+    assert "install.sh" in caught.value.fix
+    assert (folder / DATABASE).read_bytes() == before
+
+
+def test_opening_says_what_was_migrated(tmp_path: Path):
+    with Store.open(tmp_path) as store:
+        assert store.migrated == list(range(1, len(MIGRATIONS) + 1))
+    with Store.open(tmp_path) as store:
+        assert store.migrated == []
+
+
+def test_the_first_schema_is_what_was_released():
+    """A released migration is never edited: add one instead (and a test that starts from here)."""
+    conn = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(conn, Path("unused"), MIGRATIONS[:1])
+    columns = [row[1] for row in conn.execute("PRAGMA table_info(memories)")]
+    assert columns == [
+        "rowid", "id", "id_reversed", "content", "tags", "metadata", "state", "deleted", "occurred_at", "expires_at",
+        "privacy", "source", "thread", "speaker", "client", "supersedes", "created_at", "updated_at", "version", "at",
+        "stamps", "extra", "seq", "text_key",
+    ]  # fmt: skip
+    conn.close()
