@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date
 from math import exp, sqrt
 
 LEXICAL_WEIGHT = 0.8
@@ -58,7 +58,7 @@ def fuse(candidates: Sequence[Candidate], query: str, now: str) -> list[Candidat
         if named is not None and candidate.speaker == named:
             candidate.boosts["speaker"] = SPEAKER_BOOST
         candidate.boosts["recency"] = RECENCY_WEIGHT * 0.5 ** (
-            max(0.0, moment - _days(candidate.at)) / RECENCY_HALF_LIFE_DAYS
+            max(0, moment - _days(candidate.at)) / RECENCY_HALF_LIFE_DAYS
         )
         candidate.total = vector_z + LEXICAL_WEIGHT * lexical_z + sum(candidate.boosts.values())
     return ranked(candidates)
@@ -106,5 +106,6 @@ def relevance(total: float) -> float:
     return round(1 / (1 + exp(-total / 2)), 4)
 
 
-def _days(moment: str) -> float:
-    return datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() / 86_400
+def _days(moment: str) -> int:
+    """Of a `model.iso` text; the hour doesn't matter here, and this is called for every candidate."""
+    return date(int(moment[:4]), int(moment[5:7]), int(moment[8:10])).toordinal()

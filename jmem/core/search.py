@@ -7,6 +7,7 @@ read. Without a usable embedder or index it goes on with words alone and says so
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
@@ -52,6 +53,8 @@ REMOTE_PAUSE = 10.0
 FRESH_EMBEDDED = 4
 """Texts without a vector yet that one search embeds by itself."""
 CACHED_QUERIES = 512
+_AMONG = "IN (SELECT value FROM json_each(?))"
+"""One statement for any number of keys, so that it stays prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +222,8 @@ class Searcher:
     def _embed_fresh(
         self, conn: sqlite3.Connection, embedder: Embedder, candidates: Sequence[Candidate]
     ) -> list[tuple[Candidate, Vector]]:
-        sql = f"SELECT rowid, content, speaker FROM memories WHERE rowid IN ({_marks(candidates)})"
-        rows = conn.execute(sql, [c.rowid for c in candidates]).fetchall()
+        sql = f"SELECT rowid, content, speaker FROM memories WHERE rowid {_AMONG}"
+        rows = conn.execute(sql, [json.dumps([c.rowid for c in candidates])]).fetchall()
         texts = {rowid: embed_text(content, speaker) for rowid, content, speaker in rows}
         unknown = [text for text in dict.fromkeys(texts.values()) if self._fresh.get((embedder.name, text)) is None]
         if unknown:
@@ -245,9 +248,9 @@ class Searcher:
                 break
             sql = (
                 "SELECT m.supersedes, m.rowid, m.id, m.at, m.speaker FROM memories m"
-                f" WHERE m.supersedes IN ({_marks(asked)}) AND {condition} ORDER BY m.at, m.id"
+                f" WHERE m.supersedes {_AMONG} AND {condition} ORDER BY m.at, m.id"
             )
-            rows = conn.execute(sql, [*asked, *params]).fetchall()
+            rows = conn.execute(sql, [json.dumps(asked), *params]).fetchall()
             asked = []
             for older, rowid, id, at, speaker in rows:
                 successors[older] = id
@@ -287,7 +290,7 @@ class _Search:
     query: SearchQuery
     now: str
     pool: int
-    weighed: Weighed = field(default_factory=lambda: Weighed((), (), {}, 0))
+    weighed: Weighed = field(default_factory=lambda: Weighed((), (), (), {}, 0))
     vector: Vector | None = None
     degraded: str | None = None
     lexical_count: int = 0
@@ -307,23 +310,29 @@ class _Search:
     def found_lexical(self, conn: sqlite3.Connection, rows: Sequence[tuple[int, float]]) -> None:
         """Take the best `pool` rows that pass the filter as candidates, and remember the scores of all."""
         self._scores = dict(rows)
-        passing = _passing(conn, "rowid", [rowid for rowid, _ in rows], self.query.filter, self.now)
-        best = [rowid for rowid, _ in rows if rowid in passing]
-        self.lexical_count = len(best)
-        for rank, rowid in enumerate(best[: self.pool], 1):
-            candidate = passing[rowid]
-            candidate.lexical, candidate.lexical_rank = self._scores[rowid], rank
-            self._found[rowid] = candidate
+        self.lexical_count = 0
+        for start in range(0, len(rows), self.pool):
+            chunk = [rowid for rowid, _ in rows[start : start + self.pool]]
+            passing = _passing(conn, "rowid", chunk, self.query.filter, self.now)
+            for rowid in chunk:
+                candidate = passing.get(rowid)
+                if candidate is not None and self.lexical_count < self.pool:
+                    self.lexical_count += 1
+                    candidate.lexical, candidate.lexical_rank = self._scores[rowid], self.lexical_count
+                    self._found[rowid] = candidate
+            if self.lexical_count == self.pool:
+                break
 
     def found_vector(self, conn: sqlite3.Connection, found: Sequence[tuple[str, float]]) -> None:
         """Take what the vector index found and the rows confirm."""
-        passing = _passing(conn, "id", [id for id, _ in found], self.query.filter, self.now)
-        by_id = {candidate.id: candidate for candidate in passing.values()}
+        known = {candidate.id: candidate for candidate in self._found.values()}
+        unknown = [id for id, _ in found if id not in known]
+        for candidate in _passing(conn, "id", unknown, self.query.filter, self.now).values():
+            candidate.lexical = self._scores.get(candidate.rowid)
+            known[candidate.id] = self._found[candidate.rowid] = candidate
         for rank, (id, score) in enumerate(found, 1):
-            if (fresh := by_id.get(id)) is not None:
-                candidate = self._found.setdefault(fresh.rowid, fresh)
-                candidate.vector, candidate.vector_rank = score, rank
-                candidate.lexical = self._scores.get(candidate.rowid)
+            if id in known:
+                known[id].vector, known[id].vector_rank = score, rank
 
     def best_lexical(self) -> float:
         return max((c.lexical or 0.0 for c in self._found.values()), default=0.0)
@@ -341,7 +350,7 @@ class _Search:
             "boosts": {name: _short(value) for name, value in c.boosts.items()},
             "superseded_by": c.superseded_by,
             "total": _short(c.total),
-            "terms": list(self.weighed.terms),
+            "terms": [*self.weighed.scored, *self.weighed.counted],
             "terms_dropped": list(self.weighed.dropped),
         }
 
@@ -381,29 +390,22 @@ def _is_plain(filter: Filter) -> bool:
     return filter == Filter() or filter == Filter(expired=True)
 
 
-def _marks(items: Sequence[Any]) -> str:
-    return ",".join("?" * len(items))
-
-
 def _passing(
     conn: sqlite3.Connection, column: str, keys: Sequence[Any], filter: Filter, now: str
 ) -> dict[int, Candidate]:
     """The rows with these keys that exist and pass the filter, as candidates by rowid."""
+    if not keys:
+        return {}
     condition, params = filter.sql(now)
-    passing: dict[int, Candidate] = {}
-    for start in range(0, len(keys), 500):
-        chunk = list(keys[start : start + 500])
-        sql = f"SELECT m.rowid, m.id, m.at, m.speaker FROM memories m WHERE m.{column} IN ({_marks(chunk)}) AND {condition}"
-        for row in conn.execute(sql, [*chunk, *params]):
-            passing[row[0]] = Candidate(*row)
-    return passing
+    sql = f"SELECT m.rowid, m.id, m.at, m.speaker FROM memories m WHERE m.{column} {_AMONG} AND {condition}"
+    return {row[0]: Candidate(*row) for row in conn.execute(sql, [json.dumps(keys), *params])}
 
 
 def _memories(
     conn: sqlite3.Connection, candidates: Sequence[Candidate], condition: tuple[str, list[Any]]
 ) -> dict[int, Memory]:
-    sql = f"SELECT {MEMORY_COLUMNS}, m.rowid FROM memories m WHERE m.rowid IN ({_marks(candidates)}) AND {condition[0]}"
-    rows = conn.execute(sql, [*(c.rowid for c in candidates), *condition[1]])
+    sql = f"SELECT {MEMORY_COLUMNS}, m.rowid FROM memories m WHERE m.rowid {_AMONG} AND {condition[0]}"
+    rows = conn.execute(sql, [json.dumps([c.rowid for c in candidates]), *condition[1]])
     return {row[MEMORY_WIDTH]: row_memory(row) for row in rows}
 
 

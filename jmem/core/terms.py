@@ -17,8 +17,11 @@ from math import log
 MAX_TERMS = 48
 """Of one query; further words are ignored by the lexical leg (the vector sees the first 4,000 characters)."""
 MAX_TERM_CHARS = 64
-MAX_POSTINGS = 12_000
-"""Entries of the full-text index that one query may walk through: frequent terms tell little and cost most."""
+SCORED_ROWS, MOST_SCORED_ROWS = 2_000, 12_000
+"""Rows that bm25 is computed for (2 µs each): terms are taken rarest first up to the first number, the two rarest
+ones up to the second. Stores of up to about a thousand memories never reach it."""
+COUNTED_ROWS, COUNTED_TERMS = 40_000, 4
+"""Further terms that are in no more rows than this only add their weight to what the rare ones found."""
 CACHED_TERMS = 20_000
 DRIFT = 1.2
 """A term is counted again once the store has grown by this factor."""
@@ -48,17 +51,24 @@ def match_any(terms: Iterable[str]) -> str:
 class Weighed:
     """The terms of a query in a store of `rows` full-text rows."""
 
-    terms: tuple[str, ...]
-    """what is asked for, rarest first"""
+    scored: tuple[str, ...]
+    """what bm25 is computed for, rarest first"""
+    counted: tuple[str, ...]
+    """too frequent for that: rows that have them as well get their weight"""
     dropped: tuple[str, ...]
-    """too frequent to be worth their time"""
+    """so frequent that they tell nothing worth the time"""
     frequencies: Mapping[str, int]
     rows: int
+
+    def weight(self, term: str) -> float:
+        """bm25's inverse document frequency, which FTS5 never lets fall to zero."""
+        n = self.frequencies[term]
+        return max(1e-6, log(max(self.rows - n + 0.5, 0.5) / (n + 0.5)))
 
     @property
     def best_score(self) -> float:
         """What bm25 would give a row that is full of every word of the query, unknown words included."""
-        return 2.2 * sum(max(1e-6, log((self.rows - n + 0.5) / (n + 0.5))) for n in self.frequencies.values())
+        return 2.2 * sum(self.weight(term) for term in self.frequencies)
 
 
 class Frequencies:
@@ -69,18 +79,21 @@ class Frequencies:
         self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def weigh(self, conn: sqlite3.Connection, terms: Sequence[str]) -> Weighed:
-        """Count the terms, leave out the unknown ones, and the most frequent ones past MAX_POSTINGS."""
+        """Count the terms, part them by how frequent they are; unknown ones are left out."""
         rows = conn.execute("SELECT COALESCE(MAX(rowid), 0) FROM memories").fetchone()[0]
         counts = {term: self._count(conn, term, rows) for term in terms}
-        kept: list[str] = []
-        budget = MAX_POSTINGS
         ordered = sorted((term for term in terms if counts[term]), key=lambda term: counts[term])
+        scored = 0
+        total = 0
         for term in ordered:
-            budget -= counts[term]
-            if kept and budget < 0:
+            total += counts[term]
+            if scored and total > (MOST_SCORED_ROWS if scored == 1 else SCORED_ROWS):
                 break
-            kept.append(term)
-        return Weighed(tuple(kept), tuple(ordered[len(kept) :]), counts, rows)
+            scored += 1
+        rest = ordered[scored:]
+        counted = [term for term in rest if counts[term] <= min(COUNTED_ROWS, rows / 2)][:COUNTED_TERMS]
+        dropped = tuple(term for term in rest if term not in counted)
+        return Weighed(tuple(ordered[:scored]), tuple(counted), dropped, counts, rows)
 
     def _count(self, conn: sqlite3.Connection, term: str, rows: int) -> int:
         with self._lock:
