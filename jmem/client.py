@@ -328,7 +328,7 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def _memory(id: str) -> str:
-    if not id.strip("./"):
+    if not id or id.strip("0123456789abcdefABCDEF-"):
         from jmem.core.errors import NotFound
 
         raise NotFound(f"no memory has the id {id!r}", fix="jmem list")

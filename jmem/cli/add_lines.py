@@ -31,7 +31,8 @@ def add_lines(args: Args, fields: dict[str, Any]) -> int:
         for group in _groups(_lines(args)):
             results = args.daemon.batch([{"op": "add", **fields, "content": text} for _, text in group], repeat=True)
             for (number, _), result in zip(group, results, strict=True):
-                code = _report(args, number, result, progress) or code
+                refused = _report(args, number, result, progress)
+                code = code or refused
             args.out.flush()
             count += len(group)
             progress.update(count)

@@ -182,7 +182,27 @@ def _particulars(out: Output, hit: Document, short: dict[str, str], score: bool)
 
 
 _COMMON = frozenset(
-    "about been does from have into that their them then there these this what when where which with your".split()
+    [
+        "about",
+        "been",
+        "does",
+        "from",
+        "have",
+        "into",
+        "that",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "this",
+        "what",
+        "when",
+        "where",
+        "which",
+        "with",
+        "your",
+    ]
 )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from jmem.cli.ask import confirmed
 from jmem.cli.options import YES
 from jmem.cli.output import NOT_FOUND, OK
-from jmem.cli.render import table
 from jmem.cli.spec import Argument, Command, Option
+from jmem.cli.text import cut, one_line
 from jmem.core.errors import Ambiguous, NotFound, from_problem
 
 TYPE_CHECKING = False
@@ -74,21 +74,24 @@ def _delete(args: Args) -> tuple[list[str], list[str]]:
 
 def _purge(args: Args) -> int:
     out = args.out
-    memories: list[dict[str, Any]] = []
+    found: list[tuple[str, str]] = []
     missing: list[str] = []
     for id in args.id:
         try:
-            memories.append(args.daemon.get(id))
+            history = args.daemon.history(id)  # of deleted ones too
         except Ambiguous:
             raise
         except NotFound:
             missing.append(id)
-    if memories and not args.yes and out.human:
-        table(out, memories)
-    count = "this memory" if len(memories) == 1 else f"these {len(memories)} memories"
-    if memories and not confirmed(out, f"Forget {count} for ever", args.yes):
+            continue
+        found.append((history["id"], history["revisions"][-1]["content"] or ""))
+    if out.human and not args.yes:
+        for id, content in found:
+            out.line(out.paint("id", id[-6:]) + "  " + cut(one_line(" ".join(content.split())), out.columns - 8))
+    count = "this memory" if len(found) == 1 else f"these {len(found)} memories"
+    if found and not confirmed(out, f"Forget {count} for ever", args.yes):
         return OK
-    purged = [entry for memory in memories for entry in args.daemon.purge(memory["id"])["purged"]]
+    purged = [entry for id, _ in found for entry in args.daemon.purge(id)["purged"]]
     if out.json:
         out.document({"purged": purged, "missing": missing})
     else:
