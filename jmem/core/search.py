@@ -206,18 +206,23 @@ class Searcher:
     # ---- candidates ---------------------------------------------------------------------------
 
     def _complete(self, conn: sqlite3.Connection, search: _Search) -> None:
-        """Vector scores for the candidates that words alone found; a few without a vector yet are embedded now."""
+        """Vector scores for the candidates that words alone found, and for the newest memories: a few that have
+        no vector yet are embedded here, so that what was just written is found by its meaning too."""
         if search.vector is None:
             return
         missing = {c.id: c for c in search.candidates() if c.vector is None}
-        for id, score in self._index.scores(search.vector, list(missing)).items():
-            missing.pop(id).vector = score
+        newest = {c.id: c for c in search.newest(conn, FRESH_EMBEDDED)}
+        for id, score in self._index.scores(search.vector, [*missing, *newest]).items():
+            newest.pop(id, None)
+            if id in missing:
+                missing.pop(id).vector = score
         embedder = self._serving()
-        if not missing or embedder is None or embedder.remote:
+        waiting = sorted(missing.values(), key=lambda c: c.lexical_rank or 0) + list(newest.values())
+        if not waiting or embedder is None or embedder.remote:
             return
-        first = sorted(missing.values(), key=lambda c: c.lexical_rank or 0)[:FRESH_EMBEDDED]
-        for candidate, vector in self._embed_fresh(conn, embedder, first):
+        for candidate, vector in self._embed_fresh(conn, embedder, waiting[:FRESH_EMBEDDED]):
             candidate.vector = float(vector @ search.vector)
+            search.add(candidate)
 
     def _embed_fresh(
         self, conn: sqlite3.Connection, embedder: Embedder, candidates: Sequence[Candidate]
@@ -333,6 +338,16 @@ class _Search:
         for rank, (id, score) in enumerate(found, 1):
             if id in known:
                 known[id].vector, known[id].vector_rank = score, rank
+
+    def newest(self, conn: sqlite3.Connection, count: int) -> list[Candidate]:
+        """The memories written last that pass the filter and are no candidates."""
+        condition, params = self.query.filter.sql(self.now)
+        rows = conn.execute(
+            "SELECT m.rowid, m.id, m.at, m.speaker FROM memories m WHERE m.rowid IN"
+            f" (SELECT rowid FROM memories ORDER BY rowid DESC LIMIT ?) AND {condition}",
+            [count, *params],
+        )
+        return [Candidate(*row) for row in rows if row[0] not in self._found]
 
     def best_lexical(self) -> float:
         return max((c.lexical or 0.0 for c in self._found.values()), default=0.0)
