@@ -63,11 +63,11 @@ def cold_starts(home: Home, count: int) -> tuple[Sample, list[str]]:
 
 def first_tools(home: Home) -> tuple[float, float]:
     """Ms from the start of a daemon to the answer of tools/list, and to the model being loaded."""
-    url = home.mcp_url("bench")
+    home.mcp_url("bench")
     home.stop()
     start = time.perf_counter()
     home.jmem("daemon", "start")
-    with contextlib.closing(home.mcp_of(url)) as mcp:
+    with contextlib.closing(home.mcp("bench")) as mcp:
         tools = mcp.rpc("tools/list", {})["result"]["tools"]
         assert len(tools) == 4, tools
     listed = (time.perf_counter() - start) * 1000

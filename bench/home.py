@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ from jmem.core import places
 
 T = TypeVar("T")
 JMEM = str(Path(sys.executable).with_name("jmem"))
-_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VIRTUAL_ENV")
+_KEPT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VIRTUAL_ENV")
 
 
 def wait_for(condition: Callable[[], T | None], seconds: float = 20.0, what: str = "the condition") -> T:
@@ -189,6 +190,7 @@ class Home:
 
     def __init__(self, path: Path, **environ: str) -> None:
         self.path = path
+        self._urls: dict[str, str] = {}
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         self.env = {
             **kept, "HOME": str(path.parent), "JMEM_HOME": str(path), "JMEM_PORT": str(free_port()), "NO_COLOR": "1",
@@ -273,22 +275,23 @@ class Home:
 
     def tcp(self, *, timeout: float = 30.0) -> Api:
         """Over loopback TCP with the bearer token."""
-        token = self.jmem("daemon", "token").stdout.strip()
         connection = http.client.HTTPConnection("127.0.0.1", int(self.state["port"]), timeout=timeout)
-        return Api(connection, {"Authorization": f"Bearer {token}"})
+        return Api(connection, {"Authorization": f"Bearer {self.token}"})
+
+    @cached_property
+    def token(self) -> str:
+        """The bearer token of the default user; it outlives the daemon."""
+        return self.jmem("daemon", "token").stdout.strip()
 
     def mcp_url(self, client: str = "bench") -> str:
-        """The personal streamable-HTTP URL of a client."""
-        return str(self.json("connect", client, "--print")["http"])
+        """The personal streamable-HTTP URL of a client; it outlives the daemon."""
+        if client not in self._urls:
+            self._urls[client] = str(self.json("connect", client, "--print")["http"])
+        return self._urls[client]
 
     def mcp(self, client: str = "bench") -> Mcp:
         """An open session."""
         return Mcp(self.mcp_url(client)).open()
-
-    @staticmethod
-    def mcp_of(url: str) -> Mcp:
-        """An open session at a URL known before."""
-        return Mcp(url).open()
 
     def status(self) -> dict[str, Any]:
         """What `jmem status --json` says, asked over the socket."""

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from bench.home import Home, Mcp
+from bench.home import Home, Mcp, wait_for
 
 _GONE = (OSError, http.client.HTTPException)
 
@@ -43,12 +43,14 @@ class Writer(threading.Thread):
         self._texts = (f"{self.kind} note {seed} {n}: {self.random.random():.12f}" for n in itertools.count())
 
     kind = ""
+    answered = False
 
     def run(self) -> None:
         try:
             self.connect()
             while not self.enough.is_set():
                 self.step()
+                self.answered = True
         except _GONE:
             pass
         except Exception as error:
@@ -166,6 +168,8 @@ class CommandWriter(Writer):
 
     def _run(self, *args: str) -> str:
         done = self.home.jmem(*args, check=False)
+        if done.returncode == 3:
+            raise ConnectionError(done.stderr)  # it says itself that nobody knows whether it was done
         if done.returncode:
             raise AssertionError(f"jmem {args}: exit {done.returncode}: {done.stderr[-400:]}")
         return done.stdout
@@ -209,8 +213,14 @@ class Killing:
         return [failure for ledger in self.ledgers for failure in ledger.failures]
 
     def round(self, number: int, shortest: float = 0.15, longest: float = 0.8) -> Round:
-        """Write for a random while (seconds) past the first acknowledgement, kill -9, look at what is left."""
+        """Write for a random while (seconds), kill -9, look at what is left.
+
+        Every other round the while begins when each client was answered once; otherwise the daemon may die
+        while it is still starting.
+        """
         self.home.start()
+        if not number:
+            _ = self.home.token, self.home.mcp_url("writer")
         enough = threading.Event()
         writers = [
             kind(self.home, ledger, enough, number * 10 + at)
@@ -218,6 +228,8 @@ class Killing:
         ]
         for writer in writers:
             writer.start()
+        if number % 2:
+            wait_for(lambda: all(writer.answered for writer in writers), 30, "an answer to each client")
         time.sleep(self.random.uniform(shortest, longest))
         self.home.kill()
         enough.set()
