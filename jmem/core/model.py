@@ -112,9 +112,14 @@ def canonical(value: Any) -> str:
         return "[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, float):
         return _ecmascript_number(value)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53 - 1:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53 - 1 and not _is_double(value):
         raise Invalid("a whole number beyond 2^53 - 1 does not survive JSON; write it as text", field="metadata")
     return _json(value)
+
+
+def _is_double(value: int) -> bool:
+    """Whether a large whole number is what JSON makes of a float (1e16 is written 10000000000000000)."""
+    return abs(value) < 10**21 and _ecmascript_number(float(value)) == str(value)
 
 
 def _ecmascript_number(value: float) -> str:

@@ -62,9 +62,7 @@ def _memories(conn: sqlite3.Connection, filter: Filter, now: str) -> Iterator[Me
         yield row_memory(row)
 
 
-def _with_history(
-    conn: sqlite3.Connection, filter: Filter, now: str
-) -> Iterator[tuple[str, Memory | None, bool]]:
+def _with_history(conn: sqlite3.Connection, filter: Filter, now: str) -> Iterator[tuple[str, Memory | None, bool]]:
     """(id, memory, purged); deleted ones that pass the filter too; without a filter every id that has ops."""
     if filter == EVERYTHING:
         rows = conn.execute(

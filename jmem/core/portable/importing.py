@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jmem.core import purge
 from jmem.core.access import Access
 from jmem.core.actor import Actor
 from jmem.core.duplicates import equal_memory
@@ -97,7 +96,7 @@ def import_items(
             report.take(dry.report)
     report.skipped.sort(key=lambda entry: entry["item"])
     if report.purged:
-        purge.append_purged(service.store.folder, report.purged)
+        service.finish_purges()
     if not dry_run:
         counts = {"added": report.added, "updated": report.updated}
         service.access.record(Access(actor.client, "import", detail=counts))
@@ -129,12 +128,16 @@ class _Run:
 
     def take(self, tx: Tx, records: Sequence[tuple[int, Record]], action: int | None) -> Report:
         """Take the records in; a failing one leaves nothing behind."""
-        report = Report(action=action if _joins(tx, action) else oplog.begin_action(tx, self.actor.client, "import"))
+        if not _joins(tx, action):
+            action = oplog.begin_action(tx, self.actor.client, "import")
+        report, before = Report(action=action), tx.last_seq
         for index, record in records:
             try:
                 self._one(tx, report, index, record)
             except JmemError as error:
                 report.skip(index, error)
+        if tx.last_seq == before and action in tx.actions:
+            report.action = None  # an action is stored with its first op
         if self.dry_run:
             report.action, report.purged = None, []
             raise _DryRun(report)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import yaml
 
 MAX_FRONT_CHARS = 64 * 1024
+MAX_DEPTH = 64
 MAX_NOTE_CHARS = 8 * 1024 * 1024
 SLUG_WORDS, SLUG_CHARS = 6, 40
 
@@ -170,7 +171,7 @@ def _tags(value: Any, mark: str) -> list[str]:
 
 def _plain(value: Any, depth: int = 0) -> Any:
     """What YAML gave, as JSON: dates and the like as text."""
-    if depth > 64:
+    if depth > MAX_DEPTH:
         raise Invalid("the front matter is nested too deeply", code="bad_front_matter")
     if isinstance(value, Mapping):
         return {str(key): _plain(one, depth + 1) for key, one in value.items()}
@@ -192,7 +193,12 @@ def _loader() -> type[yaml.SafeLoader]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """The safe loader without aliases: with them a few lines describe gigabytes."""
+        """The safe loader without what makes a few lines cost much: aliases, and brackets in brackets without end."""
+
+        def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+            if self.flow_level >= MAX_DEPTH:
+                raise yaml.YAMLError("it is nested too deeply")
+            super().fetch_flow_collection_start(TokenClass)
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
