@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from jmem.core.embed.base import Embedder, EmbedderUnavailable, QueryGate, embed_text
 from jmem.core.errors import Invalid
 from jmem.core.settings import Settings
 
 __all__ = ["Embedder", "EmbedderUnavailable", "QueryGate", "embed_text", "local_embedder", "make_embedder"]
+
+# ONNX Runtime (from 1.29 on) reports its use to its makers and keeps an identifier in the home folder, unless it is
+# told not to before it is imported. Every embedder that uses it is reached through this package.
+os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"
 
 
 def make_embedder(settings: Settings) -> Embedder:
