@@ -29,13 +29,27 @@ class Actor:
         return self.read and self.write and self.delete and self.tags is None
 
     def may(self, *permissions: str) -> None:
-        """Raise Refused unless the actor has every one of `permissions` (read, write, delete, everything)."""
+        """Raise Refused unless the actor has every one of `permissions`.
+
+        They are read, write, delete, every_tag (sees all memories) and everything (all of these).
+        """
         for permission in permissions:
-            allowed = self.unrestricted if permission == "everything" else getattr(self, permission)
-            if not allowed:
+            if not self._has(permission):
                 options = "--read --write --delete --all-tags" if permission == "everything" else f"--{permission}"
                 raise Refused(f"{self.client} may not {_VERBS[permission]}", client=self.client,
                               fix=f"jmem clients set {self.client} {options}")  # fmt: skip
+
+    def _has(self, permission: str) -> bool:
+        match permission:
+            case "read":
+                return self.read
+            case "write":
+                return self.write
+            case "delete":
+                return self.delete
+            case "every_tag":
+                return self.tags is None
+        return self.unrestricted
 
     def sees(self, tags: Iterable[str]) -> bool:
         """Whether a memory with these tags exists for the actor."""
@@ -62,5 +76,6 @@ _VERBS = {
     "read": "read memories",
     "write": "write memories",
     "delete": "delete memories",
+    "every_tag": "look into the past of a memory: it takes access to every tag",
     "everything": "do this: it takes access to every memory",
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jmem.core import purge, writes
+from jmem.core import writes
 from jmem.core.actor import Actor
 from jmem.core.drafts import checked_fields, draft_of
 from jmem.core.errors import Invalid, JmemError
@@ -43,8 +43,6 @@ def run(
             result = BatchResult(error.status, error=error)
         purged += [id for id in (result.purged, result.replaces) if id is not None]
         results.append(result)
-    if purged:
-        purge.note_due(tx)
     return results, purged
 
 
@@ -62,7 +60,7 @@ def _one(tx: Tx, action: int, operation: Mapping[str, Any], actor: Actor) -> Bat
     if not isinstance(id, str):
         raise Invalid("id is missing", field="id")
     if op == "edit":
-        actor.may("write")
+        actor.may("read", "write")
         version, secrets = values.pop("version", None), values.pop("secrets", "refuse")
         edited = writes.edit(tx, action, id, values, actor, version, secrets)
         return BatchResult(200, edited.memory, replaces=edited.replaces)
@@ -70,7 +68,7 @@ def _one(tx: Tx, action: int, operation: Mapping[str, Any], actor: Actor) -> Bat
     if values:
         raise Invalid(f"{op} takes no field {sorted(values)[0]!r}", code="unknown_field", field=sorted(values)[0])
     if op == "restore":
-        actor.may("write")
+        actor.may("read", "write", *(() if rev is None else ("every_tag",)))
         return BatchResult(200, writes.restore(tx, action, id, actor, None if rev is None else str(rev)).memory)
     actor.may("delete")
     if op == "delete":

@@ -57,13 +57,19 @@ class Filter:
             add("m.source = ?", self.source)
         for tag in self.tags:
             add("EXISTS (SELECT 1 FROM memory_tags t WHERE t.rowid = m.rowid AND t.tag = ?)", tag)
+        scope, tags = self.scope()
         if self.visible is not None:
-            if self.visible:
-                scope = _among("t.tag", self.visible)
-                add(f"EXISTS (SELECT 1 FROM memory_tags t WHERE t.rowid = m.rowid AND {scope})", *self.visible)
-            else:
-                add("0")
+            add(scope, *tags)
         return " AND ".join(parts), params
+
+    def scope(self) -> tuple[str, list[str]]:
+        """The part of the condition that is about `visible` alone: what may be known of at all."""
+        if self.visible is None:
+            return "1", []
+        if not self.visible:
+            return "0", []
+        among = _among("t.tag", self.visible)
+        return f"EXISTS (SELECT 1 FROM memory_tags t WHERE t.rowid = m.rowid AND {among})", list(self.visible)
 
 
 def _among(column: str, values: Sequence[str]) -> str:

@@ -25,14 +25,6 @@ def preview(content: str, limit: int = PREVIEW_CHARS) -> str:
     return line if len(line) <= limit and len(content) <= limit * 4 else line[: limit - 1].rstrip() + "…"
 
 
-def _scope(actor: Actor) -> tuple[str, list[str]]:
-    """The condition that keeps what the actor may not see out of every look-up."""
-    if actor.tags is None:
-        return "1", []
-    sql, params = actor.narrow(Filter(states=(), expired=True)).sql("")
-    return sql.replace("m.deleted = 0 AND ", "").replace("m.deleted = 0", "1"), params
-
-
 def resolve(conn: sqlite3.Connection, part: str, actor: Actor, *, deleted: bool = False) -> str:
     """The whole id of the one memory that the actor sees and `part` fits.
 
@@ -44,7 +36,9 @@ def resolve(conn: sqlite3.Connection, part: str, actor: Actor, *, deleted: bool 
     if len(fitting) == 1:
         return str(fitting[0][0])
     if fitting:
-        candidates = [{"id": id, "preview": preview(content)} for id, _, content in fitting[:MAX_CANDIDATES]]
+        candidates = [
+            {"id": id, "preview": preview(content) if actor.read else ""} for id, _, content in fitting[:MAX_CANDIDATES]
+        ]
         raise Ambiguous(f"{part!r} fits {_count(len(fitting))} memories", candidates=candidates,
                         fix="give more characters of the id")  # fmt: skip
     raise missing(conn, part, found)
@@ -73,7 +67,7 @@ def _clean(part: str) -> str:
 
 
 def _search(conn: sqlite3.Connection, part: str, actor: Actor) -> list[tuple[str, int, str]]:
-    scope, params = _scope(actor)
+    scope, params = actor.narrow(Filter()).scope()
     select = f"SELECT m.id, m.deleted, substr(m.content, 1, 400) FROM memories m WHERE {{}} AND {scope} LIMIT 50"
     if is_id(part):
         return conn.execute(select.format("m.id = ?"), (part, *params)).fetchall()

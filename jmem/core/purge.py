@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jmem.core.errors import JmemError
+from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.model import is_id, now_iso
 from jmem.core.store import Store, Tx, oplog
 from jmem.core.store.migrate import sync_file
 
 PURGED_FILE = "purged.jsonl"
 """ids forgotten for ever, kept apart from what backups restore"""
-_SCRUB_DUE = "scrub_due"
+_FILES = "old full-text segments, free pages and write-ahead log"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +51,41 @@ def erased(place: str, result: str = "erased") -> PlaceReceipt:
     return PlaceReceipt(place, result, now_iso())
 
 
-def note_due(tx: Tx) -> None:
-    """Remember, with the purge itself, that old segments, free pages and the log still have to be scrubbed."""
-    tx.conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_SCRUB_DUE, now_iso()))
+def due(conn: sqlite3.Connection) -> list[str]:
+    """Purged ids that some place may still hold: just purged, or left over from a crash or a full disk."""
+    return [id for (id,) in conn.execute("SELECT id FROM purged WHERE reached = 0 ORDER BY id")]
 
 
-def scrub_due(conn: sqlite3.Connection) -> bool:
-    """Whether a purge could not finish its scrubbing (crash, full disk)."""
-    return conn.execute("SELECT 1 FROM meta WHERE key = ?", (_SCRUB_DUE,)).fetchone() is not None
+def finish(store: Store, hooks: Iterable[PurgeHook]) -> tuple[PlaceReceipt, ...]:
+    """After a purge is committed: reach the other places for every id that is due, then scrub the files.
 
-
-def finish(store: Store, ids: Sequence[str], hooks: Iterable[PurgeHook]) -> tuple[PlaceReceipt, ...]:
-    """After the purge is committed: reach the other places, then scrub the files of the database."""
+    A place that fails says so in its receipt; all of it is repeated at the next start.
+    """
+    with store.reader() as conn:
+        ids = due(conn)
     places = [erased("memory and tags"), erased("operations"), erased("full-text index"), erased("neighbours' context")]
-    places += [hook(list(ids)) for hook in hooks]
-    places.append(_remember(store.folder, ids))
-    places.append(_scrub(store))
+    steps: list[tuple[str, Callable[[], PlaceReceipt]]] = [
+        *(("derived data", partial(hook, ids)) for hook in hooks),
+        ("backups", partial(_remember, store.folder, ids)),
+        (_FILES, partial(_scrub, store)),
+    ]
+    failed = False
+    for place, step in steps:
+        try:
+            places.append(step())
+        except (JmemError, OSError, sqlite3.Error) as error:
+            log.warning("a purge is to be repeated: %s", error)
+            failed = True
+            places.append(erased(place, f"to be repeated at the next start: {error}"))
+    if not failed:
+        marks = [(id,) for id in ids]
+        store.write(lambda tx: tx.conn.executemany("UPDATE purged SET reached = 1 WHERE id = ?", marks) and None)
     return tuple(places)
 
 
 def _scrub(store: Store) -> PlaceReceipt:
-    place = "old full-text segments, free pages and write-ahead log"
-    try:
-        store.outside(scrub)
-    except JmemError as error:
-        return erased(place, f"to be repeated at the next start: {error.message}")
-    return erased(place)
+    store.outside(scrub)
+    return erased(_FILES)
 
 
 def scrub(conn: sqlite3.Connection) -> None:
@@ -83,24 +95,15 @@ def scrub(conn: sqlite3.Connection) -> None:
     SQLite than many systems have), so all segments are merged into one.
     """
     conn.execute("INSERT INTO memory_fts (memory_fts) VALUES ('optimize')")
-    conn.execute("DELETE FROM meta WHERE key = ?", (_SCRUB_DUE,))
-    try:
-        conn.execute("VACUUM")
-        busy, _, _ = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise sqlite3.OperationalError("a reader holds the write-ahead log")
-    except sqlite3.Error:
-        conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_SCRUB_DUE, now_iso()))
-        raise
+    conn.execute("VACUUM")
+    busy, _, _ = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise StorageFailed("a reader holds the write-ahead log", code="store_busy")
 
 
 def _remember(folder: Path, ids: Iterable[str]) -> PlaceReceipt:
-    place = "backups"
-    try:
-        append_purged(folder, ids)
-    except OSError as error:
-        return erased(place, f"to be repeated at the next start: {error.strerror}")
-    return erased(place, "forgotten again whenever one is restored")
+    append_purged(folder, ids)
+    return erased("backups", "forgotten again whenever one is restored")
 
 
 def append_purged(folder: Path, ids: Iterable[str]) -> None:
@@ -147,7 +150,6 @@ def replay(store: Store) -> list[str]:
             action = oplog.begin_action(tx, "jmem", "purge")
             for id in back:
                 oplog.write(tx, action, id, {}, "jmem", purge=True)
-            note_due(tx)
 
         store.write(run)
     return back

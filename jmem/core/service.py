@@ -17,7 +17,7 @@ from jmem.core.access import Access, AccessLog, Answer
 from jmem.core.actor import Actor
 from jmem.core.batch import BatchResult
 from jmem.core.drafts import Added, Draft, Near, checked_fields, draft_of
-from jmem.core.errors import Invalid, JmemError, NotFound, TooLarge
+from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.foreign import Applied
 from jmem.core.history import History, LogEntry, Revision
@@ -38,8 +38,8 @@ __all__ = [
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_LEGS_KEPT = 50
-"""answers of one search that are logged with their scores"""
+_ANSWERS_KEPT = 100
+"""ids that are logged of one answer"""
 
 
 class Searcher(Protocol):
@@ -164,7 +164,7 @@ class MemoryService:
         outcome = self.searcher.search(replace(query, filter=actor.narrow(query.filter)))
         if actor.tags is not None:  # the legs filter already; this is the promise itself
             outcome = replace(outcome, hits=[hit for hit in outcome.hits if actor.sees(hit.memory.tags)])
-        answers = [Answer(hit.memory.id, hit.score, hit.explain) for hit in outcome.hits[:_LEGS_KEPT]]
+        answers = [Answer(hit.memory.id, hit.score, hit.explain) for hit in outcome.hits[:_ANSWERS_KEPT]]
         detail = {"mode": outcome.mode, "took_ms": outcome.took_ms, "confident": outcome.confident}
         self.access.record(Access(actor.client, "search", answers, query.query, detail))
         return outcome
@@ -194,7 +194,7 @@ class MemoryService:
 
     def history(self, id: str, actor: Actor) -> History:
         """Every revision of a memory, deleted ones included; raises NotFound, Ambiguous."""
-        actor.may("read")
+        actor.may("read", "every_tag")  # an earlier revision may not have had the tag it is visible by now
         with self.store.reader() as conn:
             return history.history(conn, id, actor)
 
@@ -230,12 +230,12 @@ class MemoryService:
 
         `secrets` is what to do with new text that carries one: refuse (SecretFound), mask or allow.
         """
-        actor.may("write")
+        actor.may("read", "write")
         edited = self.store.write(
             lambda tx: writes.edit(tx, _begin(tx, actor, _edit_kind(changes)), id, changes, actor, expected, secrets)
         )
         if edited.replaces is not None:
-            self._finish_purge([edited.replaces])
+            self.finish_purges()
         self._log(actor, "edit", [edited.memory])
         return edited
 
@@ -246,17 +246,17 @@ class MemoryService:
         _check_batch(parts)
 
         def run(tx: Tx) -> Deleted:
-            action = _begin(tx, actor, "delete")
-            outcome = Deleted([], [])
+            whole: dict[str, None] = {}
+            missing: dict[str, None] = {}
             for part in parts:
                 try:
-                    outcome.deleted.append(writes.delete(tx, action, part, actor))
+                    whole[ids.resolve(tx.conn, part, actor)] = None
                 except NotFound as error:
-                    if error.code != "not_found":
+                    if isinstance(error, Ambiguous):
                         raise
-                    if part not in outcome.deleted:
-                        outcome.missing.append(part)
-            return outcome
+                    missing[part] = None
+            action = _begin(tx, actor, "delete")
+            return Deleted([writes.delete(tx, action, id, actor) for id in whole], list(missing))
 
         outcome = self.store.write(run)
         self._log_ids(actor, "delete", outcome.deleted)
@@ -264,7 +264,7 @@ class MemoryService:
 
     def restore(self, id: str, actor: Actor, *, rev: str | int | None = None) -> Edited:
         """Bring a deleted memory back, or its fields as they were at a revision (number or stamp)."""
-        actor.may("write")
+        actor.may("read", "write", *(() if rev is None else ("every_tag",)))
         wanted = None if rev is None else str(rev)
         edited = self.store.write(lambda tx: writes.restore(tx, _begin(tx, actor, "restore"), id, actor, wanted))
         self._log(actor, "restore", [edited.memory])
@@ -281,11 +281,10 @@ class MemoryService:
             whole = list(dict.fromkeys(ids.resolve(tx.conn, part, actor, deleted=True) for part in parts))
             for each in whole:
                 oplog.write(tx, action, each, {}, actor.client, purge=True)
-            purge.note_due(tx)
             return whole
 
         whole = self.store.write(run)
-        receipt = self._finish_purge(whole)
+        receipt = self.finish_purges()
         self._log_ids(actor, "purge", [])
         return [Purged(each, receipt) for each in whole]
 
@@ -312,7 +311,7 @@ class MemoryService:
         _check_batch(operations)
         results, purged = self.store.write(lambda tx: batches.run(tx, _begin(tx, actor, "batch"), operations, actor))
         if purged:
-            receipt = self._finish_purge(purged)
+            receipt = self.finish_purges()
             results = [replace(r, receipt=receipt) if r.purged else r for r in results]
         self._log(actor, "batch", [r.memory for r in results if r.memory is not None])
         return results
@@ -322,23 +321,24 @@ class MemoryService:
         actor.may("everything")
         applied = foreign.apply_ops(self.store, ops, actor.client, kind, sent)
         if applied.purged:
-            self._finish_purge(applied.purged)
-        self._log_ids(actor, kind, applied.ids[:_LEGS_KEPT])
+            self.finish_purges()
+        self._log_ids(actor, kind, applied.ids)
         return applied
 
     def replay_purges(self) -> Sequence[str]:
-        """At start: forget again what a restored backup brought back, finish a scrub cut short; the ids."""
+        """At start: forget again what a restored backup brought back, finish what was cut short; the ids."""
         back = purge.replay(self.store)
         with self.store.reader() as conn:
-            due = purge.scrub_due(conn)
-        if back or due:
-            self._finish_purge(back)
+            due = purge.due(conn)
+        if due:
+            self.finish_purges()
         return back
 
-    # ---- inside -------------------------------------------------------------------------------
+    def finish_purges(self) -> tuple[PlaceReceipt, ...]:
+        """After purges were committed: reach every other place, whatever wrote them; the receipt."""
+        return purge.finish(self.store, self._hooks)
 
-    def _finish_purge(self, whole: Sequence[str]) -> tuple[PlaceReceipt, ...]:
-        return purge.finish(self.store, whole, self._hooks)
+    # ---- inside -------------------------------------------------------------------------------
 
     def _forget_accesses(self, whole: Sequence[str]) -> PlaceReceipt:
         return purge.erased("access log", "erased" if self.access.forget(whole) else "nothing there")
@@ -347,7 +347,8 @@ class MemoryService:
         self._log_ids(actor, what, [memory.id for memory in memories])
 
     def _log_ids(self, actor: Actor, what: str, whole: Sequence[str]) -> None:
-        self.access.record(Access(actor.client, what, [Answer(id) for id in whole]))
+        detail = {"count": len(whole)} if len(whole) > _ANSWERS_KEPT else {}
+        self.access.record(Access(actor.client, what, [Answer(id) for id in whole[:_ANSWERS_KEPT]], detail=detail))
 
 
 class _DryRun(Exception):

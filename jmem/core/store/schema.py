@@ -84,7 +84,11 @@ _V1 = Migration(
         # merging of segments is done after the answer has gone out (fts.tend), not inside the write
         "INSERT INTO memory_fts (memory_fts, rank) VALUES ('automerge', 0)",
         "INSERT INTO memory_fts (memory_fts, rank) VALUES ('crisismerge', 64)",
-        "CREATE TABLE purged (id TEXT PRIMARY KEY, at TEXT NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID",
+        # reached: every place outside these tables has forgotten it too
+        """CREATE TABLE purged (
+            id TEXT PRIMARY KEY, at TEXT NOT NULL, seq INTEGER NOT NULL, reached INTEGER NOT NULL DEFAULT 0
+        ) WITHOUT ROWID""",
+        "CREATE INDEX purged_due ON purged (id) WHERE reached = 0",
     )
 )
 
