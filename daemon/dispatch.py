@@ -268,5 +268,6 @@ def _bounded(receive: Receive) -> Receive:
 
 
 def _too_large() -> HttpProblem:
+    # the connection stays open: what is still sent of the body is read and dropped, so that the client gets to its answer
     return HttpProblem(413, "too_large", f"a request holds at most {MAX_BODY_BYTES:,} bytes", limit=MAX_BODY_BYTES,
-                       fix="send it in parts", headers=((b"connection", b"close"),))  # fmt: skip
+                       fix="send it in parts")  # fmt: skip

@@ -70,8 +70,13 @@ class UserMemory:
             memory = UserMemory(
                 user_id, name, folder, store, access, vectors, index, indexer, searcher, service, clients
             )
+            indexer.start()
+            undo.callback(indexer.stop)
+            try:
+                service.replay_purges()  # before anything is shown: a restored backup may hold what was purged
+            except OSError as error:
+                raise StorageFailed(f"{folder} can't be written: {error.strerror}", fix="jmem doctor") from None
             undo.pop_all()
-        indexer.start()
         return memory
 
     def release(self) -> None:
