@@ -53,6 +53,8 @@ class VectorIndex:
 
     def _scan(self) -> list[Shard]:
         """Usable shards, oldest generation first."""
+        if self._folder.is_file():
+            self._folder.unlink()
         shards: list[tuple[int, Shard]] = []
         for folder in self._folder.iterdir() if self._folder.is_dir() else ():
             number = folder.name.rpartition("-")[2]
