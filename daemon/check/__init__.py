@@ -47,13 +47,13 @@ def examine_home(environ: Mapping[str, str], *, mend: bool = False) -> list[Find
     except JmemError as error:
         bad = Finding("config", "fail", error.message, error.fix)
         return [bad, *examine(home_checks(default_home(environ), None), mend=mend)]
-    return examine(_checks(settings), mend=mend)
+    return examine(_checks(settings, environ), mend=mend)
 
 
-def _checks(settings: Settings) -> Iterator[Check]:
+def _checks(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     yield from home_checks(settings.home, settings)
     if not settings.home.is_dir():
         return
-    yield from process_checks(settings)
+    yield from process_checks(settings, environ)
     yield from store_checks(settings)
     yield from derived_checks(settings)

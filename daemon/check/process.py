@@ -7,12 +7,15 @@ import http.client
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jmem
+from daemon import units
 from daemon.lock import FileLock, read_note
 from daemon.sockets import port_holder
 from jmem.core import places
@@ -114,10 +117,11 @@ def holder(home: Path) -> dict[str, Any] | None:
     return None
 
 
-def process_checks(settings: Settings) -> Iterator[Check]:
-    """The checks of the daemon's process."""
+def process_checks(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
+    """The checks of the daemon's process, and of what starts it."""
     yield lambda: _daemon(settings.home)
     yield lambda: _port(settings)
+    yield lambda: _unit(settings.home, environ)
 
 
 def _daemon(home: Path) -> Iterator[Finding]:
@@ -190,3 +194,44 @@ def _port(settings: Settings) -> Iterator[Finding]:
     else:
         fix = f"end {who}, then: jmem daemon restart; or take another: jmem config set port N, and connect URL clients again"
         yield Finding("port", "fail", f"{port} is held by {who}: clients that use a URL can't reach jmem", fix)
+
+
+def _unit(home: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the system starts this very jmem, where it was told to start one."""
+    base = Path(environ.get("HOME") or Path.home())
+    if sys.platform == "darwin":
+        file, wanted = base / "Library" / "LaunchAgents" / f"{units.LABEL}.plist", units.plist(home)
+    else:
+        folder = Path(environ.get("XDG_CONFIG_HOME") or base / ".config") / "systemd" / "user"
+        file, wanted = folder / "jmem.service", units.service_unit(home)
+    if not file.exists():
+        return
+
+    def mend() -> str:
+        if units.main("install", (), environ) != 0:
+            raise JmemError("jmem daemon install failed")
+        return f"wrote {file} anew"
+
+    if file.read_text(encoding="utf-8", errors="replace") != wanted:
+        yield Finding(
+            "service", "warn", f"{file} starts another jmem, or one of another home", "jmem daemon install", mend
+        )
+    elif sys.platform != "darwin" and (state := _enabled()) != "enabled":
+        yield Finding("service", "warn", f"{units.SOCKETS[0]} is {state}", "jmem daemon install")
+    else:
+        yield Finding("service", "ok", f"the system starts the daemon when it is needed ({file})")
+
+
+def _enabled() -> str:
+    """What systemd says of the socket unit."""
+    try:
+        done = subprocess.run(
+            ["systemctl", "--user", "is-enabled", units.SOCKETS[0]],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"not known to systemd: {error}"
+    return done.stdout.strip() or f"not known to systemd: {done.stderr.strip()}"

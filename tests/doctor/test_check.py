@@ -175,6 +175,16 @@ def test_the_port_held_by_another_program(home: Home) -> None:
     assert f"pid {os.getpid()}" in found.message
 
 
+def test_a_unit_that_starts_another_jmem(home: Home) -> None:
+    assert "service" not in home.check()
+    unit = home.path.parent / ".config/systemd/user/jmem.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=/old/python -P -m daemon run\n")
+    found = home.check()["service"]
+    assert (found.status, found.fix) == ("warn", "jmem daemon install")
+    assert "another jmem" in found.message
+
+
 def test_errors_in_the_log(home: Home) -> None:
     log = home.path / "logs" / "daemon.log"
     log.parent.mkdir(exist_ok=True)

@@ -161,7 +161,7 @@ def _check(args: Args, client: Client) -> list[dict[str, Any]]:
              "took_ms": round(proof.took_ms, 1)}
         )  # fmt: skip
         args.out.note(
-            f"checked {entry.place.path}: added, found and forgotten in {proof.took_ms:.0f} ms ({proof.server})"
+            f"checked {entry.place.path}: added and found in {proof.took_ms:.0f} ms, then forgotten ({proof.server})"
         )
     return proofs
 
@@ -221,9 +221,11 @@ def disconnect(args: Args) -> int:
 
 
 def _connected(args: Args, known: Connections) -> list[str]:
+    """Every program with an entry in its settings, a record of one, or a key."""
     by_files = [state.client.name for state in every_state(here.machine(args.environ), args.user) if state.form]
     by_record = [connection.client for connection in known.all() if connection.user == args.user]
-    return list(dict.fromkeys([*by_files, *by_record]))
+    by_key = [client["name"] for client in args.daemon.clients() if not client["revoked"]]
+    return list(dict.fromkeys([*by_files, *by_record, *by_key]))
 
 
 def _disconnect(args: Args, name: str, known: Connections) -> dict[str, Any]:

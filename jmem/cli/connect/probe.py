@@ -37,6 +37,7 @@ class Proof:
     id: str
     """the probe's memory, forgotten again"""
     took_ms: float
+    """from the start of the server to the answer of the search"""
 
 
 class Stdio:
@@ -193,6 +194,7 @@ def check(server: Stdio | Http, forget: Callable[[str], object]) -> Proof:
             found = _call(server, 4, "search_memory", {"query": text, "limit": 5})["memories"]
             if id not in [memory["id"] for memory in found]:
                 raise CheckFailed("what was added is not found again", fix="jmem doctor")
+            took_ms = (time.monotonic() - began) * 1000
         finally:
             forget(id)
     except (KeyError, IndexError, TypeError) as error:
@@ -200,7 +202,7 @@ def check(server: Stdio | Http, forget: Callable[[str], object]) -> Proof:
     finally:
         server.close()
     info = hello.get("serverInfo", {})
-    return Proof(f"{info.get('name', '?')} {info.get('version', '?')}", tools, id, (time.monotonic() - began) * 1000)
+    return Proof(f"{info.get('name', '?')} {info.get('version', '?')}", tools, id, took_ms)
 
 
 def _ask(server: Stdio | Http, id: int, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,5 +216,5 @@ def _call(server: Stdio | Http, id: int, tool: str, arguments: Mapping[str, Any]
     result = _ask(server, id, "tools/call", {"name": tool, "arguments": arguments})
     if result.get("isError"):
         said = " ".join(str(part.get("text", "")) for part in result.get("content", []))
-        raise CheckFailed(f"{tool}: {said}", fix="jmem clients set NAME --read --write")
+        raise CheckFailed(f"{tool}: {said}")
     return dict(result["structuredContent"])
