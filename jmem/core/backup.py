@@ -7,6 +7,7 @@ the access log are not in it: they are derived, or not worth bringing back.
 
 from __future__ import annotations
 
+import errno
 import random
 import re
 import shutil
@@ -82,11 +83,21 @@ def copy_now(folder: Path, kind: str) -> Backup:
     except sqlite3.Error as error:
         raise storage_failed(error, folder / DATABASE) from error
     except OSError as error:
-        raise StorageFailed(f"no backup could be written to {target.parent}: {error.strerror}",
-                            code="backup_failed", fix="free some space, or check the folder's owner") from error  # fmt: skip
+        raise disk_failed(error, f"no backup could be written to {target.parent}", "backup_failed") from error
     finally:
         hidden.unlink(missing_ok=True)
     return describe(target)
+
+
+def disk_failed(error: OSError, what: str, code: str) -> StorageFailed:
+    """The StorageFailed for an error of the file system."""
+    if error.errno == errno.ENOSPC:
+        return StorageFailed(
+            f"{what}: the disk is full", code="disk_full", fix="free some space and repeat the command"
+        )
+    return StorageFailed(
+        f"{what}: {error.strerror}", code=code, fix="check the owner and the permissions of the folder"
+    )
 
 
 def free_name(folder: Path, kind: str) -> Path:

@@ -72,8 +72,7 @@ def restore(folder: Path, source: Path, closed: Callable[[], AbstractContextMana
         except sqlite3.Error as error:
             raise storage_failed(error, folder / DATABASE) from error
         except OSError as error:
-            raise StorageFailed(f"{source} could not be restored: {error.strerror}", code="restore_failed",
-                                fix="free some space, or check the folder's owner") from error  # fmt: skip
+            raise backup.disk_failed(error, f"{source} could not be restored", "restore_failed") from error
         finally:
             shutil.rmtree(place, ignore_errors=True)
     return Restored(source, memories, ops, again, replaced)
