@@ -377,7 +377,8 @@ class Indexer:
         new = self._index.target(old.mark.fingerprint, old.mark.dimension, fresh=True)
         after = 0
         while rows := self._feeder.changed(after, position):
-            self._feeder.feed(new, rows)
+            for row in self._feeder.feed(new, rows):  # their vectors are lost: the next drain embeds them again
+                self._failed.setdefault(row.id, row.seq)
             after = rows[-1].seq
         if caught_up:
             self._index.finish(self._settled(position))

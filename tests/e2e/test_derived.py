@@ -152,13 +152,17 @@ DAMAGE: list[Callable[[Home], None]] = [
 
 
 def assert_whole(home: Home) -> None:
-    home.indexed()
     with contextlib.closing(home.api()) as api:
+
+        def caught_up() -> bool:
+            index = api.must("GET", "/index")
+            return (index["state"], index["points"], index["pending"]) == ("ready", len(FACTS), 0)
+
+        wait_for(caught_up, 60, "a whole index")
         found = api.search(QUESTION, mode="vector", limit=3)
         assert found["results"][0]["content"] == FACT
         assert api.search(QUESTION)["results"][0]["content"] == FACT
         assert sorted(m["content"] for m in api.every()) == sorted(FACTS)
-        wait_for(lambda: api.must("GET", "/index")["points"] == len(FACTS), 10, "a point a memory")
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda f: f.__name__)
@@ -179,6 +183,7 @@ def test_what_is_derived_may_vanish_under_a_running_daemon(kept: Home, damage: C
     assert kept.json("search", "where is the boat moored")["results"][0]["id"] == added["id"]
     assert kept.json("search", QUESTION)["results"][0]["content"] == FACT
     kept.jmem("rm", added["id"], "--purge", "--yes")
+    assert_whole(kept)
     kept.stop()
     kept.start()
     assert_whole(kept)
