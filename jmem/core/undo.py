@@ -53,10 +53,10 @@ def run(tx: Tx, client: str, n: int, redo: bool) -> UndoReport:
         own, seq = oplog.begin_action(tx, client, "redo" if redo else "undo", marked), tx.last_seq
         changed: list[str] = []
         for id in touched:
-            reason = _toggle(tx, own, toggled, id, client, enable=redo)
-            if reason is None:
+            written, reason = _toggle(tx, own, toggled, id, client, enable=redo)
+            if written:
                 changed.append(id)
-            else:
+            if reason is not None:
                 skipped.append((id, reason))
         # an action of which nothing could be taken back marks itself, so that the next undo gets past it
         tx.conn.execute("UPDATE actions SET undone_by = ? WHERE id = ?", (own if tx.last_seq > seq else marked, marked))
@@ -92,12 +92,12 @@ def _counting(conn: sqlite3.Connection, id: str) -> list[tuple[Op, int, bool]]:
     return sorted(ops, key=lambda entry: entry[0].stamp)
 
 
-def _toggle(tx: Tx, own: int, action: int, id: str, client: str, *, enable: bool) -> str | None:
-    """Make one memory's ops of an action count or not; the reason when nothing of it could be changed."""
+def _toggle(tx: Tx, own: int, action: int, id: str, client: str, *, enable: bool) -> tuple[bool, str | None]:
+    """Make one memory's ops of an action count or not: whether that changed it, and why something was left alone."""
     conn = tx.conn
     held = rows.read_registers(conn, id)
     if held is None:
-        return "forgotten for ever" if oplog.is_purged(conn, id) else "it has no content"
+        return False, "forgotten for ever" if oplog.is_purged(conn, id) else "it has no content"
     ops = _counting(conn, id)
     mine = [op for op, by, _ in ops if by == action]
     stamps = {op.stamp for op in mine}
@@ -113,17 +113,17 @@ def _toggle(tx: Tx, own: int, action: int, id: str, client: str, *, enable: bool
             fields[name] = wanted[name][1]
         elif name in DEFAULTS:
             fields[name] = DEFAULTS[name]
-    if "content" not in without:  # the action that added it
+    first = next((op.stamp for op, by, counts in ops if "content" in op.set and (counts or by == action)), None)
+    if first in stamps:  # the action that added it
         if "content" in left:
-            return "content changed since"
+            return False, "content changed since"
         deleted = wanted.get("deleted", ("", False))[1] if enable else True
         fields = {**(fields if enable else {}), "deleted": deleted}
     now = {name: value for name, (_, value) in held.registers.items()}
     fields = {name: value for name, value in fields.items() if now.get(name, DEFAULTS.get(name)) != value}
     if fields:
         oplog.write(tx, own, id, fields, client)
-        return None
-    return f"{', '.join(sorted(left))} changed since" if left else None
+    return bool(fields), f"{', '.join(sorted(left))} changed since" if left else None
 
 
 def _winners(ops: Sequence[Op]) -> dict[str, tuple[str, Any]]:

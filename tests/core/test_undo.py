@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import pytest
+
+from jmem.core.errors import Invalid, NotFound
+from jmem.core.filter import Filter
+from jmem.core.model import Op, new_id, new_nonce
+from jmem.core.service import Actor, Draft, MemoryService
+from tests.core.conftest import User
+
+ME = Actor("cli")
+
+
+def add(service: MemoryService, text: str, **more) -> str:
+    return service.add(Draft(text, **more), ME).memory.id
+
+
+def text(service: MemoryService, id: str) -> str:
+    return service.get(id, ME).content
+
+
+def live(service: MemoryService) -> list[str]:
+    return [m.content for m in service.list(Filter(states=()), ME, sort="created").memories]
+
+
+def test_an_edit_is_taken_back_and_repeated(service: MemoryService):
+    id = add(service, "a", tags=("x",), metadata={"k": 1})
+    service.edit(id, {"content": "b", "tags": [], "metadata": {}, "thread": "t", "occurred_at": "2023-01-01"}, ME)
+    report = service.undo(ME)
+    assert [(u.kind, u.ids) for u in report.undone] == [("edit", [id])]
+    memory = service.get(id, ME)
+    assert (memory.content, memory.tags, memory.metadata, memory.thread, memory.occurred_at) == ("a", ("x",), {"k": 1}, None, None)
+    report = service.undo(ME, redo=True)
+    assert [(u.kind, u.ids) for u in report.undone] == [("edit", [id])]
+    memory = service.get(id, ME)
+    assert (memory.content, memory.tags, memory.thread) == ("b", (), "t")
+
+
+def test_many_levels_down_and_up_again(service: MemoryService):
+    id = add(service, "a")
+    for word in "bcd":
+        service.edit(id, {"content": word}, ME)
+    assert [u.kind for u in service.undo(ME, n=2).undone] == ["edit", "edit"]
+    assert text(service, id) == "b"
+    service.undo(ME)
+    assert text(service, id) == "a"
+    service.undo(ME)
+    assert live(service) == []
+    assert service.undo(ME).undone == []
+    for expected in "abcd":
+        service.undo(ME, redo=True)
+        assert text(service, id) == expected
+    assert service.undo(ME, redo=True).undone == []
+    service.undo(ME, n=4)
+    service.undo(ME, n=4, redo=True)
+    assert text(service, id) == "d"
+
+
+def test_a_delete_and_a_restore_are_taken_back(service: MemoryService):
+    id = add(service, "a")
+    service.delete(id, ME)
+    service.undo(ME)
+    assert text(service, id) == "a"
+    service.undo(ME, redo=True)
+    with pytest.raises(NotFound):
+        service.get(id, ME)
+    service.restore(id, ME)
+    service.undo(ME)
+    with pytest.raises(NotFound):
+        service.get(id, ME)
+
+
+def test_one_command_is_one_step(service: MemoryService):
+    service.add_many([Draft("a"), Draft("b"), Draft("c")], ME)
+    ids = [m.id for m in service.list(Filter(), ME).memories]
+    service.delete(ids, ME)
+    assert live(service) == []
+    assert sorted(service.undo(ME).undone[0].ids) == sorted(ids)
+    assert live(service) == ["a", "b", "c"]
+    service.undo(ME)
+    assert live(service) == []
+
+
+def test_what_was_changed_since_is_left_alone_and_named(service: MemoryService):
+    """Another machine's op, which is not the newest action here, holds the field."""
+    id = add(service, "a", tags=("x",))
+    far = f"{service.store.write(lambda tx: tx.clock.tick())[:8]}ffff-0000-aaaaaaaa"
+    service.apply_ops([Op(far, id, {"content": "theirs"}, (), "other", new_nonce()).sealed()], ME, kind="sync")
+    # the clock has seen that stamp, so an edit of ours comes after it
+    service.edit(id, {"tags": ["y"]}, ME)
+    report = service.undo(ME, n=2)
+    assert [u.kind for u in report.undone] == ["tag", "add"]
+    assert report.skipped == [(id, "content changed since")]
+    memory = service.get(id, ME)
+    assert (memory.content, memory.tags) == ("theirs", ("x",))
+    assert service.undo(ME).undone == []  # nothing is offered twice
+
+
+def test_part_of_an_edit_can_be_taken_back(service: MemoryService):
+    id = add(service, "a")
+    service.edit(id, {"content": "b", "tags": ["y"]}, ME)
+    stamp = f"{service.get(id, ME).version[:12]}-fff0-aaaaaaaa"
+    service.apply_ops([Op(stamp, id, {"tags": ["z"]}, (), "other", new_nonce()).sealed()], ME, kind="sync")
+    report = service.undo(ME)
+    assert report.skipped == [(id, "tags changed since")]
+    assert report.undone[0].ids == [id]
+    memory = service.get(id, ME)
+    assert (memory.content, memory.tags) == ("a", ("z",))
+
+
+def test_a_purge_counts_as_a_step_and_says_no(service: MemoryService):
+    kept, gone = add(service, "kept"), add(service, "gone")
+    service.purge(gone, ME)
+    report = service.undo(ME)
+    assert report.undone == []
+    assert report.skipped == [(gone, "forgotten for ever")]
+    report = service.undo(ME, n=3)
+    assert (kept, "forgotten for ever") not in report.skipped
+    assert live(service) == []
+
+
+def test_a_dry_run_tells_and_changes_nothing(user: User):
+    id = add(user.service, "a")
+    user.service.edit(id, {"content": "b"}, ME)
+    before, seq = user.rows(), user.store.last_seq
+    report = user.service.undo(ME, n=2, dry_run=True)
+    assert [u.kind for u in report.undone] == ["edit", "add"]
+    assert user.rows() == before
+    assert user.store.last_seq == seq
+    assert [u.kind for u in user.service.undo(ME).undone] == ["edit"]
+
+
+def test_an_import_with_history_is_taken_back(service: MemoryService):
+    ops = [Op(f"0199f3a1c2d4-{n:04x}-a1b2c3d4", new_id(), {"content": f"m{n}"}, (), "x", new_nonce()).sealed() for n in range(3)]
+    service.apply_ops(ops, ME)
+    service.undo(ME)
+    assert live(service) == []
+    service.undo(ME, redo=True)
+    assert sorted(live(service)) == ["m0", "m1", "m2"]
+
+
+def test_unknown_fields_are_taken_back_too(user: User):
+    id = add(user.service, "a")
+    base = user.service.get(id, ME).version[:12]
+    ops = [Op(f"{base}-{n:04x}-aaaaaaaa", id, {"colour": c}, (), "x", new_nonce()).sealed() for n, c in ((0x10, "red"), (0x11, "blue"))]
+    user.service.apply_ops(ops[:1], ME)
+    user.service.apply_ops(ops[1:], ME)
+    user.service.undo(ME)
+    with user.store.reader() as conn:
+        assert conn.execute("SELECT extra FROM memories").fetchone() == ('{"colour":"red"}',)
+
+
+def test_an_archive_is_taken_back(service: MemoryService):
+    id = add(service, "a")
+    for state, kind in (("paused", "pause"), ("archived", "archive"), ("active", "resume")):
+        service.edit(id, {"state": state}, ME)
+        assert service.log(ME, limit=1)[0][0].kind == kind
+    assert [u.kind for u in service.undo(ME, n=3).undone] == ["resume", "archive", "pause"]
+    assert service.get(id, ME).state == "active"
+
+
+@pytest.mark.parametrize("n", [0, -1, 1001, True, "2"])
+def test_how_many_is_checked(service: MemoryService, n):
+    with pytest.raises(Invalid):
+        service.undo(ME, n=n)
+
+
+def test_nothing_to_undo(service: MemoryService):
+    report = service.undo(ME)
+    assert (report.undone, report.skipped) == ([], [])
+    assert service.undo(ME, redo=True).undone == []
