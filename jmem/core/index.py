@@ -7,8 +7,10 @@ place when it has caught up; with nothing usable on disk the filling one answers
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
@@ -167,5 +169,10 @@ class VectorIndex:
             return 0
 
     def size(self) -> int:
-        """Bytes that its files take on disk (edge's files are sparse)."""
-        return sum(path.stat().st_blocks * 512 for path in self._folder.rglob("*") if path.is_file())
+        """Bytes that its files take on disk (edge's files are sparse). Files come and go meanwhile."""
+        size = 0
+        for folder, _, names in os.walk(self._folder):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    size += os.lstat(os.path.join(folder, name)).st_blocks * 512
+        return size
