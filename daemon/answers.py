@@ -60,6 +60,14 @@ class MemoryAdded(Memory):
     similar: list[Near]
 
 
+class Inferred(Reply):
+    """What an add with `infer` stored; `inferred` is false when the text was stored as it was given, `reason` says why."""
+
+    memories: list[Memory]
+    superseded: list[str]
+    inferred: bool
+
+
 class MemoryEdited(Memory):
     """The memory after the change; `replaces` is its old id when a change of privacy gave it a new one."""
 

@@ -16,7 +16,7 @@ from daemon.http import Table
 from daemon.idle import Idle
 from daemon.logs import Log
 from daemon.mcp_gate import McpGate
-from daemon.metrics import Metrics
+from daemon.metrics import Metrics, timed
 from daemon.security import Gate
 from daemon.sockets import Tcp
 from daemon.users import UserMemory, Users
@@ -34,13 +34,14 @@ class Running:
 
     def __init__(self, settings: Settings, embedder: Embedder, tcp: Tcp, note: dict[str, Any], stop: Callable[[], None], activated: bool) -> None:  # fmt: skip
         self.settings = settings
-        self.embedder = embedder
+        metrics = Metrics()
+        self.embedder = timed(embedder, metrics.embeds)
         self.log = Log(Path(places.log_path(str(settings.home))), settings["log.level"])
         self._log = self.log.bind("daemon")
         self.pool = ThreadPoolExecutor(THREADS, "jmem-http")
         self.hub = Hub()
-        self.users = Users(settings, embedder, note, self._opened)
-        self.daemon = Daemon(settings, self.users, tcp, self.log, Metrics(), self.hub, stop, embedder, activated)
+        self.users = Users(settings, self.embedder, note, self._opened)
+        self.daemon = Daemon(settings, self.users, tcp, self.log, metrics, self.hub, stop, self.embedder, activated)
 
         self.mcp = McpGate(self.users, settings)
         gate = Gate(tcp.port, self.users.user_of_token)

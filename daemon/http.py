@@ -121,7 +121,7 @@ class Route:
     summary: str
     group: str
     answers: Mapping[int, Any]
-    """status -> pydantic model, or a media type for answers that are no JSON"""
+    """status -> pydantic model (or several), or a media type for answers that are no JSON"""
     problems: tuple[int, ...]
     writes: bool
     """creates the user if there is none of that name yet"""

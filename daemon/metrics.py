@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
+
+    from jmem.core.embed import Embedder
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _INFINITE = "+Inf"
@@ -54,7 +56,7 @@ class Metrics:
         self.requests = Histogram()
         """(route, method, status)"""
         self.searches = Histogram()
-        """(leg,)"""
+        """(mode,)"""
         self.embeds = Histogram()
         """(what,)"""
         self._gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
@@ -76,6 +78,28 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+class _Timed:
+    """An embedder whose work is timed."""
+
+    def __init__(self, embedder: Embedder, times: Histogram) -> None:
+        self._embedder = embedder
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._embedder, name)
+
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> Any:
+        began = time.perf_counter()
+        vectors = self._embedder.embed(texts, query=query)
+        self._times.add(("query" if query else "memories",), time.perf_counter() - began)
+        return vectors
+
+
+def timed(embedder: Embedder, times: Histogram) -> Embedder:
+    """The same embedder, with the time of every `embed` noted by what it was for."""
+    return cast("Embedder", _Timed(embedder, times))
+
+
 def _collector(metrics: Metrics) -> Collector:
     from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
     from prometheus_client.registry import Collector
@@ -84,7 +108,7 @@ def _collector(metrics: Metrics) -> Collector:
         def collect(self) -> Iterable[Any]:
             for name, help, labels, histogram in (
                 ("jmem_http_request_seconds", "HTTP requests", ("route", "method", "status"), metrics.requests),
-                ("jmem_search_seconds", "Search, by leg", ("leg",), metrics.searches),
+                ("jmem_search_seconds", "Search, by mode", ("mode",), metrics.searches),
                 ("jmem_embed_seconds", "Embedding, by what for", ("what",), metrics.embeds),
             ):
                 family = HistogramMetricFamily(name, help, labels=labels)

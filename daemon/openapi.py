@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -44,16 +44,19 @@ def document() -> dict[str, Any]:
 
 def _schemas(routes: list[Route]) -> dict[str, Any]:
     asks = {route.ask for route in routes}
-    given = {model for route in routes for model in route.answers.values() if _is_model(model)} | {answers.Problem}
-    modes = [(m, "validation") for m in asks] + [(m, "serialization") for m in given]
-    modes.sort(key=lambda pair: pair[0].__name__)
+    given = {model for route in routes for answer in route.answers.values() for model in _models(answer)}
+    given.add(answers.Problem)
+    modes: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = []
+    modes += [(model, "validation") for model in sorted(asks, key=lambda model: model.__name__)]
+    modes += [(model, "serialization") for model in sorted(given, key=lambda model: model.__name__)]
     _, definitions = models_json_schema(modes, ref_template="#/components/schemas/{model}")
     schemas: dict[str, Any] = definitions["$defs"]
     return schemas
 
 
-def _is_model(value: Any) -> bool:
-    return inspect.isclass(value) and issubclass(value, BaseModel)
+def _models(answer: Any) -> tuple[type[BaseModel], ...]:
+    options = answer if isinstance(answer, tuple) else (answer,)
+    return tuple(each for each in options if inspect.isclass(each) and issubclass(each, BaseModel))
 
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -103,8 +106,8 @@ def _responses(route: Route) -> dict[str, Any]:
     problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses: dict[str, Any] = {}
     for status, answer in route.answers.items():
-        if _is_model(answer):
-            content: dict[str, Any] = {JSON: {"schema": {"$ref": f"#/components/schemas/{answer.__name__}"}}}
+        if models := [{"$ref": f"#/components/schemas/{model.__name__}"} for model in _models(answer)]:
+            content: dict[str, Any] = {JSON: {"schema": models[0] if len(models) == 1 else {"anyOf": models}}}
         elif isinstance(answer, str):
             content = {answer: {"schema": {"type": "string"}}}
         else:

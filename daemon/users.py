@@ -19,6 +19,7 @@ from daemon.lock import FileLock
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
 from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed, Unreachable
+from jmem.core.extract import Extractor, make_extractor
 from jmem.core.index import VectorIndex
 from jmem.core.indexer import Indexer
 from jmem.core.model import MAX_CLIENT_CHARS, check_client, check_text
@@ -50,6 +51,8 @@ class UserMemory:
     searcher: Searcher
     service: MemoryService
     clients: Clients
+    extractor: Extractor | None
+    """splits texts into memories where a model is set"""
 
     @staticmethod
     def open(user_id: str, name: str, folder: Path, settings: Settings, embedder: Embedder, clients: Clients) -> UserMemory:  # fmt: skip
@@ -68,8 +71,9 @@ class UserMemory:
             undo.callback(searcher.close)
             service = MemoryService(store, access, searcher, purge_hooks=(indexer.forget, searcher.forget))
             memory = UserMemory(
-                user_id, name, folder, store, access, vectors, index, indexer, searcher, service, clients
-            )
+                user_id, name, folder, store, access, vectors, index, indexer, searcher, service, clients,
+                make_extractor(settings),
+            )  # fmt: skip
             indexer.start()
             undo.callback(indexer.stop)
             try:

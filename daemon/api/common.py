@@ -8,15 +8,21 @@ from typing import Any
 from pydantic_core import to_json
 
 from jmem.core.filter import Filter
-from jmem.core.model import MAX_ANSWER_BYTES, STATES, Memory, check_tags, parse_time
+from jmem.core.model import MAX_ANSWER_BYTES, STATES, Memory, check_tags
+from jmem.core.timewords import parse_moment
 
 ROOM = 2_048
 """bytes of an answer beside its memories"""
 
 
-def moment(text: str | None, name: str) -> str | None:
-    """A moment given as ISO 8601 or in words, in the form of `model.iso`; raises Invalid."""
-    return None if text is None else parse_time(text, name)
+def start_of(text: str | None, name: str = "since") -> str | None:
+    """Where a moment begins, given as ISO 8601 or in words, in the form of `model.iso`; raises Invalid."""
+    return None if text is None else parse_moment(text, field=name)[0]
+
+
+def end_of(text: str | None, name: str = "until") -> str | None:
+    """Where a moment ends: `until yesterday` takes all of yesterday in."""
+    return None if text is None else parse_moment(text, field=name)[1]
 
 
 def states_of(state: str) -> tuple[str, ...]:
@@ -33,7 +39,7 @@ def make_filter(
     every = set(states) == set(STATES)
     return Filter(
         tags=tuple(check_tags(tags)), clients=tuple(clients), states=STATES if deleted else tuple(states),
-        since=moment(since, "since"), until=moment(until, "until"), privacy=privacy, thread=thread, source=source,
+        since=start_of(since), until=end_of(until), privacy=privacy, thread=thread, source=source,
         deleted=deleted, expired=every or deleted,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from daemon import answers
-from daemon.api.common import moment
+from daemon.api.common import start_of
 from daemon.http import Answer, Call, NoQuery, Routes, json_answer
 from daemon.schemas import AccessQuery, LogQuery, RestoreAsk, UndoAsk
 
@@ -55,7 +55,7 @@ def undo(call: Call, ask: UndoAsk) -> Answer:
 @routes.route("GET", "/log", LogQuery, "What was done", answers={200: answers.Actions}, problems=(404, 409))
 def log(call: Call, ask: LogQuery) -> Answer:
     """Actions, newest first."""
-    since = moment(ask.since, "since")
+    since = start_of(ask.since)
     entries, cursor = call.user.service.log(
         call.actor, limit=ask.limit, cursor=ask.cursor, id=ask.id, client=ask.client, since=since
     )

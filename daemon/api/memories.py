@@ -15,22 +15,34 @@ from jmem.core.errors import Invalid, NotFound
 from jmem.core.service import BatchResult
 
 routes = Routes("memories")
+_ADDED = (answers.MemoryAdded, answers.Inferred)
 
 
-@routes.route("POST", "/memories", MemoryAsk, "Add a memory", answers={201: answers.MemoryAdded, 200: answers.MemoryAdded},
+@routes.route("POST", "/memories", MemoryAsk, "Add a memory", answers={201: _ADDED, 200: _ADDED},
               problems=(413, 507), writes=True)  # fmt: skip
 def add(call: Call, ask: MemoryAsk) -> Answer:
-    """201 with the stored memory; 200 with `duplicate` when an equal one was there. Nothing is refused for resembling."""
-    if ask.infer:
-        raise Invalid(
-            "no model is set for infer", code="infer_off", field="infer", fix="jmem config set llm.model NAME"
-        )
+    """201 with the stored memory; 200 with `duplicate` when an equal one was there. Nothing is refused for resembling.
+
+    With `infer` the answer lists the memories that the text was split into; when the model fails, the text as it is.
+    """
     draft = Draft(
         ask.content, ask.tags, ask.metadata, ask.state, ask.occurred_at, ask.expires_at, ask.privacy, ask.source,
         ask.thread, ask.speaker, ask.client, ask.supersedes, secrets=ask.secrets,
     )  # fmt: skip
+    if ask.infer:
+        return _infer(call, draft)
     added = call.user.service.add(draft, call.actor)
     return json_answer(added_dict(added), 200 if added.duplicate else 201)
+
+
+def _infer(call: Call, draft: Draft) -> Answer:
+    from jmem.core.extract import remember
+
+    done = remember(call.user.service, call.user.extractor, draft, call.actor)
+    memories = [{**memory.as_dict(), "duplicate": duplicate} for memory, duplicate in done.memories]
+    found = {"memories": memories, "superseded": done.superseded, "inferred": done.inferred}
+    stored = any(not memory["duplicate"] for memory in memories)
+    return json_answer({**found, "reason": done.reason} if done.reason else found, 201 if stored else 200)
 
 
 def added_dict(added: Added) -> dict[str, Any]:
