@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import Options, Row, main, say
-from bench.home import Api, Home, temporary_home
+from bench.home import Api, Home, temporary_home, wait_for
 
 HERE = Path(__file__).parent
 LOCOMO = HERE.parent.parent / "shared" / "data" / "locomo-dev.json"
@@ -135,12 +135,19 @@ class Daemon:
 
     def __init__(self, home: Home, mode: str) -> None:
         self._home, self._mode = home, mode
-        self._apis: dict[str, Api] = {}
+        self._open: tuple[str, Api] | None = None
         self._ids: dict[str, dict[str, str]] = {}
         self.confident: dict[tuple[str, str], bool] = {}
 
+    def _api(self, conversation: Conversation) -> Api:
+        """One connection at a time: the daemon closes those that are idle."""
+        if self._open is None or self._open[0] != conversation.name:
+            self.close()
+            self._open = conversation.name, self._home.api(user=conversation.name.lower())
+        return self._open[1]
+
     def take(self, conversation: Conversation) -> None:
-        api = self._apis[conversation.name] = self._home.api(user=conversation.name.lower())
+        api = self._api(conversation)
         own: dict[str, str] = {}
         for start in range(0, len(conversation.memories), 500):
             chunk = conversation.memories[start : start + 500]
@@ -149,21 +156,19 @@ class Daemon:
             for memory, result in zip(chunk, answer["results"], strict=True):
                 own[result["memory"]["id"]] = memory["id"]  # of equal memories the first is kept
         self._ids[conversation.name] = own
-        while api.must("GET", "/index")["state"] != "ready":
-            with contextlib.suppress(TimeoutError):
-                api.must("GET", "/status")
+        wait_for(lambda: api.must("GET", "/index")["state"] == "ready", 600, "a full index")
 
     def __call__(self, conversation: Conversation, question: str) -> list[str]:
-        answer = self._apis[conversation.name].search(question, limit=DEPTH, mode=self._mode, fold=False)
+        answer = self._api(conversation).search(question, limit=DEPTH, mode=self._mode, fold=False)
         self.confident[conversation.name, question] = answer["confident"]
         return [self._ids[conversation.name][hit["id"]] for hit in answer["results"]]
 
     def is_confident(self, conversation: Conversation, question: str) -> bool:
-        return bool(self._apis[conversation.name].search(question, limit=1, mode=self._mode)["confident"])
+        return bool(self._api(conversation).search(question, limit=1, mode=self._mode)["confident"])
 
     def close(self) -> None:
-        for api in self._apis.values():
-            api.close()
+        if self._open is not None:
+            self._open[1].close()
 
 
 # ---- the table --------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from math import exp, sqrt
 
-LEXICAL_WEIGHT = 0.8
-SPEAKER_BOOST = 0.4
+LEXICAL_WEIGHT, THREADED_WEIGHT = 0.6, 0.95
+"""Of bm25 against the cosine, where memories stand alone and where all of them have context from a thread."""
+SPEAKER_BOOST = 0.5
 RECENCY_WEIGHT = 0.1
 RECENCY_HALF_LIFE_DAYS = 180.0
 
@@ -26,6 +27,7 @@ class Candidate:
     id: str
     at: str
     speaker: str | None = None
+    threaded: int = 0
     lexical: float | None = None
     vector: float | None = None
     lexical_rank: int | None = None
@@ -53,6 +55,8 @@ def fuse(candidates: Sequence[Candidate], query: str, now: str) -> list[Candidat
     lexical = z_scores([c.lexical or 0.0 for c in candidates])
     named = named_speaker(query, {c.speaker for c in candidates if c.speaker})
     moment = _days(now)
+    threaded = sum(1 for c in candidates if c.threaded) / max(1, len(candidates))
+    weight = LEXICAL_WEIGHT + (THREADED_WEIGHT - LEXICAL_WEIGHT) * threaded
     for candidate, vector_z, lexical_z in zip(candidates, vector, lexical, strict=True):
         candidate.vector_z, candidate.lexical_z = vector_z, lexical_z
         if named is not None and candidate.speaker == named:
@@ -60,7 +64,7 @@ def fuse(candidates: Sequence[Candidate], query: str, now: str) -> list[Candidat
         candidate.boosts["recency"] = RECENCY_WEIGHT * 0.5 ** (
             max(0, moment - _days(candidate.at)) / RECENCY_HALF_LIFE_DAYS
         )
-        candidate.total = vector_z + LEXICAL_WEIGHT * lexical_z + sum(candidate.boosts.values())
+        candidate.total = vector_z + weight * lexical_z + sum(candidate.boosts.values())
     return ranked(candidates)
 
 

@@ -53,6 +53,8 @@ REMOTE_PAUSE = 10.0
 FRESH_EMBEDDED = 4
 """Texts without a vector yet that one search embeds by itself."""
 CACHED_QUERIES = 512
+_CANDIDATE = "m.rowid, m.id, m.at, m.speaker, m.thread IS NOT NULL"
+"""The first fields of Candidate."""
 _AMONG = "IN (SELECT value FROM json_each(?))"
 """One statement for any number of keys, so that it stays prepared."""
 
@@ -252,15 +254,17 @@ class Searcher:
             if not asked:
                 break
             sql = (
-                "SELECT m.supersedes, m.rowid, m.id, m.at, m.speaker FROM memories m"
+                f"SELECT m.supersedes, {_CANDIDATE} FROM memories m"
                 f" WHERE m.supersedes {_AMONG} AND {condition} ORDER BY m.at, m.id"
             )
             rows = conn.execute(sql, [json.dumps(asked), *params]).fetchall()
             asked = []
-            for older, rowid, id, at, speaker in rows:
-                successors[older] = id
-                if search.add(Candidate(rowid, id, at, speaker, total=float("-inf"))):
-                    asked.append(id)
+            for older, *found in rows:
+                candidate = Candidate(*found)
+                candidate.total = float("-inf")
+                successors[older] = candidate.id
+                if search.add(candidate):
+                    asked.append(candidate.id)
         return demote_superseded(search.candidates(), successors) if successors else ordered
 
     def _read(self, conn: sqlite3.Connection, search: _Search, ordered: Sequence[Candidate]) -> list[Hit]:
@@ -343,7 +347,7 @@ class _Search:
         """The memories written last that pass the filter and are no candidates."""
         condition, params = self.query.filter.sql(self.now)
         rows = conn.execute(
-            "SELECT m.rowid, m.id, m.at, m.speaker FROM memories m WHERE m.rowid IN"
+            f"SELECT {_CANDIDATE} FROM memories m WHERE m.rowid IN"
             f" (SELECT rowid FROM memories ORDER BY rowid DESC LIMIT ?) AND {condition}",
             [count, *params],
         )
@@ -412,7 +416,7 @@ def _passing(
     if not keys:
         return {}
     condition, params = filter.sql(now)
-    sql = f"SELECT m.rowid, m.id, m.at, m.speaker FROM memories m WHERE m.{column} {_AMONG} AND {condition}"
+    sql = f"SELECT {_CANDIDATE} FROM memories m WHERE m.{column} {_AMONG} AND {condition}"
     return {row[0]: Candidate(*row) for row in conn.execute(sql, [json.dumps(keys), *params])}
 
 
