@@ -8,8 +8,10 @@ place when it has caught up; with nothing usable on disk the filling one answers
 from __future__ import annotations
 
 import contextlib
+import contextlib
 import hashlib
 import logging
+import os
 import os
 import shutil
 import threading
@@ -174,5 +176,5 @@ class VectorIndex:
         for folder, _, names in os.walk(self._folder):
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
-                    size += os.lstat(os.path.join(folder, name)).st_blocks * 512
+                    size += Path(folder, name).lstat().st_blocks * 512
         return size
