@@ -224,6 +224,46 @@ class Started(Reply):
     started: bool
 
 
+class Imported(Reply):
+    """Counts of memories, and what became of single items, each by its index in the request."""
+
+    added: int
+    updated: int
+    duplicates: int
+    skipped: list[dict[str, Any]]
+    masked: list[dict[str, Any]]
+    kept: list[dict[str, Any]]
+    action: int | None
+
+
+class Backup(Reply):
+    """A verified copy of a store. `kind`: daily, manual, restore or damaged (what a restore replaced), migration."""
+
+    path: str
+    name: str
+    kind: str
+    created_at: str
+    bytes: int
+    memories: int
+
+
+class Backups(Reply):
+    """Newest first; `next` is when the next daily one is due."""
+
+    backups: list[Backup]
+    next: str | None
+
+
+class Restored(Reply):
+    """What is in place now, and where the store it replaced was kept."""
+
+    path: str
+    memories: int
+    ops: int
+    purged_again: int
+    replaced: str | None
+
+
 class Health(Reply):
     """It serves."""
 

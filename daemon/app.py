@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon import api
+from daemon.backups import DailyBackups
 from daemon.context import Daemon
 from daemon.dispatch import App
 from daemon.events import Hub
@@ -41,7 +42,10 @@ class Running:
         self.pool = ThreadPoolExecutor(THREADS, "jmem-http")
         self.hub = Hub()
         self.users = Users(settings, self.embedder, note, self._opened)
-        self.daemon = Daemon(settings, self.users, tcp, self.log, metrics, self.hub, stop, self.embedder, activated)
+        self.backups = DailyBackups(self.users, settings["backup.keep"], self.log.bind("backups"))
+        self.daemon = Daemon(
+            settings, self.users, tcp, self.log, metrics, self.hub, self.backups, stop, self.embedder, activated
+        )
 
         self.mcp = McpGate(self.users, settings)
         gate = Gate(tcp.port, self.users.user_of_token)
@@ -52,6 +56,7 @@ class Running:
         """Bind to the running event loop."""
         asyncio.get_running_loop().set_default_executor(self.pool)
         self.hub.start()
+        self.backups.start()
         self._background: set[asyncio.Task[Any]] = set()
         self._log.info("started", port=self.daemon.tcp.port, trouble=self.daemon.tcp.trouble, build=self.daemon.build)
         if self.users.has_clients():
@@ -69,6 +74,7 @@ class Running:
     async def drain(self) -> None:
         """End what would never end by itself: streams of events and of MCP."""
         self.hub.close()
+        self.backups.stop()
         await self.mcp.close()
 
     def close(self) -> None:
@@ -80,7 +86,11 @@ class Running:
     # ---- inside -------------------------------------------------------------------------------
 
     def _opened(self, memory: UserMemory) -> None:
-        memory.store.on_commit(lambda seq: self.hub.notify(memory.id))
+        memory.store.on_commit(lambda seq: self._wrote(memory.id))
+
+    def _wrote(self, user_id: str) -> None:
+        self.hub.notify(user_id)
+        self.backups.wrote(user_id)
 
     def _unload(self) -> None:
         """Give back the memory of the model and of the indexes; the next use takes it again."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jmem
+from daemon.backups import DailyBackups
 from daemon.events import Hub
 from daemon.logs import Log
 from daemon.metrics import Metrics
@@ -28,6 +29,7 @@ class Daemon:
     log: Log
     metrics: Metrics
     hub: Hub
+    backups: DailyBackups
     stop: Callable[[], None]
     """begin to stop; from any thread"""
     embedder: Any = None

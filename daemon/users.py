@@ -170,15 +170,27 @@ class Users:
                 memory = self._open[user_id] = self._open_memory(user_id, name)
             return memory
 
-    def swap(self, memory: UserMemory, replace: Callable[[Path], T]) -> T:
-        """Close a memory, let `replace(folder)` put other files in its place, and let the next use open those.
+    def folder(self, name: str) -> Path:
+        """Where a user's files are; raises NotFound `unknown_user`."""
+        return self.home / "users" / self.id_of(name)
 
-        Whatever asks meanwhile waits; what was already under way fails with StorageFailed `closed`.
+    def alone(self, name: str, work: Callable[[], T]) -> T:
+        """Close a user's memory, run `work`, and let the next use open what is there then.
+
+        Whatever asks meanwhile waits; what was already under way fails with StorageFailed `closed`. Works also for
+        a memory that can't be opened, which is when a backup is restored.
         """
-        with self._opening[memory.id]:
-            self._open.pop(memory.id, None)
-            memory.close()
-            return replace(memory.folder)
+        user_id = self.id_of(name)
+        with self._lock:
+            opening = self._opening.setdefault(user_id, threading.Lock())
+        with opening:
+            if self._closed:
+                raise Unreachable("the daemon is stopping", fix="jmem daemon start")
+            self._hold(user_id, name)
+            memory = self._open.pop(user_id, None)
+            if memory is not None:
+                memory.close()
+            return work()
 
     def opened(self) -> list[UserMemory]:
         """The memories that are open now."""
@@ -278,11 +290,16 @@ class Users:
                     keys[_digest(mcp_key(self._secret, user_id, client.name, client.generation))] = (name, client.name)
         self._keys = keys
 
-    def _open_memory(self, user_id: str, name: str) -> UserMemory:
+    def _hold(self, user_id: str, name: str) -> Path:
+        """The user's folder, locked for this process; raises Conflict `locked`."""
         folder = self.home / "users" / user_id
         if user_id not in self._locks:
             what = f"the memories of {name!r} are open in another process"
             self._locks[user_id] = FileLock.acquire(folder / "store.lock", what, self._note)
+        return folder
+
+    def _open_memory(self, user_id: str, name: str) -> UserMemory:
+        folder = self._hold(user_id, name)
         memory = UserMemory.open(user_id, name, folder, self._settings, self._embedder, self._clients[user_id])
         self._opened(memory)
         return memory

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def groups() -> list[Routes]:
     """Every group of routes, the busiest first."""
-    from daemon.api import admin, clients, events, history, memories, overview, search
+    from daemon.api import admin, backup, clients, events, history, memories, overview, portable, search
 
-    modules = (memories, search, history, overview, events, clients, admin)
+    modules = (memories, search, history, overview, events, clients, portable, backup, admin)
     return [*(module.routes for module in modules), admin.outside]
 
 

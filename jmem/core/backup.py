@@ -232,30 +232,41 @@ def prune(folder: Path, keep: int) -> list[Path]:
 
 
 def daily_due(folder: Path, now_ms: int) -> int | None:
-    """When the next daily backup is due, in ms; None while there is nothing that the newest one does not hold.
+    """When the next daily backup is due, in ms: a day after the newest one, or after the first memory.
 
-    That is a day after the newest daily one, or after the first memory. Should its time lie ahead, because the
-    clock was set back, the wait is a day from now at most.
+    Should that time lie ahead by more, because the clock was set back, the wait is a day. None for an empty store.
     """
     path = folder / DATABASE
     if not path.exists():
         return None
-    daily = [p for p in (folder / FOLDER).glob("*.db") if kind_of(p) == "daily"]
-    newest = max(daily, key=created_ms, default=None)
+    newest = _newest_daily(folder)
     try:
         with reading(path) as conn:
-            state = _state(conn)
             first = conn.execute("SELECT MIN(stamp) FROM ops").fetchone()[0]
     except sqlite3.Error as error:
         raise storage_failed(error, path) from error
     if first is None:
         return None
-    if newest is not None:
-        with suppress(sqlite3.Error), reading(newest, still=True) as conn:
-            if _state(conn) == state:
-                return None
-    since = stamp_ms(first) if newest is None else created_ms(newest)
-    return min(since, now_ms) + DAY_MS
+    return min(stamp_ms(first) if newest is None else created_ms(newest), now_ms) + DAY_MS
+
+
+def is_backed_up(folder: Path) -> bool:
+    """Whether the newest daily backup holds all that the store does."""
+    newest = _newest_daily(folder)
+    try:
+        with reading(folder / DATABASE) as conn:
+            state = _state(conn)
+        if newest is None:
+            return False
+        with reading(newest, still=True) as conn:
+            return _state(conn) == state
+    except sqlite3.Error:
+        return False
+
+
+def _newest_daily(folder: Path) -> Path | None:
+    daily = (path for path in (folder / FOLDER).glob("*.db") if kind_of(path) == "daily")
+    return max(daily, key=created_ms, default=None)
 
 
 def _state(conn: sqlite3.Connection) -> tuple[Any, ...]:

@@ -14,10 +14,10 @@ import sqlite3
 import tempfile
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jmem.core import backup, merge, purge
 from jmem.core.errors import Invalid, NotFound, StorageFailed
@@ -53,10 +53,15 @@ def find_backup(folder: Path, name: str) -> Path:
     raise NotFound(f"there is no backup {name}", code="no_backup", fix="jmem backup list   names them")
 
 
-def restore(folder: Path, source: Path, closed: Callable[[], AbstractContextManager[object]]) -> Restored:
-    """Put a copy in the place of a user's store.
+class Alone(Protocol):
+    """Runs `work` while nobody has the store open and whoever wants to write waits; returns what it returns."""
 
-    `closed()` is entered once the copy is proved: while it lasts, nobody has the store open and writers wait.
+    def __call__(self, work: Callable[[], Path | None]) -> Path | None: ...
+
+
+def restore(folder: Path, source: Path, alone: Alone) -> Restored:
+    """Put a copy in the place of a user's store; `alone` is asked for once the copy is proved.
+
     Raises StorageFailed (`damaged`, `newer_store`, `not_a_backup`, disk full); the store is unchanged then.
     """
     with backup.busy:
@@ -66,9 +71,7 @@ def restore(folder: Path, source: Path, closed: Callable[[], AbstractContextMana
             _copy(source, place / DATABASE)
             ops = prove(place / DATABASE)
             memories, again = _make_ready(folder, place)
-            with closed():
-                replaced = _keep_present(folder)
-                _swap(folder, place / DATABASE)
+            replaced = alone(lambda: _exchange(folder, place / DATABASE))
         except sqlite3.Error as error:
             raise storage_failed(error, folder / DATABASE) from error
         except OSError as error:
@@ -159,6 +162,12 @@ def _make_ready(folder: Path, place: Path) -> tuple[int, int]:
 
 
 # ---- while the store is closed ----------------------------------------------------------------
+
+
+def _exchange(folder: Path, ready: Path) -> Path | None:
+    replaced = _keep_present(folder)
+    _swap(folder, ready)
+    return replaced
 
 
 def _keep_present(folder: Path) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ import pytest
 from jmem.core import backup
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
-from jmem.core.backup import DAY_MS, backups, created_ms, daily_due, prune, verify, write_backup
+from jmem.core.backup import DAY_MS, backups, created_ms, daily_due, is_backed_up, prune, verify, write_backup
 from jmem.core.clock import wall_ms
 from jmem.core.drafts import Draft
 from jmem.core.errors import Invalid, JmemError, NotFound, StorageFailed
@@ -49,11 +48,10 @@ class Home:
         self.service.store.close()
         self.service.access.close()
 
-    @contextlib.contextmanager
-    def closed(self) -> Iterator[None]:
+    def alone(self, work: Callable[[], Path | None]) -> Path | None:
         self.close()
         try:
-            yield
+            return work()
         finally:
             self.open()
 
@@ -175,9 +173,11 @@ def test_the_next_daily_backup_follows_from_the_newest(home: Home) -> None:
     first = daily_due(home.folder, now)
     assert first is not None
     assert abs(first - now - DAY_MS) < 60_000
+    assert not is_backed_up(home.folder)
     made = write_backup(home.folder, "daily")
-    assert daily_due(home.folder, now) is None  # nothing new since
+    assert is_backed_up(home.folder)
     home.service.add(Draft("four"), OWNER)
+    assert not is_backed_up(home.folder)
     assert daily_due(home.folder, wall_ms()) == created_ms(made.path) + DAY_MS
     write_backup(home.folder, "manual")  # not a daily one
     assert daily_due(home.folder, wall_ms()) == created_ms(made.path) + DAY_MS
@@ -205,13 +205,13 @@ def test_a_restore_brings_the_copy_back_and_keeps_what_was_there(home: Home) -> 
     home.service.add(Draft("later"), OWNER)
     home.service.delete(home.service.list(Filter(), OWNER).memories[-1].id, OWNER)
     later = home.everything()
-    done = restore(home.folder, find_backup(home.folder, made.path.name), home.closed)
+    done = restore(home.folder, find_backup(home.folder, made.path.name), home.alone)
     assert home.everything() == before
     assert (done.memories, done.ops, done.purged_again) == (3, 3, 0)
     assert home.service.store.store_id != old_id
     assert home.service.add(Draft("goes on"), OWNER).memory.content == "goes on"
     assert done.replaced is not None
-    restore(home.folder, done.replaced, home.closed)
+    restore(home.folder, done.replaced, home.alone)
     assert home.everything() == later
     assert not list(home.folder.glob(".restoring-*"))
 
@@ -220,7 +220,7 @@ def test_what_was_purged_stays_purged(home: Home) -> None:
     secret = home.service.add(Draft("Xylophone-Quagmire"), OWNER).memory.id
     made = write_backup(home.folder, "manual")
     home.service.purge(secret, OWNER)
-    assert restore(home.folder, made.path, home.closed).purged_again == 1
+    assert restore(home.folder, made.path, home.alone).purged_again == 1
     assert "Xylophone-Quagmire" not in home.contents()
     with pytest.raises(NotFound) as caught:
         home.service.get(secret, OWNER, deleted=True)
@@ -234,7 +234,7 @@ def test_what_was_purged_stays_purged(home: Home) -> None:
 def test_a_backup_of_another_folder_and_a_live_store_can_be_restored(home: Home, tmp_path: Path) -> None:
     other = Home(tmp_path / "other")
     other.service.add(Draft("from the other machine"), OWNER)
-    restore(home.folder, find_backup(home.folder, str(other.folder / "memories.db")), home.closed)
+    restore(home.folder, find_backup(home.folder, str(other.folder / "memories.db")), home.alone)
     assert home.contents() == ["from the other machine"]
     other.close()
 
@@ -279,11 +279,11 @@ def test_a_bad_copy_changes_nothing(home: Home, harm: Callable[[Path], None], co
     harm(made.path)
     before, store_id = home.everything(), home.service.store.store_id
 
-    def closed() -> contextlib.AbstractContextManager[None]:
+    def alone(work: Callable[[], Path | None]) -> Path | None:
         raise AssertionError("a bad copy never closes the store")
 
     with pytest.raises(StorageFailed) as caught:
-        restore(home.folder, made.path, closed)
+        restore(home.folder, made.path, alone)
     assert caught.value.code == code
     assert home.everything() == before
     assert home.service.store.store_id == store_id
@@ -296,7 +296,7 @@ def test_a_damaged_store_is_kept_byte_by_byte_and_replaced(home: Home) -> None:
     home.close()
     _corrupt_page(home.folder / "memories.db")
     harmed = (home.folder / "memories.db").read_bytes()
-    done = restore(home.folder, made.path, contextlib.nullcontext)
+    done = restore(home.folder, made.path, lambda work: work())
     home.open()
     assert home.contents() == ["one", "two", "three"]
     assert done.replaced is not None
@@ -320,7 +320,7 @@ def test_an_older_schema_is_migrated_in_the_copy(home: Home, monkeypatch: pytest
     for module in (backup, migrating):
         monkeypatch.setattr(module, "MIGRATIONS", newer)
     monkeypatch.setattr(migrating.migrate, "__defaults__", (newer,))
-    restore(home.folder, made.path, home.closed)
+    restore(home.folder, made.path, home.alone)
     with home.service.store.reader() as conn:
         assert conn.execute("SELECT COUNT(*) FROM later").fetchone() == (0,)
     assert home.contents() == ["one", "two", "three"]
@@ -330,7 +330,6 @@ def test_an_older_schema_is_migrated_in_the_copy(home: Home, monkeypatch: pytest
 
 _KILLED = """
 import os, signal, sys
-from contextlib import nullcontext
 from pathlib import Path
 from jmem.core import restore as module
 
@@ -347,7 +346,7 @@ def hook(event, args):
             os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(hook)
-module.restore(folder, source, nullcontext)
+module.restore(folder, source, lambda work: work())
 print(count)
 """
 
@@ -417,5 +416,5 @@ def test_an_error_while_the_store_is_closed_changes_nothing(home: Home, monkeypa
         with monkeypatch.context() as patch:
             patch.setattr(module, name, fail)
             with pytest.raises(JmemError):
-                restore(home.folder, made.path, home.closed)
+                restore(home.folder, made.path, home.alone)
         assert home.everything() == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ EVERYTHING = Filter(states=(), expired=True)
 _PAYLOADS = "SELECT payload FROM ops WHERE memory_id = ? ORDER BY stamp"
 
 
-def export_jsonl(store: Store, filter: Filter, now: str, *, history: bool = True) -> Iterator[str]:
+def export_jsonl(store: Store, filter: Filter, now: str, *, history: bool = True) -> Generator[str, None, None]:
     """One line a memory, by id, without newlines. What is written meanwhile is not in it."""
     with _snapshot(store) as conn:
         if not history:
@@ -33,7 +33,7 @@ def export_jsonl(store: Store, filter: Filter, now: str, *, history: bool = True
             yield whole_line(id, held, payloads, purged=purged)
 
 
-def export_markdown(store: Store, filter: Filter, now: str) -> Iterator[str]:
+def export_markdown(store: Store, filter: Filter, now: str) -> Generator[str, None, None]:
     """One line a memory: `{"path", "text"}` of its file."""
     used: set[str] = set()
     with _snapshot(store) as conn:
