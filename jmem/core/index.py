@@ -8,10 +8,8 @@ place when it has caught up; with nothing usable on disk the filling one answers
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import hashlib
 import logging
-import os
 import os
 import shutil
 import threading
