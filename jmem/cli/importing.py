@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from jmem.cli.stdin import decode
 from jmem.core.errors import Invalid, JmemError, NotFound
-from jmem.wire import loads
+from jmem.wire import dumps, loads
 
 Document = dict[str, Any]
 
@@ -34,10 +34,14 @@ class Tally:
 
     def __init__(self) -> None:
         self.added = 0
+        self.updated = 0
         self.duplicates = 0
         self.seen = 0
         self.skipped: list[Document] = []
         self.masked: list[Document] = []
+        self.kept: list[Document] = []
+        self.action: int | None = None
+        """what all batches so far belong to, so that one undo takes the whole file back"""
 
     def skip(self, name: int | str, error: JmemError) -> None:
         """Count an item that could not even be sent."""
@@ -47,19 +51,24 @@ class Tally:
     def take(self, batch: Batch, answer: Document) -> None:
         """Add the answer to a batch, its item numbers turned into those of the whole file."""
         self.added += answer["added"]
+        self.updated += answer["updated"]
         self.duplicates += answer["duplicates"]
+        self.action = answer["action"] or self.action
         self.seen += len(batch.items)
-        for found, entries in ((self.skipped, answer["skipped"]), (self.masked, answer["masked"])):
-            found += [{**entry, "item": _name(batch, entry["item"])} for entry in entries]
+        for name in ("skipped", "masked", "kept"):
+            entries = [{**entry, "item": _name(batch, entry["item"])} for entry in answer[name]]
+            getattr(self, name).extend(entries)
 
     def document(self, dry_run: bool) -> Document:
         """The contract's report."""
         dry: Document = {"dry_run": True} if dry_run else {}
         return {
             "added": self.added,
+            "updated": self.updated,
             "duplicates": self.duplicates,
             "skipped": self.skipped,
             "masked": self.masked,
+            "kept": self.kept,
             **dry,
         }
 
@@ -131,6 +140,10 @@ def _object(line: bytes, number: int) -> Document | None:
         raise Invalid("not JSON", code="bad_json") from None
     if not isinstance(value, dict):
         raise Invalid("not a JSON object", code="bad_json")
+    try:
+        dumps(value).encode()  # NaN and half of a surrogate pair can be read, but not sent
+    except (ValueError, RecursionError):
+        raise Invalid("a value in it is not JSON in UTF-8", code="bad_json") from None
     return value
 
 

@@ -137,22 +137,36 @@ class _Picker:
 
 
 def _keys(descriptor: int) -> Iterator[str | None]:
-    """Keys by name, typed characters as they are, None in every moment of quiet after a key."""
+    """Keys by name, typed characters as they are, None in the moment of quiet after keys."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     waiting = False
+    rest = b""
     while True:
-        if waiting and not select.select([descriptor], [], [], _QUIET)[0]:
+        if waiting and not rest and not select.select([descriptor], [], [], _QUIET)[0]:
             waiting = False
             yield None
             continue
-        data = os.read(descriptor, 64)
-        if not data:
-            return
+        if not rest or (rest in _STARTS and select.select([descriptor], [], [], _ESCAPE_WAIT)[0]):
+            data = os.read(descriptor, 256)
+            if not data:
+                return
+            rest += data
+        key, rest = _first(rest)
         waiting = True
-        if data == b"\x1b" and select.select([descriptor], [], [], _ESCAPE_WAIT)[0]:
-            data += os.read(descriptor, 64)
-        if data in _KEYS:
-            yield _KEYS[data]
-        elif not data.startswith(b"\x1b"):
-            for character in decoder.decode(data):
-                yield _KEYS.get(character.encode(), character)
+        if key in _KEYS:
+            yield _KEYS[key]
+        elif not key.startswith(b"\x1b"):
+            yield from decoder.decode(key)
+
+
+_STARTS = (b"\x1b", b"\x1b[", b"\x1bO")
+
+
+def _first(data: bytes) -> tuple[bytes, bytes]:
+    """The first key of what was typed, and what is left: an escape sequence, or one byte."""
+    size = 1
+    if data[:2] in _STARTS and len(data) > 2:
+        size = 3
+        while data[1:2] == b"[" and size < len(data) and not 0x40 <= data[size - 1] <= 0x7E:
+            size += 1
+    return data[:size], data[size:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jmem.cli.text import age, block, cut, local_time, one_line, pad, short_ids, width, wrap
+from jmem.cli.text import age, block, cut, epoch, local_time, one_line, pad, short_ids, width, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def card_fields(memory: Document) -> list[tuple[str, str]]:
     found.append(("client", one_line(memory["client"] or "-")))
     for name in ("occurred", "expires", "created", "updated"):
         moment = memory.get(f"{name}_at")
-        if moment and not (name == "updated" and moment == memory["created_at"]):
+        if moment and not (name == "updated" and epoch(moment) - epoch(memory["created_at"]) < 1):
             found.append((name, f"{local_time(moment)} ({ago(moment)})"))
     if memory.get("supersedes"):
         found.append(("supersedes", memory["supersedes"]))

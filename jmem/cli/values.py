@@ -41,3 +41,10 @@ def _object(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise Invalid(f"--metadata is not JSON: {error}", field="metadata") from None
     return dict(value)
+
+
+def moment(text: str, option: str, *, end: bool = False) -> str:
+    """When `text` (ISO 8601 or words) begins, or with `end` ends, as the API wants it; raises Invalid."""
+    from jmem.core.timewords import parse_moment
+
+    return parse_moment(text, field=option)[1 if end else 0]

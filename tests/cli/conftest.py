@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import secrets
 import select
 import shutil
 import struct
@@ -50,16 +51,34 @@ class Jmem:
 
     def environ(self, extra: dict[str, str] | None = None) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        clean = {"JMEM_HOME": str(self.home), "PYTHONWARNINGS": "error", "TERM": "xterm-256color", "TZ": "UTC", "LC_ALL": "C.UTF-8"}
+        clean = {
+            "JMEM_HOME": str(self.home),
+            "PYTHONWARNINGS": "error",
+            "TERM": "xterm-256color",
+            "TZ": "UTC",
+            "LC_ALL": "C.UTF-8",
+        }
         return {**kept, **clean, **self.env, **(extra or {})}
 
+    def apart(self) -> Jmem:
+        """Another user of the same daemon, with a memory of its own; it exists from its first add on."""
+        return Jmem(self.home, {**self.env, "JMEM_USER": f"user-{secrets.token_hex(4)}"})
+
     def __call__(
-        self, *args: str, stdin: str | bytes | None = None, env: dict[str, str] | None = None, program: list[str] | None = None
+        self,
+        *args: str,
+        stdin: str | bytes | None = None,
+        env: dict[str, str] | None = None,
+        program: list[str] | None = None,
     ) -> Result:
         """Run it in a pipe; no stdin means an empty one."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
-            [*(program or command()), *args], input=data or b"", capture_output=True, env=self.environ(env), timeout=DEADLINE
+            [*(program or command()), *args],
+            input=data or b"",
+            capture_output=True,
+            env=self.environ(env),
+            timeout=DEADLINE,
         )
         return Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
@@ -73,7 +92,9 @@ class Jmem:
         """As a call, but parsed by typer."""
         return self(*args, program=[sys.executable, "-c", THROUGH_TYPER], **options)  # type: ignore[arg-type]
 
-    def tty(self, *args: str, columns: int = 80, keys: bytes = b"", wait_for: str = "", env: dict[str, str] | None = None) -> Result:
+    def tty(
+        self, *args: str, columns: int = 80, keys: bytes = b"", wait_for: str = "", env: dict[str, str] | None = None
+    ) -> Result:
         """Run it on a terminal; `keys` are typed once `wait_for` is on the screen. `out` is all that the terminal got."""
         screen, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))

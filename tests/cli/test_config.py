@@ -12,7 +12,11 @@ def test_set_get_unset(jmem: Jmem) -> None:
     assert jmem.ok("config", "get", "idle.stop").out == "0\n"
     jmem.ok("config", "set", "idle.stop", "3600")
     assert jmem.ok("config", "get", "idle.stop").out == "3600\n"
-    assert json.loads(jmem.ok("config", "get", "idle.stop", "--json").out) == {"key": "idle.stop", "value": 3600, "origin": "config.toml"}
+    assert json.loads(jmem.ok("config", "get", "idle.stop", "--json").out) == {
+        "key": "idle.stop",
+        "value": 3600,
+        "origin": "config.toml",
+    }
     jmem.ok("config", "unset", "idle.stop")
     assert jmem.ok("config", "get", "idle.stop").out == "0\n"
     assert stat.S_IMODE((jmem.home / "config.toml").stat().st_mode) == 0o600
@@ -23,7 +27,9 @@ def test_a_setting_and_those_below_it_share_a_table(make_jmem) -> None:
     jmem.ok("config", "set", "embedder", "openai")
     jmem.ok("config", "set", "embedder.model", "nomic-embed-text")
     jmem.ok("config", "set", "embedder", "bundled")
-    assert tomllib.loads((jmem.home / "config.toml").read_text()) == {"embedder": {"name": "bundled", "model": "nomic-embed-text"}}
+    assert tomllib.loads((jmem.home / "config.toml").read_text()) == {
+        "embedder": {"name": "bundled", "model": "nomic-embed-text"}
+    }
     assert jmem.ok("config", "get", "embedder").out == "bundled\n"
     jmem.ok("config", "unset", "embedder")
     assert jmem.ok("config", "get", "embedder.model").out == "nomic-embed-text\n"

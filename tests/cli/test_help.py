@@ -38,7 +38,9 @@ def test_every_command_has_help_with_examples(command, jmem: Jmem) -> None:
     assert max(map(len, result.lines)) <= 100
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["search", "--help"], ["daemon", "--help"], ["daemon", "start", "-h"], ["--version"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["search", "--help"], ["daemon", "--help"], ["daemon", "start", "-h"], ["--version"]]
+)
 def test_both_paths_help_alike(argv: list[str], jmem: Jmem) -> None:
     assert jmem(*argv) == jmem.typer(*argv)
 

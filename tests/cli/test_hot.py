@@ -30,11 +30,16 @@ def known(jmem: Jmem) -> str:
 
 def bare() -> set[str]:
     """What Python imports by itself here (a site's .pth files included)."""
-    out = subprocess.run([sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    ).stdout
     return set(out.split())
 
 
-@pytest.mark.parametrize("argv", [["add", "something hot"], ["search", "short path"], ["list"], ["show", "ID"], ["list", "--json"], ["search", "é"]])
+@pytest.mark.parametrize(
+    "argv",
+    [["add", "something hot"], ["search", "short path"], ["list"], ["show", "ID"], ["list", "--json"], ["search", "é"]],
+)
 def test_hot_commands_import_little(argv: list[str], jmem: Jmem, known: str) -> None:
     argv = [known if word == "ID" else word for word in argv]
     result = jmem.ok(*argv, program=[sys.executable, "-c", WATCH], env={"PYTHONWARNINGS": ""})
@@ -50,7 +55,7 @@ def test_an_error_is_told_without_typer(jmem: Jmem) -> None:
     assert not {"typer", "rich", "pydantic"} & set(result.err.rsplit("\n", 1)[1].split())
 
 
-def test_the_first_answer_of_a_fresh_home_needs_no_typer(make_jmem) -> None:
-    jmem = make_jmem()
+def test_starting_the_daemon_needs_no_typer(jmem: Jmem) -> None:
+    jmem.ok("daemon", "stop")
     result = jmem.ok("list", program=[sys.executable, "-c", WATCH], env={"PYTHONWARNINGS": ""})
     assert "typer" not in result.err.rsplit("\n", 1)[1].split()

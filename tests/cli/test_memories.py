@@ -72,12 +72,21 @@ def test_add_names_what_resembles(jmem: Jmem) -> None:
 
 
 def test_add_lines(jmem: Jmem) -> None:
-    result = jmem.ok("add", "--lines", "-", "-t", "lined", stdin="one of the lines\n\n  \nthe other line\r\nlast without an end")
+    result = jmem.ok(
+        "add", "--lines", "-", "-t", "lined", stdin="one of the lines\n\n  \nthe other line\r\nlast without an end"
+    )
     assert len(result.lines) == 3
     assert result.err == ""
     texts = [shown(jmem, id)["content"] for id in result.lines]
     assert texts == ["one of the lines", "the other line", "last without an end"]
-    assert jmem.ok("add", "--lines", stdin="one of the lines\n", ).lines == result.lines[:1]
+    assert (
+        jmem.ok(
+            "add",
+            "--lines",
+            stdin="one of the lines\n",
+        ).lines
+        == result.lines[:1]
+    )
     rows = [json.loads(line) for line in jmem.ok("add", "--lines", "--jsonl", stdin="an object\n").lines]
     assert [row["content"] for row in rows] == ["an object"]
     assert json.loads(jmem.ok("undo", "--json").out)["undone"][0]["ids"] == [rows[0]["id"]]
@@ -100,15 +109,17 @@ def test_add_lines_are_stored_as_they_arrive(jmem: Jmem) -> None:
 
 
 def test_add_lines_goes_on_after_a_refused_line(jmem: Jmem) -> None:
-    result = jmem("add", "--lines", stdin="fine before\nkey AKIAIOSFODNN7EXAMPLQ is secret\nfine after\n" + "x" * 70_000 + "\n")
+    result = jmem(
+        "add", "--lines", stdin="fine before\nkey AKIAIOSFODNN7EXAMPLQ is secret\nfine after\n" + "x" * 70_000 + "\n"
+    )
     assert result.code == 6
     assert len(result.lines) == 2
     assert "jmem: line 2: " in result.err
     assert "jmem: line 4: " in result.err
 
 
-def test_add_lines_in_bulk_with_progress(make_jmem) -> None:
-    jmem = make_jmem()
+def test_add_lines_in_bulk(jmem: Jmem) -> None:
+    jmem = jmem.apart()
     text = "".join(f"memory number {n} of a long list\n" for n in range(2500))
     began = time.monotonic()
     result = jmem.ok("add", "--lines", "-", "-v", stdin=text)
@@ -180,12 +191,14 @@ def test_errors(argv: list[str], stdin: str | bytes | None, code: int | None, sa
 
 
 @pytest.fixture(scope="module")
-def shelf(make_jmem) -> tuple[Jmem, dict[str, str]]:
+def shelf(jmem: Jmem) -> tuple[Jmem, dict[str, str]]:
     """A few memories, by name."""
-    jmem = make_jmem()
+    jmem = jmem.apart()
     ids = {
         "aisle": added(jmem, "I prefer aisle seats on long flights", "-t", "travel")["id"],
-        "logan": added(jmem, "Usually flies from Logan", "-t", "travel", "-t", "air", "--client", "claude", "--at", "2024-05-06")["id"],
+        "logan": added(
+            jmem, "Usually flies from Logan", "-t", "travel", "-t", "air", "--client", "claude", "--at", "2024-05-06"
+        )["id"],
         "cat": added(jmem, "The cat is called Miso", "--thread", "pets", "--local")["id"],
         "cat2": added(jmem, "The cat is called Miso", "--thread", "animals")["id"],
         "old": added(jmem, "An archived recipe for soup")["id"],
@@ -234,7 +247,14 @@ def test_search_in_a_pipe(shelf) -> None:
     id, content, tags, at = result.lines[0].split("\t")
     assert (id, content, tags) == (ids["aisle"], "I prefer aisle seats on long flights", "travel")
     assert at.endswith("Z")
-    assert jmem.ok("search", "-", stdin="aisle seats", ).lines[0] == jmem.ok("search", stdin="aisle seats").lines[0]
+    assert (
+        jmem.ok(
+            "search",
+            "-",
+            stdin="aisle seats",
+        ).lines[0]
+        == jmem.ok("search", stdin="aisle seats").lines[0]
+    )
     *_, score = jmem.ok("search", "aisle", "-n", "1", "--score").lines[0].split("\t")
     assert float(score) > 0
     assert [json.loads(line)["id"] for line in jmem.ok("search", "aisle", "-n", "1", "--jsonl").lines] == [ids["aisle"]]
@@ -283,7 +303,9 @@ def test_show(shelf) -> None:
     assert (fields["tags"], fields["deleted"], fields["source"]) == ("travel,air", "false", "")
     both = json.loads(jmem.ok("show", ids["cat"], ids["logan"], "--json").out)
     assert [one["id"] for one in both["memories"]] == [ids["cat"], ids["logan"]]
-    assert jmem.ok("show", ids["cat"], ids["logan"], "--text").out == "The cat is called Miso\nUsually flies from Logan\n"
+    assert (
+        jmem.ok("show", ids["cat"], ids["logan"], "--text").out == "The cat is called Miso\nUsually flies from Logan\n"
+    )
 
 
 def test_an_ambiguous_id_names_the_candidates(shelf) -> None:
@@ -302,7 +324,12 @@ def test_edit_by_words_stdin_and_options(jmem: Jmem) -> None:
     jmem.ok("edit", id, "-", stdin="from stdin\n")
     jmem.ok("edit", id, "--source", "book", "--at", "2020-01-02", "--expires", "2099-01-01", "-m", "a=1", "--pause")
     memory = shown(jmem, id)
-    assert (memory["content"], memory["source"], memory["state"], memory["metadata"]) == ("from stdin", "book", "paused", {"a": "1"})
+    assert (memory["content"], memory["source"], memory["state"], memory["metadata"]) == (
+        "from stdin",
+        "book",
+        "paused",
+        {"a": "1"},
+    )
     jmem.ok("edit", id, "--source", "none", "--expires", "never", "--activate")
     memory = shown(jmem, id)
     assert (memory["source"], memory["expires_at"], memory["state"]) == (None, None, "active")
@@ -407,8 +434,8 @@ def test_purge_prints_a_receipt(jmem: Jmem) -> None:
     assert json.loads(jmem.ok("rm", other, "--purge", "--yes", "--json").out)["purged"][0]["id"] == other
 
 
-def test_users_are_apart(make_jmem) -> None:
-    jmem = make_jmem()
+def test_users_are_apart(jmem: Jmem) -> None:
+    jmem = jmem.apart()
     mine = added(jmem, "mine alone")["id"]
     theirs = added(jmem, "bob's alone", "--user", "bob")["id"]
     assert listed(jmem) == {mine}
@@ -420,7 +447,9 @@ def test_users_are_apart(make_jmem) -> None:
 
 def test_the_reader_may_leave_early(jmem: Jmem) -> None:
     jmem.ok("add", "--lines", stdin="".join(f"{'long ' * 60} {n}\n" for n in range(400)))
-    process = subprocess.Popen([*command(), "list", "--all"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=jmem.environ())
+    process = subprocess.Popen(
+        [*command(), "list", "--all"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=jmem.environ()
+    )
     assert process.stdout
     assert process.stderr
     with process:

@@ -110,7 +110,9 @@ def test_left_to_typer(argv: list[str], typer_parse: Any) -> None:
 
 
 WORDS = st.one_of(
-    st.sampled_from(["-", "--", "a", "b c", "", "-1", "+x", "-old", "é", "=", "--x", "-n", "--tag", "--json", "--user", "all"]),
+    st.sampled_from(
+        ["-", "--", "a", "b c", "", "-1", "+x", "-old", "é", "=", "--x", "-n", "--tag", "--json", "--user", "all"]
+    ),
     st.text(max_size=6),
 )
 
@@ -150,7 +152,7 @@ def _value(param: Option | Argument) -> st.SearchStrategy[str]:
     return WORDS
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(argv=command_lines())
 def test_whatever_the_fast_parser_takes_typer_takes_alike(argv: list[str], typer_parse: Any) -> None:
     parsed = fast.parse(argv)

@@ -35,7 +35,18 @@ def test_nothing_that_a_terminal_obeys_is_left(value: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "columns"),
-    [("abc", 3), ("日本", 4), ("cafe\u0301", 4), ("👍", 2), ("👍🏽", 2), ("👩‍👩‍👧", 2), ("❤️", 2), ("🇩🇪", 2), ("", 0), ("ｆ", 2)],
+    [
+        ("abc", 3),
+        ("日本", 4),
+        ("cafe\u0301", 4),
+        ("👍", 2),
+        ("👍🏽", 2),
+        ("👩‍👩‍👧", 2),
+        ("❤️", 2),
+        ("🇩🇪", 2),
+        ("", 0),
+        ("ｆ", 2),
+    ],
 )
 def test_width(value: str, columns: int) -> None:
     assert text.width(value) == columns
@@ -84,7 +95,11 @@ def test_age(seconds: int, shown: str) -> None:
 
 
 def test_short_ids_are_unique_endings_of_six_or_more() -> None:
-    ids = ["0199f3a1-c2d4-7b3e-9c1a-0123456789ab", "0199f3a1-c2d4-7b3e-9c1a-0123156789ab", "0199f3a1-c2d4-7b3e-9c1a-ffffff123456"]
+    ids = [
+        "0199f3a1-c2d4-7b3e-9c1a-0123456789ab",
+        "0199f3a1-c2d4-7b3e-9c1a-0123156789ab",
+        "0199f3a1-c2d4-7b3e-9c1a-ffffff123456",
+    ]
     short = text.short_ids([*ids, ids[0]])
     assert short[ids[2]] == "123456"
     assert short[ids[0]] == "456789ab"

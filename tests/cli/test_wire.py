@@ -51,7 +51,9 @@ def test_quote(text: str) -> None:
 
 
 def test_query() -> None:
-    assert encode_query({"a": 1, "b": ["x", "é"], "c": None, "d": True, "e": False, "f": ()}) == "?a=1&b=x&b=%C3%A9&d=true"
+    assert (
+        encode_query({"a": 1, "b": ["x", "é"], "c": None, "d": True, "e": False, "f": ()}) == "?a=1&b=x&b=%C3%A9&d=true"
+    )
     assert encode_query(None) == ""
 
 
@@ -106,7 +108,10 @@ def test_chunked_answer(cuts: int) -> None:
 
 @pytest.mark.parametrize(
     "pieces",
-    [(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe",), (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",)],
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe",),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",),
+    ],
 )
 def test_an_answer_cut_off_is_noticed(pieces: tuple[bytes, ...]) -> None:
     with answering(*pieces) as connection:

@@ -26,7 +26,7 @@ COMMAND = Command(
         Option("--thread", help="The conversation or document that it is part of."),
         Option("--speaker", help="Who said it."),
         Option("--at", help="When it happened: 2026-11-22, yesterday, 'last Friday'.", metavar="WHEN"),
-        Option("--expires", help="When it stops being true: 2026-12-31, 'in 2 weeks'.", metavar="WHEN"),
+        Option("--expires", help="The last day on which it is true, or the moment: 2026-12-31, 'in 2 weeks'.", metavar="WHEN"),
         Option("--metadata", "-m", help="key=value or a JSON object; repeat for several.", many=True, metavar="K=V"),
         Option("--supersedes", help="The memory that this one replaces.", metavar="ID"),
         Option("--client", "-c", help="The program that it is stored for.", metavar="NAME"),
@@ -81,14 +81,15 @@ def _fields(args: Args) -> dict[str, Any]:
             fields[name] = getattr(args, name)
     if args.local:
         fields["privacy"] = "local"
-    if args.at is not None:
-        fields["occurred_at"] = args.at
-    if args.expires is not None:
-        fields["expires_at"] = args.expires
-    if args.metadata:
-        from jmem.cli.values import metadata
+    if args.at is not None or args.expires is not None or args.metadata:
+        from jmem.cli import values
 
-        fields["metadata"] = metadata(args.metadata)
+        if args.at is not None:
+            fields["occurred_at"] = values.moment(args.at, "--at")
+        if args.expires is not None:
+            fields["expires_at"] = values.moment(args.expires, "--expires", end=True)
+        if args.metadata:
+            fields["metadata"] = values.metadata(args.metadata)
     if args.infer or args.raw:
         fields["infer"] = bool(args.infer and not args.raw)
     if args.mask or args.allow_secret:

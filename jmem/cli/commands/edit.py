@@ -5,7 +5,7 @@ from __future__ import annotations
 from jmem.cli import stdin
 from jmem.cli.render import table
 from jmem.cli.spec import Argument, Command, Option
-from jmem.cli.values import CLEAR, metadata
+from jmem.cli.values import CLEAR, metadata, moment
 from jmem.core.errors import Invalid
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ COMMAND = Command(
         Option("--thread", help="The conversation or document that it is part of."),
         Option("--speaker", help="Who said it."),
         Option("--at", help="When it happened.", metavar="WHEN"),
-        Option("--expires", help="When it stops being true.", metavar="WHEN"),
+        Option("--expires", help="The last day on which it is true, or the moment.", metavar="WHEN"),
         Option("--metadata", "-m", help="key=value or a JSON object; replaces all of it.", many=True, metavar="K=V"),
         Option("--supersedes", help="The memory that it replaces.", metavar="ID"),
         Option("--if-version", help="Only if this is still its version.", metavar="V"),
@@ -96,7 +96,7 @@ def _changes(args: Args) -> dict[str, Any]:
     for option, name in (("at", "occurred_at"), ("expires", "expires_at")):
         value = getattr(args, option)
         if value is not None:
-            changes[name] = None if value.lower() in CLEAR else value
+            changes[name] = None if value.lower() in CLEAR else moment(value, "--" + option, end=option == "expires")
     if args.metadata:
         changes["metadata"] = metadata(args.metadata)
     return changes

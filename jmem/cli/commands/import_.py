@@ -60,10 +60,11 @@ def run(args: Args) -> int:
     total = os.path.getsize(args.path) if os.path.isfile(args.path) else None
     with Progress(args.out, "imported", total) as progress:
         for batch in batches(args.path, kind, tally):
-            tally.take(batch, args.daemon.import_items({**request, "items": batch.items}))
+            joined = {} if tally.action is None else {"action": tally.action}
+            tally.take(batch, args.daemon.import_items({**request, **joined, "items": batch.items}))
             progress.update(tally.seen, batch.read)
     _report(args, tally)
-    return FAILED if tally.skipped and not tally.added and not tally.duplicates else OK
+    return FAILED if tally.skipped and not (tally.added or tally.updated or tally.duplicates) else OK
 
 
 def _report(args: Args, tally: Tally) -> None:
@@ -75,9 +76,14 @@ def _report(args: Args, tally: Tally) -> None:
         out.warn(f"{entry['item']}: {entry['reason']}")
     for entry in tally.masked:
         out.note(f"{entry['item']}: masked {', '.join(entry['kinds'])}")
+    for entry in tally.kept:
+        out.note(
+            f"{entry['item']}: has a secret ({', '.join(entry['kinds'])}), kept since its history can't be altered"
+        )
     if out.human:
         would = "would add" if args.dry_run else "added"
         parts = [f"{would} {tally.added:,}", f"{tally.duplicates:,} already there"]
+        parts += [f"{tally.updated:,} changed"] if tally.updated else []
         parts += [f"{len(tally.masked):,} masked"] if tally.masked else []
         parts += [f"{len(tally.skipped):,} skipped"] if tally.skipped else []
         out.line(" · ".join(parts))

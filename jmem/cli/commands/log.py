@@ -79,7 +79,7 @@ def _action(out: Output, action: Document) -> None:
             action["action"], action["at"], action["kind"], action["client"], ",".join(ids), undone, action["preview"]
         )
         return
-    what = ids[0][-6:] if len(ids) == 1 else f"{len(ids)} ids"
+    what = ids[0][-6:] if action["count"] == 1 else f"{action['count']:,}"
     head = (
         GAP.join((age(action["at"]).rjust(AGE_COLUMNS), pad(action["kind"], 8), pad(one_line(action["client"]), 12)))
         + GAP

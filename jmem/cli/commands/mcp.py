@@ -41,10 +41,13 @@ COMMAND = Command(
     json=False,
 )
 
-TRIES = 4
+TRIES = 8
+"""A daemon that is killed again and again is started again so many times for one message."""
 TIMEOUT = 600.0
 """Seconds to wait for one answer: a tool that asks a language model may take minutes."""
 MAX_THREADS = 32
+MAX_LINE_BYTES = 8 * 1024 * 1024 + 256 * 1024
+"""What the daemon takes; it would hang up in the middle of a longer one."""
 PARSE_ERROR, INVALID_REQUEST, INTERNAL_ERROR = -32700, -32600, -32603
 HARMLESS_TOOLS = ("search_memory", "list_memories")
 
@@ -136,6 +139,8 @@ class Relay:
         if not isinstance(message, dict):
             return _error(None, INVALID_REQUEST, "Invalid request: a line holds one JSON-RPC message")
         due = "method" in message and "id" in message
+        if due and len(line) > MAX_LINE_BYTES:
+            return _error(message["id"], INVALID_REQUEST, f"a message holds at most {MAX_LINE_BYTES:,} bytes")
         try:
             answer = self._deliver(line, message)
         except JmemError as error:
