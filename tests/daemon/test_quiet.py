@@ -1,0 +1,59 @@
+"""A daemon that nobody asks does nothing at all; one that is idle for long gives back what it can."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from bench.home import Home, wait_for, wait_gone
+
+
+def _switches(pid: int) -> int:
+    """Voluntary context switches of all threads: how often any of them was woken to do something."""
+    total = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        with contextlib.suppress(OSError):
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            total += int(fields["voluntary_ctxt_switches"])
+    return total
+
+
+def test_no_thread_wakes_up_while_nothing_happens(home: Home) -> None:
+    pid = home.start()
+    with contextlib.closing(home.api()) as api:
+        for n in range(5):
+            api.add(f"fact {n}")
+        api.search("a fact")
+        home.indexed()
+
+    def settled() -> bool:
+        before = _switches(pid)
+        time.sleep(1.0)
+        return _switches(pid) == before
+
+    wait_for(settled, 20, "the end of all work")
+    before = _switches(pid)
+    time.sleep(5.0)  # the claim is about time passing
+    assert _switches(pid) == before
+
+
+def test_the_model_is_released_and_comes_back(home: Home) -> None:
+    home.path.mkdir()
+    (home.path / "config.toml").write_text("[idle]\nunload = 1\n")
+    home.start()
+    with contextlib.closing(home.api()) as api:
+        api.add("seats on the aisle")
+        assert api.search("where do I sit")["mode"] == "hybrid"
+        wait_for(lambda: api.must("GET", "/status")["embedder"]["state"] == "not loaded", what="the release")
+        again = api.search("what did I say about sitting")
+        assert (again["mode"], "degraded" in again) == ("hybrid", False)
+
+
+def test_the_daemon_stops_after_an_idle_time(home: Home) -> None:
+    home.path.mkdir()
+    (home.path / "config.toml").write_text("[idle]\nstop = 1\n")
+    pid = home.start()
+    wait_gone(pid)
+    assert home.json("status")["daemon"] is None
+    home.jmem("add", "the next command starts it")
