@@ -153,7 +153,6 @@ install_uv() {
 
 install_pipx() {
     step "pipx install" "$NETWORK" pipx install --force --python "$PYTHON" "$SOURCE"
-    "$(pipx_venv)/bin/python" -m compileall -q "$(pipx_venv)/lib" >/dev/null 2>&1 || :
 }
 
 install_venv() {
@@ -163,7 +162,9 @@ install_venv() {
         mkdir -p "$DATA"
         step "making $VENV" "remove it and run this again: rm -r $VENV" "$PYTHON" -m venv --clear "$VENV"
     fi
-    step "pip install" "$NETWORK" "$VENV/bin/python" -m pip install --quiet --upgrade --compile "$SOURCE"
+    step "pip install" "$NETWORK" "$VENV/bin/python" -m pip install --quiet --upgrade --no-compile "$SOURCE"
+    # On every core, which pip does not do. A file that can't be compiled is one that is never imported.
+    "$VENV/bin/python" -m compileall -q -j 0 "$VENV/lib" >/dev/null 2>&1 || :
     mkdir -p "$BIN"
     if [ -e "$JMEM" ] && [ ! -L "$JMEM" ]; then
         fail "$JMEM is there and is not jmem's link" "move it away and run this again"
@@ -179,12 +180,19 @@ is_our_link() {
     case $(readlink "$1") in "$JMEM" | "$TARGET") return 0 ;; *) return 1 ;; esac
 }
 
+# Whether a link to the program may be put there: nothing is, or a link to some jmem, as one that is gone.
+may_link() {
+    [ -e "$1" ] || [ -L "$1" ] || return 0
+    [ -L "$1" ] || return 1
+    case $(readlink "$1") in */jmem) return 0 ;; *) return 1 ;; esac
+}
+
 # Makes `jmem` a command of this very shell, where a folder of the PATH is the user's own to write.
 put_on_path() {
     on_path "$BIN" && return 0
     for folder in $(link_folders); do
         on_path "$folder" && [ -d "$folder" ] && [ -w "$folder" ] || continue
-        if [ ! -e "$folder/jmem" ] || is_our_link "$folder/jmem"; then
+        if may_link "$folder/jmem"; then
             ln -sf "$JMEM" "$folder/jmem" && say "linked $folder/jmem, since $BIN is not on your PATH" && return 0
         fi
     done
@@ -252,8 +260,8 @@ do_uninstall() {
         "${METHOD}_has" || continue
         locate
         [ -x "$JMEM" ] || JMEM=$TARGET
-        if [ -x "$JMEM" ]; then
-            if [ -d "$STORE" ]; then "$JMEM" disconnect --all --yes || warn "not every client could be disconnected"; fi
+        if [ -x "$JMEM" ] && [ -d "$STORE" ]; then
+            "$JMEM" disconnect --all --yes --quiet || warn "not every client could be disconnected"
             "$JMEM" daemon uninstall >/dev/null 2>&1 || :
             "$JMEM" daemon stop >/dev/null 2>&1 || :
         fi

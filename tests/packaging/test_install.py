@@ -63,6 +63,7 @@ def test_with_a_venv(tmp_path: Path, light: Path) -> None:
     machine = Machine(tmp_path)
     machine.path = [machine.home / "bin"]
     (machine.home / "bin").mkdir()
+    (machine.home / "bin/jmem").symlink_to("/removed/.local/bin/jmem")
     done = machine.run(light / "install.sh")
     assert "installing jmem with venv" in done.stdout
     assert "linked" in done.stdout

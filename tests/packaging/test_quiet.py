@@ -16,7 +16,11 @@ print(BundledEmbedder().embed(["a text"]).shape)
 def test_the_embedder_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_", "CI"))}
     done = subprocess.run(
-        [sys.executable, "-c", EMBED], env={**environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", EMBED],
+        env={**environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "(1, 384)\n"
     assert list(tmp_path.iterdir()) == []
