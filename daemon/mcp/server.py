@@ -84,7 +84,7 @@ def _call(tool: Tool, caller: Caller, given: dict[str, Any] | None) -> types.Cal
 
 def explain(error: JmemError) -> str:
     """The reason and the remedy. A remedy on the command line is the user's to carry out, not the model's."""
-    text = error.message[:1].upper() + error.message[1:]
+    text = error.message
     match error:
         case SecretFound():
             return f"{text}. Leave the secret out; say where it is kept instead."

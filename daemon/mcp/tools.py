@@ -54,13 +54,12 @@ def add(caller: Caller, given: arguments.Add) -> Outcome:
     """Store the text, once."""
     draft = Draft(content=given.text, tags=tuple(given.tags or ()), thread=caller.thread)
     added = caller.user.service.add(draft, caller.actor)
-    memory = item(added.memory, duplicate=added.duplicate)
-    similar = [near.as_dict() for near in added.similar]
+    fitted = fit([item(added.memory, duplicate=added.duplicate), *(near.as_dict() for near in added.similar)])
     known = "This was known already, so nothing new was stored:" if added.duplicate else "Saved:"
-    text = f"{known}\n{fit([memory]).text}"
-    if similar:
-        text += "\nIt resembles what was saved before; delete what is no longer true:\n" + fit(similar).text
-    return Outcome({"memories": [memory], "similar": list(fit(similar).items)}, text)
+    text = f"{known}\n{fitted.texts[0]}"
+    if similar := fitted.items[1:]:
+        text += "\nIt resembles what was saved before; delete what is no longer true:\n" + "\n".join(fitted.texts[1:])
+    return Outcome({"memories": fitted.items[:1], "similar": similar}, text)
 
 
 # ---- search and list --------------------------------------------------------------------------
@@ -73,14 +72,14 @@ def search(caller: Caller, given: arguments.Search) -> Outcome:
     )
     query = SearchQuery(query=given.query, limit=given.limit or SEARCH_LIMIT, filter=filter)
     outcome = caller.user.service.search(query, caller.actor)
-    fitted = fit([item(hit.memory, score=round(hit.score, 4)) for hit in outcome.hits], numbered=True)
+    fitted = fit([item(hit.memory, score=round(hit.score, 4), also=list(hit.also) or None) for hit in outcome.hits], numbered=True)
     if not fitted.items:
         text = "Nothing is remembered that fits."
     elif outcome.confident:
         text = f"{_memories(len(fitted.items))}, best first:\n{fitted.text}"
     else:
         text = f"Probably nothing is remembered about this. The nearest {_memories(len(fitted.items))}:\n{fitted.text}"
-    data: dict[str, Any] = {"memories": list(fitted.items), "confident": outcome.confident}
+    data: dict[str, Any] = {"memories": fitted.items, "confident": outcome.confident}
     if fitted.left_out:
         data["truncated"] = True
         text += f"\n({fitted.left_out} more would make the answer too long: ask for less, or more exactly.)"
@@ -103,7 +102,7 @@ def list_(caller: Caller, given: arguments.List) -> Outcome:
     )
     if page.next_cursor:
         text += f"\n(There are more: list_memories with cursor {page.next_cursor})"
-    return Outcome({"memories": list(fitted.items), "next_cursor": page.next_cursor}, text)
+    return Outcome({"memories": fitted.items, "next_cursor": page.next_cursor}, text)
 
 
 def _moment(text: str | None, name: str) -> str | None:
@@ -180,6 +179,7 @@ _MEMORY = {
         "source": {"type": "string", "description": "Where it comes from, if that is known."},
         "client": {"type": "string", "description": "The program that saved it."},
         "score": {"type": "number", "description": "How well it fits the search."},
+        "also": _TEXTS | {"description": "Ids of memories with the very same text."},
         "duplicate": {"type": "boolean", "description": "It was known already; nothing new was stored."},
     },
     "required": ["id", "content"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import subprocess
 import threading
 from queue import Queue
@@ -77,11 +78,13 @@ class Stream:
         self.base = f"{parts.scheme}://{parts.netloc}"
         self.connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         self.connection.request("GET", parts.path, headers={"Accept": "text/event-stream"})
+        self.socket = self.connection.sock
         self.response = self.connection.getresponse()
         assert self.response.status == 200, self.response.read()
         self.events: Queue[tuple[str, str] | None] = Queue()
         self.comments: Queue[str] = Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
         kind, self.endpoint = self.next()
         assert kind == "endpoint"
 
@@ -117,8 +120,13 @@ class Stream:
         return self.message()
 
     def close(self) -> None:
+        """Hang up, as a client does that is closed."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.reader.join(timeout=10)
         self.response.close()
         self.connection.close()
+        self.socket.close()
 
 
 class Lines:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bench.home import JMEM, Home, temporary_home
+from bench.home import JMEM, Home, temporary_home, wait_for
 from tests.mcp.raw import HELLO, Lines, Session, Stream
 
 
@@ -47,6 +46,7 @@ def test_a_stream_is_opened_again_and_serves_without_a_handshake(own: Home) -> N
     assert answer["id"] == 2
     assert answer["result"]["structuredContent"]["memories"][0]["content"] == "after the stream broke"
     again.close()
+    stream.close()
 
 
 def test_a_stopping_daemon_ends_streams_after_their_answers(own: Home) -> None:
@@ -54,6 +54,7 @@ def test_a_stopping_daemon_ends_streams_after_their_answers(own: Home) -> None:
     stream.ask("initialize", HELLO, id=0)
     own.stop()
     assert stream.events.get(timeout=20) is None
+    stream.close()
 
 
 def test_the_relay_goes_on_after_a_kill(own: Home) -> None:
@@ -70,33 +71,26 @@ def test_the_relay_goes_on_after_a_kill(own: Home) -> None:
 def test_kills_in_the_middle_of_many_relayed_adds_lose_none_and_double_none(own: Home) -> None:
     """Four windows add while the daemon is killed again and again; every acknowledged text is there, once."""
     count, windows = 30, 4
-    done = threading.Event()
+    acknowledged: list[str] = []
 
     def killer() -> None:
-        while not done.wait(0.7):
+        for answers in (10, 40, 70, 100):
+            wait_for(lambda answers=answers: len(acknowledged) >= answers, 60, f"{answers} answers")
             own.kill()
 
-    def window(number: int) -> list[str]:
-        acknowledged = []
+    def window(number: int) -> None:
         with Lines([JMEM, "mcp", "--client", "claude"], own.env) as lines:
             lines.ask("initialize", HELLO)
             for turn in range(count):
                 result = lines.tool("add_memories", text=f"window {number} says {turn}")
-                if not result.get("isError"):
-                    acknowledged.append(result["structuredContent"]["memories"][0]["content"])
+                assert not result.get("isError"), result
+                acknowledged.append(result["structuredContent"]["memories"][0]["content"])
             assert lines.end() == 0
-        return acknowledged
 
-    thread = threading.Thread(target=killer)
-    thread.start()
-    try:
-        with ThreadPoolExecutor(windows) as threads:
-            acknowledged = [text for texts in threads.map(window, range(windows)) for text in texts]
-    finally:
-        done.set()
-        thread.join()
+    with ThreadPoolExecutor(windows + 1) as threads:
+        for future in [threads.submit(killer), *(threads.submit(window, number) for number in range(windows))]:
+            future.result()
     own.start()
     stored = [memory["content"] for memory in own.json("list", "-n", "1000")["memories"]]
-    assert len(acknowledged) > windows * count // 2
-    assert set(acknowledged) <= set(stored)
-    assert len(stored) == len(set(stored))
+    assert sorted(stored) == sorted(acknowledged)
+    assert len(stored) == len(set(stored)) == windows * count
