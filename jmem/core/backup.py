@@ -191,8 +191,9 @@ def _some_ops(conn: sqlite3.Connection, sample: int | None) -> Iterator[tuple[st
 
 def backups(folder: Path) -> list[Backup]:
     """The backups of a user's folder, newest first; one that can't be read has -1 memories."""
-    found = [describe(path) for path in (folder / FOLDER).glob("*.db") if kind_of(path) is not None]
-    return sorted(found, key=lambda b: (b.created_at, b.path.name), reverse=True)
+    found = [path for path in (folder / FOLDER).glob("*.db") if kind_of(path) is not None]
+    found.sort(key=lambda path: (created_ms(path), path.stat().st_mtime_ns), reverse=True)
+    return [describe(path) for path in found]
 
 
 def kind_of(path: Path) -> str | None:
