@@ -2,7 +2,7 @@
 
 Pitfalls that bind (measured, docs/adr): edge holds the GIL in every call, so batches stay small; no fork
 after one is open; never `optimize()`; a rejected batch is already in its write-ahead log, so vectors are
-checked before; what was not flushed survives the process's death but not a power cut, so the mark is
+checked before; a full disk kills the process (see ROOM); what was not flushed survives the process's death but not a power cut, so the mark is
 written after a flush only and everything past it is applied again.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jmem.core.errors import StorageFailed
 from jmem.core.filter import Filter
 
 if TYPE_CHECKING:
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-FORMAT = 1
+FORMAT = 2
 """Of payload and mark; another one is rebuilt."""
 MAX_UPSERT = 500
 MARK = "watermark.json"
-_KEYWORDS = ("tags", "client", "state", "privacy", "thread", "source")
-_NUMBERS = ("at", "expires")
+OPENING = "opening"
+"""There while edge opens the shard: found at the next start, the process died of it."""
+ROOM = 64 << 20
+"""Free bytes without which edge neither opens nor writes. It maps sparse files: a page the disk has no room
+for kills the whole process (SIGBUS), and no exception tells."""
 
 
 class IndexDamaged(Exception):
@@ -88,10 +93,23 @@ def payload(
     thread: str | None,
     source: str | None,
 ) -> dict[str, Any]:
-    """The payload of a memory's point; absent values are left out."""
-    values = {"tags": list(tags), "client": client, "state": state, "privacy": privacy, "at": seconds(at),
-              "expires": seconds(expires_at) if expires_at else None, "thread": thread, "source": source}  # fmt: skip
-    return {name: value for name, value in values.items() if value is not None}
+    """The payload of a memory's point.
+
+    All words stand in one field, each with the letter of its kind, since every field index that is made costs
+    100 ms of fsyncs with the GIL held, at the first start of all times.
+    """
+    keys = [_key("tag", tag) for tag in tags]
+    single = {"client": client, "state": state, "privacy": privacy, "thread": thread, "source": source}
+    keys += [_key(kind, value) for kind, value in single.items() if value is not None]
+    return {"keys": keys, "at": seconds(at), **({"expires": seconds(expires_at)} if expires_at else {})}
+
+
+_KINDS = {"tag": "t", "client": "c", "state": "s", "privacy": "p", "thread": "h", "source": "o"}
+_ACTIVE = "s:active"
+
+
+def _key(kind: str, value: str) -> str:
+    return f"{_KINDS[kind]}:{value}"
 
 
 def seconds(moment: str) -> float:
@@ -99,8 +117,19 @@ def seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
+def check_room(folder: Path) -> None:
+    """Raise StorageFailed `disk_full` where edge must not write now."""
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < ROOM:
+        raise StorageFailed(f"less than {ROOM >> 20} MiB are free on the disk of {folder}, which the index needs",
+                            code="disk_full", fix="free some space; the index goes on by itself")  # fmt: skip
+
+
 class Shard:
-    """Opened at first use and after `release`. Searches may come from any thread, changes from one."""
+    """Opened at first use and after `release`. Searches may come from any thread, changes from one.
+
+    Whatever opens it or writes to it raises StorageFailed `disk_full`, changing nothing, while there is no ROOM.
+    """
 
     def __init__(self, folder: Path, mark: Mark) -> None:
         self.folder = folder
@@ -109,6 +138,8 @@ class Shard:
         """operations since the last flush"""
         self._lock = threading.RLock()
         self._edge: Any = None
+        self._expiring = False
+        """whether the index of expiry times was made, which is at the first memory that has one"""
         self._special = True
         """whether a point may be other than active without expiry, so that even the default filter is needed"""
 
@@ -118,17 +149,17 @@ class Shard:
         import qdrant_edge as edge
 
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700, parents=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_room(folder.parent)
+        folder.mkdir(mode=0o700)
         shard = Shard(folder, mark)
         vectors = edge.EdgeVectorParams(size=mark.dimension, distance=edge.Distance.Cosine,
                                         datatype=edge.VectorStorageDatatype.Float16)  # fmt: skip
         shard._edge = edge.EdgeShard.create(str(folder), edge.EdgeConfig(vectors={"dense": vectors}))
-        for name in _KEYWORDS:
-            shard._edge.update(edge.UpdateOperation.create_field_index(name, edge.KeywordIndexParams()))
-        for name in _NUMBERS:
-            shard._edge.update(edge.UpdateOperation.create_field_index(name, edge.FloatIndexParams()))
+        shard._edge.update(edge.UpdateOperation.create_field_index("keys", edge.KeywordIndexParams()))
+        shard._edge.update(edge.UpdateOperation.create_field_index("at", edge.FloatIndexParams()))
         shard._special = False
-        shard.flush()
+        mark.write(folder)
         return shard
 
     # ---- opening and closing ------------------------------------------------------------------
@@ -138,7 +169,7 @@ class Shard:
         return self._edge is not None
 
     def load(self) -> None:
-        """Open it now rather than at first use; raises IndexDamaged."""
+        """Open it now rather than at first use; raises IndexDamaged, StorageFailed."""
         self._call(lambda edge: None)
 
     def _call(self, use: Callable[[Any], T]) -> T:
@@ -147,19 +178,34 @@ class Shard:
                 if self._edge is None:
                     self._load()
                 return use(self._edge)
-            except IndexDamaged:
+            except (IndexDamaged, StorageFailed):
                 raise
             except Exception as error:  # edge's errors share no base class
                 raise IndexDamaged(f"index {self.folder.name}: {error}") from error
+
+    def _change(self, use: Callable[[Any], None]) -> None:
+        def checked(edge: Any) -> None:
+            check_room(self.folder)
+            use(edge)
+
+        self._call(checked)
 
     def _load(self) -> None:
         import qdrant_edge as edge
 
         if Mark.read(self.folder) is None:  # loading an empty folder would make a shard of no dimension
             raise IndexDamaged(f"index {self.folder.name}: its mark is gone")
+        check_room(self.folder)
+        opening = self.folder / OPENING
+        if opening.exists():
+            raise IndexDamaged(f"index {self.folder.name}: the process died while opening it")
+        opening.touch()
         shard = edge.EdgeShard.load(str(self.folder))
-        plain = edge.Filter(must=[_match("state", ["active"])], must_not=[_range("expires", gte=0.0)])
-        self._special = shard.info().points_count != shard.count(edge.CountRequest(filter=plain))
+        opening.unlink()
+        info = shard.info()
+        active = edge.Filter(must=[_among([_ACTIVE])])
+        self._expiring = "expires" in info.payload_schema
+        self._special = self._expiring or info.points_count != shard.count(edge.CountRequest(filter=active))
         self._edge = shard
 
     def release(self) -> None:
@@ -167,7 +213,10 @@ class Shard:
         with self._lock:
             if self._edge is not None:
                 if self.unflushed:
-                    self.flush()
+                    try:
+                        self.flush()
+                    except StorageFailed as error:  # what is past the mark is applied again
+                        log.warning("index %s is closed without a flush: %s", self.folder.name, error)
                 edge, self._edge = self._edge, None
                 edge.close()
 
@@ -201,8 +250,12 @@ class Shard:
             if not np.isfinite(length) or length == 0:
                 raise ValueError("a vector without direction")
             batch.append(edge.Point(point.id, {"dense": vector}, dict(point.payload)))
-            self._special = self._special or point.payload["state"] != "active" or "expires" in point.payload
-        self._call(lambda shard: shard.update(edge.UpdateOperation.upsert_points(batch)))
+            self._special = self._special or _ACTIVE not in point.payload["keys"] or "expires" in point.payload
+        if not self._expiring and any("expires" in point.payload for point in points):
+            made = edge.UpdateOperation.create_field_index("expires", edge.FloatIndexParams())
+            self._call(lambda shard: shard.update(made))
+            self._expiring = True
+        self._change(lambda shard: shard.update(edge.UpdateOperation.upsert_points(batch)))
         self.unflushed += len(batch)
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -211,12 +264,12 @@ class Shard:
 
         for start in range(0, len(ids), MAX_UPSERT):
             chunk = list(ids[start : start + MAX_UPSERT])
-            self._call(lambda shard, chunk=chunk: shard.update(edge.UpdateOperation.delete_points(chunk)))  # type: ignore[misc]
+            self._change(lambda shard, chunk=chunk: shard.update(edge.UpdateOperation.delete_points(chunk)))  # type: ignore[misc]
             self.unflushed += len(chunk)
 
     def flush(self, seq: int | None = None, *, complete: bool = False) -> None:
         """Make everything so far durable and write the mark: all ops up to `seq` are in it."""
-        self._call(lambda shard: shard.flush())
+        self._change(lambda shard: shard.flush())
         seq = self.mark.seq if seq is None else seq
         self.mark = replace(self.mark, seq=seq, complete=complete or self.mark.complete)
         try:
@@ -262,29 +315,32 @@ class Shard:
     def _filter(self, filter: Filter, now: str) -> Any:
         import qdrant_edge as edge
 
-        must = [_match("tags", [tag]) for tag in filter.tags]
+        must = [_among([_key("tag", tag)]) for tag in filter.tags]
         must_not = []
         if filter.visible is not None:
-            must.append(_match("tags", list(filter.visible)))
-        for key, values in (("client", filter.clients), ("state", filter.states if self._special else ())):
-            if values:
-                must.append(_match(key, list(values)))
-        for key, value in (("privacy", filter.privacy), ("thread", filter.thread), ("source", filter.source)):
-            if value is not None:
-                must.append(_match(key, [value]))
+            must.append(_among([_key("tag", tag) for tag in filter.visible]))
+        for kind, values in (
+            ("client", filter.clients),
+            ("state", filter.states if self._special else ()),
+            ("privacy", (filter.privacy,)),
+            ("thread", (filter.thread,)),
+            ("source", (filter.source,)),
+        ):
+            if any(value is not None for value in values):
+                must.append(_among([_key(kind, value) for value in values if value is not None]))
         if filter.since is not None:
             must.append(_range("at", gte=seconds(filter.since)))
         if filter.until is not None:
             must.append(_range("at", lt=seconds(filter.until)))
-        if self._special and not filter.expired:
+        if self._expiring and not filter.expired:
             must_not.append(_range("expires", lte=seconds(now)))
         return edge.Filter(must=must, must_not=must_not) if must or must_not else None
 
 
-def _match(key: str, values: list[str]) -> Any:
+def _among(keys: list[str]) -> Any:
     import qdrant_edge as edge
 
-    return edge.FieldCondition(key=key, match=edge.MatchAny(values))
+    return edge.FieldCondition(key="keys", match=edge.MatchAny(keys))
 
 
 def _range(key: str, **bounds: float) -> Any:
