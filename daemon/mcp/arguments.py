@@ -40,7 +40,7 @@ class Search(Arguments):
     since: str | None = Field(
         None, description="Only what happened at or after this: 2026-11-22, 2026-11-22T20:13:05Z or 'last week'."
     )
-    until: str | None = Field(None, description="Only what happened before this; written like since.")
+    until: str | None = Field(None, description="Only what happened up to the end of this; written like since.")
 
 
 class List(Arguments):

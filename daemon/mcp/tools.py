@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.api.common import make_filter
 from daemon.mcp import arguments
 from daemon.mcp.caller import Caller
 from daemon.mcp.render import fit, item
 from jmem.core.drafts import Draft
 from jmem.core.errors import Refused
+from jmem.core.extract import remember
 from jmem.core.filter import Filter
-from jmem.core.model import MAX_BATCH, is_id, parse_time
+from jmem.core.model import MAX_BATCH, is_id
 from jmem.core.search import SearchQuery
 
 SEARCH_LIMIT = 10
@@ -53,6 +55,8 @@ class Tool:
 def add(caller: Caller, given: arguments.Add) -> Outcome:
     """Store the text, once."""
     draft = Draft(content=given.text, tags=tuple(given.tags or ()), thread=caller.thread)
+    if given.infer:
+        return _infer(caller, draft)
     added = caller.user.service.add(draft, caller.actor)
     fitted = fit([item(added.memory, duplicate=added.duplicate), *(near.as_dict() for near in added.similar)])
     known = "This was known already, so nothing new was stored:" if added.duplicate else "Saved:"
@@ -62,17 +66,34 @@ def add(caller: Caller, given: arguments.Add) -> Outcome:
     return Outcome({"memories": fitted.items[:1], "similar": similar}, text)
 
 
+def _infer(caller: Caller, draft: Draft) -> Outcome:
+    """Store what a language model makes of the text; the text itself where none is set up, or it fails."""
+    done = remember(caller.user.service, caller.user.extractor, draft, caller.actor)
+    fitted = fit([item(memory, duplicate=duplicate) for memory, duplicate in done.memories])
+    if not done.inferred:
+        text = f"Saved word for word ({done.reason}):\n{fitted.text}"
+    elif fitted.items:
+        new = sum(not one["duplicate"] for one in fitted.items)
+        text = f"Saved {_memories(new)}; {len(fitted.items) - new} known already:\n{fitted.text}"
+    else:
+        text = "Nothing in the text was worth saving."
+    if done.superseded:
+        text += f"\nThis takes the place of: {', '.join(done.superseded)}"
+    return Outcome({"memories": fitted.items, "similar": []}, text)
+
+
 # ---- search and list --------------------------------------------------------------------------
 
 
 def search(caller: Caller, given: arguments.Search) -> Outcome:
     """The memories that answer the question best."""
-    filter = Filter(
-        tags=tuple(given.tags or ()), since=_moment(given.since, "since"), until=_moment(given.until, "until")
-    )
+    filter = make_filter(tags=given.tags or (), since=given.since, until=given.until)
     query = SearchQuery(query=given.query, limit=given.limit or SEARCH_LIMIT, filter=filter)
     outcome = caller.user.service.search(query, caller.actor)
-    fitted = fit([item(hit.memory, score=round(hit.score, 4), also=list(hit.also) or None) for hit in outcome.hits], numbered=True)
+    fitted = fit(
+        [item(hit.memory, score=round(hit.score, 4), also=list(hit.also) or None) for hit in outcome.hits],
+        numbered=True,
+    )
     if not fitted.items:
         text = "Nothing is remembered that fits."
     elif outcome.confident:
@@ -89,7 +110,7 @@ def search(caller: Caller, given: arguments.Search) -> Outcome:
 def list_(caller: Caller, given: arguments.List) -> Outcome:
     """The newest memories, in pages."""
     service = caller.user.service
-    filter = Filter(tags=tuple(given.tags or ()))
+    filter = make_filter(tags=given.tags or ())
     limit = given.limit or LIST_LIMIT
     page = service.list(filter, caller.actor, limit=limit, cursor=given.cursor)
     fitted = fit([item(memory) for memory in page.memories])
@@ -103,10 +124,6 @@ def list_(caller: Caller, given: arguments.List) -> Outcome:
     if page.next_cursor:
         text += f"\n(There are more: list_memories with cursor {page.next_cursor})"
     return Outcome({"memories": fitted.items, "next_cursor": page.next_cursor}, text)
-
-
-def _moment(text: str | None, name: str) -> str | None:
-    return None if text is None else parse_time(text, name)
 
 
 def _memories(count: int) -> str:
