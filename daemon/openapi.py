@@ -13,13 +13,23 @@ from pydantic.json_schema import models_json_schema
 import jmem
 from daemon import answers, api
 from daemon.http import JSON, PROBLEM, Ask, Query, Route, wants_lists
+from jmem.core.model import CLIENT_NAME
 
 _TITLES = {404: "There is no such thing", 409: "Ambiguous, or changed since it was read", 413: "Too large",
            422: "Something in the request is not as it should be", 403: "Not permitted", 507: "The disk is full or failing"}  # fmt: skip
-_USER = {
-    "name": "X-Jmem-User", "in": "header", "required": False, "schema": {"type": "string", "pattern": "^default$"},
-    "description": "whose memory, on the unix socket; percent-encoded UTF-8. On TCP the token decides",
-}  # fmt: skip
+_ABOUT = """One person's memory for every AI assistant they use.
+
+On 127.0.0.1 the bearer token decides whose memory a request is about. The unix socket takes no token: there the headers
+X-Jmem-User (percent-encoded UTF-8, "default" without it) and X-Jmem-Client ("cli" without it) say who asks.
+"""
+_PATH_PARAMETERS = {
+    "id": {
+        "type": "string",
+        "pattern": "^[0-9a-f-]{4,36}$",
+        "description": "an id, or any part of one that fits no other",
+    },
+    "name": {"type": "string", "pattern": f"^{CLIENT_NAME.pattern}$", "description": "a client's name"},
+}
 
 
 @functools.cache
@@ -32,7 +42,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "jmem", "version": jmem.__version__, "description": "One person's memory for every AI assistant they use."},
+        "info": {"title": "jmem", "version": jmem.__version__, "description": _ABOUT},
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -61,7 +71,7 @@ def _models(answer: Any) -> tuple[type[BaseModel], ...]:
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": route.handler.__name__, "summary": route.summary, "tags": [route.group],
+        "operationId": f"{route.group}_{route.handler.__name__}", "summary": route.summary, "tags": [route.group],
         "description": inspect.getdoc(route.handler) or "", "parameters": _parameters(route, schemas),
         "responses": _responses(route),
     }  # fmt: skip
@@ -76,7 +86,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[name]}
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     if issubclass(route.ask, Query):
@@ -90,7 +100,7 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
         {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
         for name, text in route.headers.items()
     ]
-    return [*found, _USER] if route.needs_user else found
+    return found
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
