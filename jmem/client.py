@@ -174,9 +174,9 @@ class Client:
         """Make a backup now."""
         return self._document("POST", API + "/backup", {}, timeout=LONG)
 
-    def backups(self) -> list[Document]:
-        """The backups there are, newest first."""
-        return list(self._document("GET", API + "/backups")["backups"])
+    def backups(self) -> Document:
+        """`backups`, newest first, and when the `next` daily one is due."""
+        return self._document("GET", API + "/backups")
 
     def restore_backup(self, path: str) -> Document:
         """Prove a backup and put it in the place of the store."""

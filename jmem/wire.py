@@ -56,8 +56,10 @@ def loads(text: str | bytes) -> Any:
     text = text.strip(" \t\r\n")
     try:
         value, end = make_scanner(_Context)(text, 0)  # type: ignore[arg-type]
-    except StopIteration:
-        raise ValueError("not JSON") from None
+    except (StopIteration, SystemError):  # it can't make its own error before json.decoder is imported
+        import json
+
+        return json.loads(text)
     if end != len(text):
         raise ValueError("more than one JSON value")
     return value

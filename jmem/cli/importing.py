@@ -41,7 +41,7 @@ class Tally:
         self.masked: list[Document] = []
         self.kept: list[Document] = []
         self.action: int | None = None
-        """what all batches so far belong to, so that one undo takes the whole file back"""
+        """What the next batch joins, so that one undo takes back all of them."""
 
     def skip(self, name: int | str, error: JmemError) -> None:
         """Count an item that could not even be sent."""
@@ -53,24 +53,20 @@ class Tally:
         self.added += answer["added"]
         self.updated += answer["updated"]
         self.duplicates += answer["duplicates"]
-        self.action = answer["action"] or self.action
+        self.action = answer["action"]
         self.seen += len(batch.items)
         for name in ("skipped", "masked", "kept"):
-            entries = [{**entry, "item": _name(batch, entry["item"])} for entry in answer[name]]
-            getattr(self, name).extend(entries)
+            getattr(self, name).extend({**entry, "item": _name(batch, entry["item"])} for entry in answer[name])
+
+    @property
+    def nothing_came_in(self) -> bool:
+        """Everything that there was is among the skipped."""
+        return bool(self.skipped) and not (self.added or self.updated or self.duplicates)
 
     def document(self, dry_run: bool) -> Document:
         """The contract's report."""
-        dry: Document = {"dry_run": True} if dry_run else {}
-        return {
-            "added": self.added,
-            "updated": self.updated,
-            "duplicates": self.duplicates,
-            "skipped": self.skipped,
-            "masked": self.masked,
-            "kept": self.kept,
-            **dry,
-        }
+        report = {name: getattr(self, name) for name in ("added", "updated", "duplicates", "skipped", "masked", "kept")}
+        return {**report, "dry_run": True} if dry_run else report
 
 
 def _name(batch: Batch, item: Any) -> Any:

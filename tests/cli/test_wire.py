@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,6 +35,23 @@ def test_json_is_the_standard_librarys(value: Any) -> None:
 def test_what_is_not_json_is_refused(bad: str) -> None:
     with pytest.raises(ValueError):
         wire.loads(bad)
+
+
+def test_what_is_not_json_is_refused_by_a_process_that_has_not_imported_json() -> None:
+    code = """
+import sys
+from jmem import wire
+assert "json" not in sys.modules
+for bad in ("{", "[1,]", "", "{'a':1}", "nul"):
+    for name in ("json", "json.decoder", "json.scanner"):
+        sys.modules.pop(name, None)
+    try:
+        wire.loads(bad)
+    except ValueError:
+        continue
+    sys.exit(bad)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_json_lacks_is_refused() -> None:
@@ -70,8 +89,9 @@ def answering(*pieces: bytes) -> Iterator[Any]:
     def serve() -> None:
         with theirs:
             theirs.recv(65536)
-            for piece in pieces:
-                theirs.sendall(piece)
+            with suppress(OSError):  # the reader leaves as soon as it has the last chunk
+                for piece in pieces:
+                    theirs.sendall(piece)
 
     thread = threading.Thread(target=serve)
     thread.start()

@@ -26,7 +26,11 @@ COMMAND = Command(
         Option("--thread", help="The conversation or document that it is part of."),
         Option("--speaker", help="Who said it."),
         Option("--at", help="When it happened: 2026-11-22, yesterday, 'last Friday'.", metavar="WHEN"),
-        Option("--expires", help="The last day on which it is true, or the moment: 2026-12-31, 'in 2 weeks'.", metavar="WHEN"),
+        Option(
+            "--expires",
+            help="The last day on which it is true, or the moment: 2026-12-31, 'in 2 weeks'.",
+            metavar="WHEN",
+        ),
         Option("--metadata", "-m", help="key=value or a JSON object; repeat for several.", many=True, metavar="K=V"),
         Option("--supersedes", help="The memory that this one replaces.", metavar="ID"),
         Option("--client", "-c", help="The program that it is stored for.", metavar="NAME"),

@@ -7,13 +7,14 @@ import os
 from jmem.cli.ask import confirmed
 from jmem.cli.options import YES
 from jmem.cli.render import ago
-from jmem.cli.spec import Argument, Command, Group, Option
+from jmem.cli.spec import Argument, Command, Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from jmem.cli.args import Args
+    from jmem.cli.output import Output
 
     Document = dict[str, Any]
 
@@ -33,6 +34,7 @@ COMMANDS = (
         "List the backups, newest first.",
         group="backup",
         run=_RUN + "show",
+        help="In a pipe: name, time, bytes, memories, kind and path, separated by tabs.",
         examples=(("jmem backup list", ""),),
         lines=True,
     ),
@@ -43,10 +45,10 @@ COMMANDS = (
         run=_RUN + "restore",
         help="What is there now is backed up first, so a restore can be taken back by another one. What was purged stays purged.",
         params=(
-            Argument("path", "The backup, as `jmem backup list` names it."),
-            Option(*YES.names, help=YES.help, kind="flag"),
+            Argument("path", "The backup: its name in `jmem backup list`, or a file."),
+            YES,
         ),
-        examples=(("jmem backup restore 2026-11-22T20-13-05Z.db", ""),),
+        examples=(("jmem backup restore memories-20261122T201305Z-daily.db", ""),),
     ),
 )
 
@@ -66,21 +68,32 @@ def create(args: Args) -> int:
 def show(args: Args) -> int:
     """List them."""
     out = args.out
-    backups = args.daemon.backups()
+    document = args.daemon.backups()
+    backups = document["backups"]
     if out.lines:
         for backup in backups:
             out.document(backup)
     elif out.json:
-        out.document({"backups": backups})
+        out.document(document)
     else:
         for backup in backups:
-            if out.human:
-                out.line(f"{ago(backup['created_at']):<10}  {_size(backup['bytes']):>9}  {backup['path']}")
-            else:
-                out.row(backup["path"], backup["created_at"], backup["bytes"])
+            _row(out, backup)
         if not backups:
-            out.note("there is no backup yet")
+            out.note("there is no backup yet: jmem backup")
     return 0
+
+
+def _row(out: Output, backup: Document) -> None:
+    if not out.human:
+        out.row(
+            backup["name"], backup["created_at"], backup["bytes"], backup["memories"], backup["kind"], backup["path"]
+        )
+        return
+    size, count = _size(backup["bytes"]), f"{backup['memories']:,} memories"
+    out.line(
+        f"{out.paint('id', backup['name'])}  {backup['kind']:<9}  {size:>8}  {count:>16}  "
+        + out.paint("dim", ago(backup["created_at"]))
+    )
 
 
 def restore(args: Args) -> int:
@@ -88,12 +101,18 @@ def restore(args: Args) -> int:
     if not confirmed(args.out, f"Put {args.path} in the place of all memories", args.yes):
         return 0
     path = os.path.abspath(args.path) if os.path.exists(args.path) else args.path
-    answer = args.daemon.restore_backup(path)
-    if args.out.json:
-        args.out.document(answer)
-    else:
-        for name, value in answer.items():
-            args.out.row(name, value)
+    restored = args.daemon.restore_backup(path)
+    out = args.out
+    if out.json:
+        out.document(restored)
+        return 0
+    if not out.human:
+        for name, value in restored.items():
+            out.row(name, value)
+    again = f", {restored['purged_again']:,} of them forgotten again" if restored["purged_again"] else ""
+    out.note(f"restored {restored['memories']:,} memories{again}")
+    if restored["replaced"]:
+        out.note(f"what was there before is kept: jmem backup restore {os.path.basename(restored['replaced'])}")
     return 0
 
 

@@ -36,6 +36,7 @@ COMMAND = Command(
         THREAD,
         Option("--source", help="Only from this source."),
         PRIVACY,
+        Option("--deleted", help="Without history: only what was deleted.", kind="flag"),
     ),
     examples=(
         ("jmem export -o memories.jsonl", ""),
@@ -50,7 +51,7 @@ def run(args: Args) -> int:
     query = {
         "format": args.format, "history": not args.no_history or "false", "tag": args.tag, "client": args.client,
         "state": args.state, "since": args.since, "until": args.until, "thread": args.thread, "source": args.source,
-        "privacy": args.privacy,
+        "privacy": args.privacy, "deleted": args.deleted,
     }  # fmt: skip
     if args.format == "md" and not args.output:
         raise Invalid("Markdown goes into a folder", code="usage", fix="jmem export --format md -o FOLDER")

@@ -73,22 +73,18 @@ def _report(args: Args, tally: Tally) -> None:
         out.document(tally.document(args.dry_run))
         return
     for entry in tally.skipped:
-        out.warn(f"{entry['item']}: {entry['reason']}")
+        out.warn(f"{entry['item']}: {entry['reason']}" + (f" ({entry['fix']})" if entry.get("fix") else ""))
     for entry in tally.masked:
         out.note(f"{entry['item']}: masked {', '.join(entry['kinds'])}")
     for entry in tally.kept:
-        out.note(
-            f"{entry['item']}: has a secret ({', '.join(entry['kinds'])}), kept since its history can't be altered"
-        )
+        out.note(f"{entry['item']}: holds {', '.join(entry['kinds'])} in its history, kept as it was written")
     if out.human:
         would = "would add" if args.dry_run else "added"
-        parts = [f"{would} {tally.added:,}", f"{tally.duplicates:,} already there"]
-        parts += [f"{tally.updated:,} changed"] if tally.updated else []
-        parts += [f"{len(tally.masked):,} masked"] if tally.masked else []
-        parts += [f"{len(tally.skipped):,} skipped"] if tally.skipped else []
-        out.line(" · ".join(parts))
+        parts = [f"{would} {tally.added:,}", f"{tally.updated:,} brought up to date", f"{tally.duplicates:,} already there",
+                 f"{len(tally.masked):,} masked", f"{len(tally.skipped):,} skipped"]  # fmt: skip
+        out.line(" · ".join(part for part in parts if part == parts[0] or not part.startswith("0 ")))
     else:
-        out.row("added", tally.added)
-        out.row("duplicates", tally.duplicates)
+        for name in ("added", "updated", "duplicates"):
+            out.row(name, getattr(tally, name))
         out.row("masked", len(tally.masked))
         out.row("skipped", len(tally.skipped))
