@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jmem.core.errors import StorageFailed
 from jmem.core.filter import Filter
 from jmem.core.shard import FORMAT, IndexDamaged, IndexPoint, Mark, Shard, payload
 
@@ -81,7 +82,7 @@ class VectorIndex:
     def target(self, fingerprint: str, dimension: int, *, fresh: bool = False) -> Shard:
         """The shard to write to for this embedder, made where there is none; `fresh` asks for a new one.
 
-        Raises IndexDamaged when none can be made (disk full, read-only).
+        Raises IndexDamaged when none can be made (read-only), StorageFailed when the disk is full.
         """
         wanted = (fingerprint, dimension)
         with self._lock:
@@ -93,6 +94,8 @@ class VectorIndex:
             name = f"{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}-{self._generation}"
             try:
                 made = Shard.create(self._folder / name, Mark(fingerprint, dimension, self._store_id))
+            except StorageFailed:
+                raise
             except Exception as error:  # edge's errors share no base class
                 raise IndexDamaged(f"no index can be made in {self._folder}: {error}") from error
             dropped, self.filling = self.filling, made
@@ -140,7 +143,10 @@ class VectorIndex:
     # ---- reads --------------------------------------------------------------------------------
 
     def search(self, vector: Any, filter: Filter, now: str, limit: int) -> list[tuple[str, float]]:
-        """The (id, cosine) of the nearest memories that pass the filter; [] without a usable index."""
+        """The (id, cosine) of the nearest memories that pass the filter; [] without a usable index.
+
+        Raises StorageFailed while the disk has no room to open it.
+        """
         return self._ask(lambda shard: shard.search(vector, filter, now, limit), [])
 
     def scores(self, vector: Any, ids: Sequence[str]) -> dict[str, float]:
@@ -161,11 +167,11 @@ class VectorIndex:
         return without
 
     def points(self) -> int:
-        """Points in the shard that answers; 0 without one, or while it is damaged."""
+        """Points in the shard that answers; 0 without one, or while it is damaged or can't be opened."""
         shard = self.current
         try:
             return shard.count() if shard else 0
-        except IndexDamaged:
+        except (IndexDamaged, StorageFailed):
             return 0
 
     def size(self) -> int:

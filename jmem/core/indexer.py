@@ -15,7 +15,7 @@ from typing import Any
 
 from jmem.core.embed import Embedder, EmbedderUnavailable
 from jmem.core.embed.memory import release_memory
-from jmem.core.errors import JmemError
+from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.feeding import CHUNK, Feeder, Row
 from jmem.core.index import IndexDamaged, VectorIndex
 from jmem.core.purge import PlaceReceipt, erased
@@ -180,7 +180,7 @@ class Indexer:
         try:
             if self._shard is not None:
                 self._flush_if(self._shard, 1)
-        except IndexDamaged as error:  # it is rebuilt at the next start
+        except (IndexDamaged, StorageFailed) as error:  # what is past the mark is applied again at the next start
             log.warning("%s", error)
 
     def _turn(self) -> None:

@@ -23,7 +23,7 @@ from jmem.core import lexical
 from jmem.core.confidence import is_confident
 from jmem.core.embed import Embedder, EmbedderUnavailable, embed_text, local_embedder
 from jmem.core.embed.base import MAX_EMBED_CHARS
-from jmem.core.errors import Invalid
+from jmem.core.errors import Invalid, StorageFailed
 from jmem.core.filter import Filter
 from jmem.core.fusion import Candidate, demote_superseded, fuse, relevance
 from jmem.core.index import VectorIndex
@@ -169,8 +169,12 @@ class Searcher:
         except FutureTimeout:
             search.degraded = "the embedding model is not ready yet"
             return
+        try:
+            found = self._index.search(vector, search.query.filter, search.now, search.pool)
+        except StorageFailed as error:
+            search.degraded = error.message
+            return
         search.vector = vector
-        found = self._index.search(vector, search.query.filter, search.now, search.pool)
         search.found_vector(conn, found)
 
     def _ask_vector(self, text: str) -> Future[Vector] | None:

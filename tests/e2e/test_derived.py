@@ -107,6 +107,11 @@ def index_of_another_embedder(home: Home) -> None:
     folder.rename(folder.with_name("0123456789abcdef"))
 
 
+def died_while_opening(home: Home) -> None:
+    """What a process leaves that was killed by its own index (a page that the disk had no room for)."""
+    (index_folder(home) / "opening").touch()
+
+
 def index_is_a_file(home: Home) -> None:
     shutil.rmtree(home.user_folder / "index")
     (home.user_folder / "index").write_text("not a folder")
@@ -146,7 +151,8 @@ def delete_everything_derived(home: Home) -> None:
 DAMAGE: list[Callable[[Home], None]] = [
     delete_index, truncate_index, empty_index, overwrite_index, lose_watermark, spoil_watermark,
     watermark_of_the_future, watermark_of_the_past, watermark_of_another_version, watermark_with_more_than_is_known,
-    watermark_of_another_store, watermark_of_another_embedder, index_of_another_embedder, index_is_a_file,
+    watermark_of_another_store, watermark_of_another_embedder, index_of_another_embedder,
+    died_while_opening, index_is_a_file,
     delete_vectors, truncate_vectors, spoil_vectors, vectors_of_another_embedder, delete_everything_derived,
 ]  # fmt: skip
 
