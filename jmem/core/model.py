@@ -195,7 +195,7 @@ class Op:
             return Op(raw["stamp"], raw["id"], raw["set"], tuple(raw["base"]), raw.get("client", ""), raw.get("nonce", ""),
                       bool(raw.get("purge", False)), raw["digest"], raw["v"],
                       {k: v for k, v in raw.items() if k not in known})  # fmt: skip
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Invalid(f"not an op: {error!r}", code="bad_op") from None
 
 

@@ -1,8 +1,8 @@
 """Undo and redo of actions.
 
-An action counts or does not count: undoing it means that its ops stop counting, redoing that they count again.
-What a field should be is decided by the ops that count (undo's own ops never do); a field that a later action
-which counts has set since is left alone and reported.
+To take an action back is to give each field that it set the value that the ops before it give, by a new op;
+to repeat it is to write its own values again. A field that was set since by an action that still counts (not
+taken back, and not itself undo or redo) is left alone and reported.
 """
 
 from __future__ import annotations
@@ -81,53 +81,67 @@ def _targets(conn: sqlite3.Connection, n: int, redo: bool) -> list[tuple[int, in
     ).fetchall()
 
 
-def _counting(conn: sqlite3.Connection, id: str) -> list[tuple[Op, int, bool]]:
-    """(op, its action, whether it counts) of a memory, in the order of stamps; undo's own ops left out."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An op in the log of a memory."""
+
+    op: Op
+    action: int
+    counts: bool
+    """Neither taken back nor itself a step of undo or redo."""
+
+
+def _entries(conn: sqlite3.Connection, id: str) -> list[_Entry]:
     found = conn.execute(
         "SELECT o.payload, o.action, a.kind, a.undone_by FROM ops o JOIN actions a ON a.id = o.action"
         " WHERE o.memory_id = ?",
         (id,),
     )
-    ops = [(Op.parse(text), action, by is None) for text, action, kind, by in found if kind not in _OWN]
-    return sorted(ops, key=lambda entry: entry[0].stamp)
+    entries = [_Entry(Op.parse(text), action, kind not in _OWN and by is None) for text, action, kind, by in found]
+    return sorted(entries, key=lambda entry: entry.op.stamp)
 
 
 def _toggle(tx: Tx, own: int, action: int, id: str, client: str, *, enable: bool) -> tuple[bool, str | None]:
-    """Make one memory's ops of an action count or not: whether that changed it, and why something was left alone."""
-    conn = tx.conn
-    held = rows.read_registers(conn, id)
+    """Take back, or repeat (`enable`), what an action did to one memory.
+
+    Returns whether that changed the memory, and why something was left alone.
+    """
+    held = rows.read_registers(tx.conn, id)
     if held is None:
-        return False, "forgotten for ever" if oplog.is_purged(conn, id) else "it has no content"
-    ops = _counting(conn, id)
-    mine = [op for op, by, _ in ops if by == action]
-    stamps = {op.stamp for op in mine}
-    with_it = _winners([op for op, by, counts in ops if counts or by == action])
-    without = _winners([op for op, by, counts in ops if counts and by != action])
-    wanted = with_it if enable else without
+        return False, "forgotten for ever" if oplog.is_purged(tx.conn, id) else "it has no content"
+    log = _entries(tx.conn, id)
+    mine = [entry.op for entry in log if entry.action == action]
     fields: dict[str, Any] = {}
     left: list[str] = []
+    adds = False
     for name in {name for op in mine for name in op.set} - _FIXED:
-        if with_it[name][0] not in stamps:
+        first, last = _first(mine, name), _first(mine[::-1], name)
+        if any(e.counts and e.action != action and name in e.op.set and e.op.stamp > last.stamp for e in log):
             left.append(name)
-        elif name in wanted:
-            fields[name] = wanted[name][1]
+        before = [e.op for e in log if name in e.op.set and e.op.stamp < first.stamp]
+        adds = adds or (name == "content" and not before)
+        if enable:
+            fields[name] = last.set[name]
+        elif before:
+            fields[name] = before[-1].set[name]
         elif name in DEFAULTS:
             fields[name] = DEFAULTS[name]
-    first = next((op.stamp for op, by, counts in ops if "content" in op.set and (counts or by == action)), None)
-    if first in stamps:  # the action that added it
+    if adds:
         if "content" in left:
             return False, "content changed since"
-        deleted = wanted.get("deleted", ("", False))[1] if enable else True
-        fields = {**(fields if enable else {}), "deleted": deleted}
+        if enable:
+            fields.setdefault("deleted", False)
+        else:
+            fields, left = {"deleted": True}, []
     now = {name: value for name, (_, value) in held.registers.items()}
-    fields = {name: value for name, value in fields.items() if now.get(name, DEFAULTS.get(name)) != value}
-    if fields:
-        oplog.write(tx, own, id, fields, client)
-    return bool(fields), f"{', '.join(sorted(left))} changed since" if left else None
+    wanted = {
+        name: value for name, value in fields.items()
+        if name not in left and now.get(name, DEFAULTS.get(name)) != value
+    }  # fmt: skip
+    if wanted:
+        oplog.write(tx, own, id, wanted, client)
+    return bool(wanted), f"{', '.join(sorted(left))} changed since" if left else None
 
 
-def _winners(ops: Sequence[Op]) -> dict[str, tuple[str, Any]]:
-    winners: dict[str, tuple[str, Any]] = {}
-    for op in ops:
-        winners.update({name: (op.stamp, value) for name, value in op.set.items()})
-    return winners
+def _first(ops: Sequence[Op], name: str) -> Op:
+    return next(op for op in ops if name in op.set)

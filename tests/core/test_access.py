@@ -3,7 +3,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,10 +26,19 @@ def log(tmp_path: Path):
 
 
 def test_what_was_recorded_is_read_back_newest_first(log: AccessLog):
-    log.record(Access("claude", "search", [Answer("a", 0.9, {"text": {"rank": 1}}), Answer("b", 0.4)], "where", {"mode": "hybrid"}))
+    log.record(
+        Access(
+            "claude", "search", [Answer("a", 0.9, {"text": {"rank": 1}}), Answer("b", 0.4)], "where", {"mode": "hybrid"}
+        )
+    )
     log.record(Access("cli", "get", [Answer("b")]))
     get, search = log.recent()
-    assert (search.client, search.what, search.query, search.detail) == ("claude", "search", "where", {"mode": "hybrid"})
+    assert (search.client, search.what, search.query, search.detail) == (
+        "claude",
+        "search",
+        "where",
+        {"mode": "hybrid"},
+    )
     assert search.answers == [Answer("a", 0.9, {"text": {"rank": 1}}), Answer("b", 0.4)]
     assert search.as_dict()["answers"][0] == {"id": "a", "score": 0.9, "legs": {"text": {"rank": 1}}}
     assert log.recent("cli") == [get]
@@ -99,7 +108,7 @@ def test_an_idle_log_does_nothing(log: AccessLog):
 @dataclass(frozen=True)
 class Query:
     query: str
-    filter: Filter = Filter()
+    filter: Filter = field(default_factory=Filter)
     limit: int = 10
 
 
@@ -120,7 +129,12 @@ class Everything:
     def search(self, query: Query) -> Outcome:
         self.asked.append(query)
         memories = self.service.list(Filter(), Actor("test")).memories
-        return Outcome([SimpleNamespace(memory=m, score=0.5, also=[], explain={"text": {"rank": n}}) for n, m in enumerate(memories, 1)])
+        return Outcome(
+            [
+                SimpleNamespace(memory=m, score=0.5, also=[], explain={"text": {"rank": n}})
+                for n, m in enumerate(memories, 1)
+            ]
+        )
 
 
 def test_every_access_is_recorded(user: User):

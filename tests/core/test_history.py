@@ -50,7 +50,7 @@ def test_the_log_goes_back_page_by_page(service: MemoryService):
         if cursor is None:
             break
     assert [e.ids for e in seen] == [[id] for id in reversed(ids)]
-    assert [e.preview for e in seen][0] == "memory number 6"
+    assert seen[0].preview == "memory number 6"
     assert {e.client for e in service.log(ME, client="claude")[0]} == {"claude"}
     assert len(service.log(ME, id=ids[2][-8:])[0]) == 1
     assert service.log(ME, since="2999-01-01")[0] == []

@@ -16,7 +16,9 @@ from tests.core.conftest import open_user
 FUTURE = (
     *MIGRATIONS,
     Migration(("ALTER TABLE memories ADD COLUMN mood TEXT",)),
-    Migration(("UPDATE memories SET mood = 'calm'", "CREATE INDEX memories_mood ON memories (mood)"), changes_data=True),
+    Migration(
+        ("UPDATE memories SET mood = 'calm'", "CREATE INDEX memories_mood ON memories (mood)"), changes_data=True
+    ),
     Migration(("UPDATE memories SET mood = 'glad'",), changes_data=True),
 )
 

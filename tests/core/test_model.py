@@ -68,7 +68,7 @@ def test_a_blanked_op_keeps_stamp_id_and_digest_only():
     sealed = op(extra={"note": "secret"}).sealed()
     blank = sealed.blanked()
     assert (blank.stamp, blank.id, blank.digest) == (sealed.stamp, sealed.id, sealed.digest)
-    assert not blank.set and not blank.base and not blank.nonce and not blank.extra
+    assert (blank.set, blank.base, blank.nonce, blank.extra) == ({}, (), "", {})
     assert oplog.is_blank(blank)
 
 

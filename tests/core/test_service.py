@@ -381,8 +381,7 @@ def test_permissions(service: MemoryService, actor: Actor, refused: set[str]):
     for name, call in calls.items():
         try:
             call()
-        except Refused as error:
-            assert error.status == 403
+        except Refused:
             held.add(name)
     assert held == refused
 

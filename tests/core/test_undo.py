@@ -29,7 +29,13 @@ def test_an_edit_is_taken_back_and_repeated(service: MemoryService):
     report = service.undo(ME)
     assert [(u.kind, u.ids) for u in report.undone] == [("edit", [id])]
     memory = service.get(id, ME)
-    assert (memory.content, memory.tags, memory.metadata, memory.thread, memory.occurred_at) == ("a", ("x",), {"k": 1}, None, None)
+    assert (memory.content, memory.tags, memory.metadata, memory.thread, memory.occurred_at) == (
+        "a",
+        ("x",),
+        {"k": 1},
+        None,
+        None,
+    )
     report = service.undo(ME, redo=True)
     assert [(u.kind, u.ids) for u in report.undone] == [("edit", [id])]
     memory = service.get(id, ME)
@@ -131,7 +137,10 @@ def test_a_dry_run_tells_and_changes_nothing(user: User):
 
 
 def test_an_import_with_history_is_taken_back(service: MemoryService):
-    ops = [Op(f"0199f3a1c2d4-{n:04x}-a1b2c3d4", new_id(), {"content": f"m{n}"}, (), "x", new_nonce()).sealed() for n in range(3)]
+    ops = [
+        Op(f"0199f3a1c2d4-{n:04x}-a1b2c3d4", new_id(), {"content": f"m{n}"}, (), "x", new_nonce()).sealed()
+        for n in range(3)
+    ]
     service.apply_ops(ops, ME)
     service.undo(ME)
     assert live(service) == []
@@ -142,7 +151,10 @@ def test_an_import_with_history_is_taken_back(service: MemoryService):
 def test_unknown_fields_are_taken_back_too(user: User):
     id = add(user.service, "a")
     base = user.service.get(id, ME).version[:12]
-    ops = [Op(f"{base}-{n:04x}-aaaaaaaa", id, {"colour": c}, (), "x", new_nonce()).sealed() for n, c in ((0x10, "red"), (0x11, "blue"))]
+    ops = [
+        Op(f"{base}-{n:04x}-aaaaaaaa", id, {"colour": c}, (), "x", new_nonce()).sealed()
+        for n, c in ((0x10, "red"), (0x11, "blue"))
+    ]
     user.service.apply_ops(ops[:1], ME)
     user.service.apply_ops(ops[1:], ME)
     user.service.undo(ME)

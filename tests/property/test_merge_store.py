@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -46,7 +47,9 @@ def op_sets(draw) -> list[Op]:
         fields = {name: draw(values[name]) for name in names}
         earlier = [o.stamp for o in made if o.id == id and "content" in o.set]
         base = tuple(draw(st.lists(st.sampled_from(earlier), unique=True))) if earlier and "content" in fields else ()
-        made.append(Op(stamp, id, fields, base, "cli", f"{n:x}", extra=draw(st.sampled_from([{}, {"hint": 1}]))).sealed())
+        made.append(
+            Op(stamp, id, fields, base, "cli", f"{n:x}", extra=draw(st.sampled_from([{}, {"hint": 1}]))).sealed()
+        )
     return made
 
 
@@ -116,7 +119,7 @@ def test_rows_are_the_fold_of_the_set_of_ops(data: st.DataObject) -> None:
     bounds = [0, *cuts, len(arriving)]
     with tempfile.TemporaryDirectory(dir=RAM) as one, tempfile.TemporaryDirectory(dir=RAM) as two:
         with Store.open(Path(one)) as store:
-            feed(store, [arriving[a:b] for a, b in zip(bounds, bounds[1:], strict=False)])
+            feed(store, [arriving[a:b] for a, b in pairwise(bounds)])
             assert read_all(store) == fold_all(ops)
             with store.reader() as conn:
                 for id in IDS:

@@ -103,9 +103,7 @@ def apply(tx: Tx, op: Op, action: int, sent: bool = False) -> Applied:
     `upgrade_required`, `bad_digest`, `bad_op` or the reason a field is invalid, TooLarge. Nothing is stored then.
     """
     _check_shape(op)
-    text = op.text()
-    if len(text.encode()) > MAX_OP_BYTES:
-        raise TooLarge("an op is at most 128 KiB", limit=MAX_OP_BYTES, stamp=op.stamp)
+    text = _text_of(op)
     held = tx.conn.execute("SELECT digest, payload FROM ops WHERE stamp = ?", (op.stamp,)).fetchone()
     if held is not None:
         return _again(tx, op, text, *held)
@@ -141,6 +139,18 @@ def _again(tx: Tx, op: Op, text: str, digest: str, payload: str) -> Applied:
 def is_blank(op: Op) -> bool:
     """Whether this is what a purge leaves of an op."""
     return not op.set and not op.base and not op.nonce
+
+
+def _text_of(op: Op) -> str:
+    """The text that is stored; raises Invalid for what can't be written as JSON in UTF-8, TooLarge."""
+    try:
+        text = op.text()
+        size = len(text.encode())
+    except (RecursionError, UnicodeEncodeError, TypeError):
+        raise Invalid("not an op: it is no valid JSON", code="bad_op", stamp=op.stamp) from None
+    if size > MAX_OP_BYTES:
+        raise TooLarge("an op is at most 128 KiB", limit=MAX_OP_BYTES, stamp=op.stamp)
+    return text
 
 
 def _check_shape(op: Op) -> None:
