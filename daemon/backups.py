@@ -89,8 +89,9 @@ class DailyBackups:
             removed = prune(folder, self._keep)
             self._log.info("daily backup", user=user_id, name=made.path.name, bytes=made.bytes, removed=len(removed))
             return daily_due(folder, wall_ms())
-        except JmemError as error:
-            self._log.warning("no daily backup", user=user_id, code=error.code, reason=error.message)
+        except (JmemError, OSError) as error:
+            code = error.code if isinstance(error, JmemError) else "backup_failed"
+            self._log.warning("no daily backup", user=user_id, code=code, reason=str(error))
             return wall_ms() + RETRY_MS
 
     def _arm(self) -> None:

@@ -85,7 +85,8 @@ def copy_now(folder: Path, kind: str) -> Backup:
     except OSError as error:
         raise disk_failed(error, f"no backup could be written to {target.parent}", "backup_failed") from error
     finally:
-        hidden.unlink(missing_ok=True)
+        with suppress(OSError):
+            hidden.unlink(missing_ok=True)
     return describe(target)
 
 
