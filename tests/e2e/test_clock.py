@@ -74,7 +74,7 @@ def test_writes_after_the_clock_went_back_a_day_win(clock: Clock) -> None:
         home.indexed()
         assert api.search("when do we eat", mode="vector")["results"][0]["id"] == late
 
-    home.jmem("undo", "--yes")
+    home.jmem("undo")
     assert home.json("show", first)["content"] == "The meeting is at ten"
     clock.set(0)
     home.jmem("edit", first, "The meeting is at twelve")

@@ -112,7 +112,7 @@ def test_a_daemon_started_on_a_full_disk_answers_or_says_why(small: Small) -> No
     home.json("add", FACT)
     home.indexed()
     home.kill()
-    limit = None if small.mounted else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, -1))
+    limit = None if small.mounted else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, -1))
     with small.full():
         done = home.jmem("search", QUESTION, check=False, before_exec=limit)
         assert "Traceback" not in done.stderr
