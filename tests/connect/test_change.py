@@ -143,6 +143,14 @@ def test_mode_and_link_are_kept(desk: Desk) -> None:
     assert [p.parent for p in real.parent.glob("*.jmem-backup-*")] == [real.parent]
 
 
+def test_the_owner_is_kept(zed: Desk) -> None:
+    zed.write()
+    owner = 12345 if os.geteuid() == 0 else os.geteuid()
+    os.chown(zed.path, owner, -1)
+    zed.connect()
+    assert {file.stat().st_uid for file in (zed.path, *zed.backups())} == {owner}
+
+
 @pytest.mark.parametrize("broken", [b'{"a": ', b"\xff\xfe{}", b"[1, 2]", b'{"a" 1}'])
 def test_a_broken_file_is_named_and_left_alone(desk: Desk, broken: bytes) -> None:
     desk.path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def connect(args: Args) -> int:
 
 def _urls(args: Args, name: str) -> dict[str, Any]:
     """The document of --print: the daemon's answer, with this very program as the command."""
-    answer = args.daemon.request("POST", "/clients", {"name": name, **({"rotate": True} if args.rotate else {})})
+    answer = args.daemon.request("POST", "/clients", {"name": name, "rotate": args.rotate and not args.dry_run})
     stdio = here.launch(name, args.user, args.home, args.environ).stdio()
     return {"client": name, "sse": answer["sse"], "http": answer["http"], "stdio": stdio}
 

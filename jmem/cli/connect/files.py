@@ -56,7 +56,9 @@ def back_up(snapshot: Snapshot) -> Path | None:
         name = f"{snapshot.real.name}.jmem-backup-{stamp}" + (f"-{turn}" if turn else "")
         copy = snapshot.real.with_name(name)
         try:
-            handle = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, snapshot.real.stat().st_mode & 0o777)
+            old = snapshot.real.stat()
+            handle = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, old.st_mode & 0o777)
+            _give(copy, old)
         except FileExistsError:
             continue
         except OSError as error:
@@ -118,8 +120,8 @@ def _write(path: Path, content: bytes) -> None:
             out.flush()
             os.fsync(out.fileno())
         Path(name).chmod(old.st_mode & 0o7777 if old else NEW_FILE_MODE)
-        if old and hasattr(os, "chown") and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-            os.chown(name, old.st_uid, old.st_gid)
+        if old:
+            _give(Path(name), old)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -130,6 +132,12 @@ def _write(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _give(path: Path, like: os.stat_result) -> None:
+    """Give a new file to the owner of the old one: root may edit what is another user's."""
+    if os.name == "posix" and (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(path, like.st_uid, like.st_gid)
 
 
 def _failed(path: Path, error: OSError) -> StorageFailed:
