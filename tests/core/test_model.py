@@ -76,7 +76,7 @@ def test_a_blanked_op_keeps_stamp_id_and_digest_only():
     ("content", "", Invalid), ("content", " \n", Invalid), ("content", "a\0b", Invalid), ("content", "\ud800", Invalid),
     ("content", 7, Invalid), ("content", "é" * 32_769, TooLarge), ("tags", "work", Invalid), ("tags", [1], Invalid),
     ("tags", ["x" * 65], TooLarge), ("tags", [str(n) for n in range(65)], TooLarge), ("tags", ["a\tb"], Invalid),
-    ("metadata", [], Invalid), ("metadata", {"a": float("nan")}, Invalid), ("metadata", {"a": 2**53}, Invalid),
+    ("metadata", [], Invalid), ("metadata", {"a": float("nan")}, Invalid), ("metadata", {"a": 2**53 + 1}, Invalid),
     ("metadata", {"a": "x" * 17_000}, TooLarge), ("metadata", {"a": {1, 2}}, Invalid), ("metadata", {"a": "\0"}, Invalid),
     ("state", "deleted", Invalid), ("privacy", "public", Invalid), ("deleted", 1, Invalid), ("client", "Claude!", Invalid),
     ("occurred_at", "yesterday", Invalid), ("created_at", None, Invalid), ("thread", "x" * 257, TooLarge),
