@@ -81,7 +81,9 @@ def _find(scope: Scope) -> tuple[str, str, str]:
     for shape, methods in ROUTES.items():
         if len(shape) == len(given) and all(s == g or (s[0] == "{" and g) for s, g in zip(shape, given, strict=True)):
             if scope["method"] not in methods:
-                raise HttpProblem(405, "method_not_allowed", f"{scope['method']} is not for this address",
-                                  headers=((b"allow", ", ".join(methods).encode()),))  # fmt: skip
+                allow = ", ".join(methods)
+                raise HttpProblem(
+                    405, "wrong_method", f"this address takes {allow}", headers=((b"allow", allow.encode()),)
+                )
             return given[0], given[2] if len(given) > 2 else "", "_".join(s for s in shape if s[0] != "{")
-    raise NotFound("there is nothing at this address", fix="jmem connect CLIENT --print   shows the addresses")
+    raise NotFound("there is nothing at this address", fix="jmem connect CLIENT --print")

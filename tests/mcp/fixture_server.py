@@ -6,6 +6,7 @@ Run as `python fixture_server.py`: prints its URL, serves until it is killed.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import socket
 from typing import Any
 
@@ -91,6 +92,61 @@ SPECIAL = (
     "test_trigger_tool_change",
     "test_trigger_prompt_change",
 )
+
+
+def elicit(message: str, field: str, kind: str = "string") -> dict[str, Any]:
+    schema = {"type": "object", "properties": {field: {"type": kind}}, "required": [field]}
+    return {"method": "elicitation/create", "params": {"message": message, "requestedSchema": schema}}
+
+
+def sample(question: str) -> dict[str, Any]:
+    messages = [{"role": "user", "content": text(question)}]
+    return {"method": "sampling/createMessage", "params": {"messages": messages, "maxTokens": 100}}
+
+
+ROOTS = {"method": "roots/list", "params": {}}
+NAME = elicit("What is your name?", "name")
+CONFIRM = {"confirm": elicit("Please confirm", "ok", "boolean")}
+NEEDED_FOR = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
+ROUNDS: dict[str, list[dict[str, dict[str, Any]]]] = {
+    "test_input_required_result_elicitation": [{"user_name": NAME}],
+    "test_input_required_result_sampling": [{"capital_question": sample("What is the capital of France?")}],
+    "test_input_required_result_list_roots": [{"client_roots": ROOTS}],
+    "test_input_required_result_request_state": [CONFIRM],
+    "test_input_required_result_tampered_state": [CONFIRM],
+    "test_input_required_result_multiple_inputs": [
+        {"user_name": NAME, "greeting": sample("Generate a greeting"), "client_roots": ROOTS}
+    ],
+    "test_input_required_result_multi_round": [
+        {"step1": elicit("Step 1: What is your name?", "name")},
+        {"step2": elicit("Step 2: What is your favorite color?", "color")},
+    ],
+    "test_input_required_result_capabilities": [{"user_name": NAME, "greeting": sample("Generate a greeting")}],
+    "test_input_required_result_prompt": [{"user_context": elicit("What context should the prompt use?", "context")}],
+}
+"""What these ask of their client, round by round, before they answer."""
+
+
+def signed(round: int) -> str:
+    return f"{round}.{hmac.new(b'fixture', str(round).encode(), 'sha256').hexdigest()}"
+
+
+def more_input(ctx: Any, name: str) -> dict[str, Any] | None:
+    """What is asked of the client next; None when it has said everything."""
+    state = ctx.params.get("requestState")
+    answers = ctx.params.get("inputResponses") or {}
+    round = int(state.partition(".")[0]) if state else 0
+    if state is not None and state != signed(round):
+        raise MCPError(code=types.INVALID_PARAMS, message="requestState was tampered with")
+    capabilities = ctx.session.client_capabilities.model_dump(exclude_none=True)
+    for number in range(round, len(ROUNDS[name])):
+        able = {k: v for k, v in ROUNDS[name][number].items() if NEEDED_FOR[v["method"]] in capabilities}
+        if not answers.keys() >= able.keys():
+            return {"resultType": "input_required", "inputRequests": able, "requestState": signed(number)}
+        answers = {}
+    return None
+
+
 SCHEMAS = {"json_schema_2020_12_tool": SCHEMA_2020, "test_custom_headers": HEADERS_SCHEMA}
 bus = InMemorySubscriptionBus()
 
@@ -99,7 +155,8 @@ async def list_tools(ctx: Any, params: Any) -> types.ListToolsResult:
     return types.ListToolsResult(
         tools=[
             types.Tool(name=name, description=f"Fixture {name}", input_schema=SCHEMAS.get(name, EMPTY))
-            for name in (*CONTENT, *SPECIAL)
+            for name in (*CONTENT, *SPECIAL, *ROUNDS)
+            if name not in PROMPTS
         ],
         ttl_ms=60_000,
         cache_scope="private",
@@ -109,6 +166,8 @@ async def list_tools(ctx: Any, params: Any) -> types.ListToolsResult:
 async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> dict[str, Any]:
     if params.name in CONTENT:
         return DONE | {"content": CONTENT[params.name]}
+    if params.name in ROUNDS:
+        return more_input(ctx, params.name) or DONE | {"content": [text("state-ok: thank you")]}
     match params.name:
         case "test_error_handling":
             return DONE | {"content": [text("This tool intentionally returns an error for testing")], "isError": True}
@@ -175,6 +234,7 @@ PROMPTS: dict[str, tuple[str, ...]] = {
     "test_prompt_with_arguments": ("arg1", "arg2"),
     "test_prompt_with_embedded_resource": ("resourceUri",),
     "test_prompt_with_image": (),
+    "test_input_required_result_prompt": (),
 }
 
 
@@ -196,8 +256,10 @@ async def list_prompts(ctx: Any, params: Any) -> types.ListPromptsResult:
 async def get_prompt(ctx: Any, params: types.GetPromptRequestParams) -> dict[str, Any]:
     given = params.arguments or {}
     contents: list[dict[str, Any]]
+    if params.name in ROUNDS and (asked := more_input(ctx, params.name)):
+        return asked
     match params.name:
-        case "test_simple_prompt":
+        case "test_simple_prompt" | "test_input_required_result_prompt":
             contents = [text("This is a simple prompt for testing.")]
         case "test_prompt_with_arguments":
             contents = [text(f"Prompt with arguments: arg1='{given['arg1']}', arg2='{given['arg2']}'")]

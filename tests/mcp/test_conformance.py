@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.home import Home
+
 HERE = Path(__file__).parent
 TRANSPORT = {
     "2025-11-25": (
@@ -70,3 +72,35 @@ def test_the_conformance_suite_passes(
     assert passed >= set(TRANSPORT[revision]), done.stdout[-4000:] + done.stderr[-2000:]
     assert failed <= known, done.stdout[-4000:]
     assert not passed & known, "a failure that is expected no longer happens: take it out of expected-failures.yml"
+
+
+@pytest.mark.parametrize(
+    ("revision", "scenario"),
+    [
+        ("2025-11-25", "server-initialize"),
+        ("2025-11-25", "server-session-lifecycle"),
+        ("2025-11-25", "ping"),
+        ("2025-11-25", "tools-list"),
+        ("2025-11-25", "dns-rebinding-protection"),
+        ("2026-07-28", "tools-list"),
+        ("2026-07-28", "http-header-validation"),
+        ("2026-07-28", "dns-rebinding-protection"),
+    ],
+)
+def test_the_daemon_itself_passes_what_needs_no_fixtures(
+    home: Home, tools: Path, node_env: dict[str, str], tmp_path: Path, revision: str, scenario: str
+) -> None:
+    address = home.json("connect", "conformance", "--print")["http"]
+    command = [
+        str(tools / "conformance"),
+        "server",
+        "--url",
+        address,
+        "--spec-version",
+        revision,
+        "--scenario",
+        scenario,
+    ]
+    done = subprocess.run(command, env=node_env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " 0 failed" in done.stdout
