@@ -39,10 +39,9 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")
         self._local = sock is not None and sock.family == socket.AF_UNIX
-        if len(self.connections) > MAX_CONNECTIONS:
-            self._refuse(HttpProblem(503, "busy", f"more than {MAX_CONNECTIONS} connections at once"))
-        else:
-            self._arm()
+        if len(self.connections) > MAX_CONNECTIONS:  # told once its request is here: it would not read it before
+            self._refusal = HttpProblem(503, "busy", f"more than {MAX_CONNECTIONS} connections at once")
+        self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -65,7 +64,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > MAX_HEAD_BYTES:
             self._refusal = HttpProblem(431, "head_too_large", "the request's headers are too large")
-            raise ValueError("head too large")
+        if self._refusal is not None:
+            raise ValueError(self._refusal.message)  # the parser hands it to send_400_response
         self._in_head = False
         super().on_headers_complete()
 

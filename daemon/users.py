@@ -112,6 +112,7 @@ class Users:
         self._opened = opened
         self._path = home / "users.json"
         self._lock = threading.Lock()
+        self._mapping = threading.Lock()
         self._secret = load_secret(home)
         self._ids: dict[str, str] = {}
         self._open: dict[str, UserMemory] = {}
@@ -264,31 +265,32 @@ class Users:
     def _create(self, name: str) -> None:
         check_user(name)
         with self._lock:
-            if name in self._ids:
-                return
-            user_id = str(uuid.uuid4())
-            write_json(self._path, {**self._ids, name: user_id})
-        self._learn(name, user_id)
+            if name not in self._ids:
+                user_id = str(uuid.uuid4())
+                write_json(self._path, {**self._ids, name: user_id})
+                self._learn(name, user_id)
 
     def _learn(self, name: str, user_id: str) -> None:
+        """Take a user in; one at a time."""
         folder = self.home / "users" / user_id
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StorageFailed(f"{folder} can't be made: {error.strerror}", fix="jmem doctor") from None
         self._clients[user_id] = Clients(folder, self._map_keys)
-        with self._lock:
-            self._tokens[_digest(api_token(self._secret, user_id))] = name
-            self._ids = {**self._ids, name: user_id}
+        self._tokens[_digest(api_token(self._secret, user_id))] = name
+        self._ids = {**self._ids, name: user_id}
         self._map_keys()
 
     def _map_keys(self) -> None:
-        keys = {}
-        for name, user_id in self._ids.items():
-            for client in self._clients[user_id].all():
-                if not client.revoked:
-                    keys[_digest(mcp_key(self._secret, user_id, client.name, client.generation))] = (name, client.name)
-        self._keys = keys
+        with self._mapping:  # of two changes at once the later one must not be overwritten by the earlier
+            keys = {}
+            for name, user_id in self._ids.items():
+                for client in self._clients[user_id].all():
+                    if not client.revoked:
+                        key = mcp_key(self._secret, user_id, client.name, client.generation)
+                        keys[_digest(key)] = (name, client.name)
+            self._keys = keys
 
     def _hold(self, user_id: str, name: str) -> Path:
         """The user's folder, locked for this process; raises Conflict `locked`."""

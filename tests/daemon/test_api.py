@@ -237,6 +237,13 @@ def test_log_and_access_tell_who_did_what(daemon: Home, api: Api) -> None:
     assert problem(api.call("GET", "/api/v1/log?limit=5&since=someday"))[2] == "since"
 
 
+def test_infer_without_a_model_stores_the_text_and_says_so(api: Api) -> None:
+    answer = api.call("POST", "/api/v1/memories", {"content": "Ann moved to Lyon and likes it there", "infer": True})
+    assert (answer.status, answer.body["inferred"], answer.body["superseded"]) == (201, False, [])
+    assert [memory["content"] for memory in answer.body["memories"]] == ["Ann moved to Lyon and likes it there"]
+    assert answer.body["reason"]
+
+
 def test_counts_and_states(daemon: Home) -> None:
     with temporary_home() as home:
         home.start()

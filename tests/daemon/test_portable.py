@@ -102,7 +102,7 @@ def test_filters_of_an_export(other: Api) -> None:
 
 def test_a_reader_that_leaves_holds_nothing_up(daemon: Home, other: Api) -> None:
     """The snapshot of an export that nobody reads any more is let go: a purge can then scrub the log."""
-    items = [{"content": f"{n} " + "-" * 60_000} for n in range(12)]
+    items = [{"content": f"{n} " + "lorem ipsum " * 400} for n in range(80)]
     other.must("POST", "/import", {"items": items})
     user = other._headers["X-Jmem-User"]
     with socket.socket(socket.AF_UNIX) as leaving:
