@@ -162,8 +162,22 @@ _RULES: tuple[_Rule, ...] = (
     _Rule("password", _LABEL_LITERALS, _LABEL + _VALUE, None, re.I),  # by _labelled
     _Rule("payment_card", (), r"(?<![\w.,+/#-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{15,16})(?![\w/-])(?!\.\d)", _card),
 )  # fmt: skip
-_SUSPECT = re.compile(r"[0-9]|\S{16}|://|-----")
-"""Every secret has one of these: a digit, a long run without a space, an address, an armour line."""
+
+
+def _by_mark() -> dict[str, tuple[tuple[str, int], ...]]:
+    """The rules' literals by a character they hold that is rare in prose, so that few have to be looked for."""
+    groups: dict[str, list[tuple[str, int]]] = {}
+    for number, rule in enumerate(_RULES):
+        for literal in rule.literals:
+            groups.setdefault(next((mark for mark in "_=/:~-. " if mark in literal), ""), []).append((literal, number))
+    return {mark: tuple(found) for mark, found in groups.items()}
+
+
+_LITERALS = _by_mark()
+_BY_DIGITS = tuple(n for n, rule in enumerate(_RULES) if not rule.literals)
+# Every secret has one of these: a digit, an address, an armour line, a long run without a space.
+_DIGIT = re.compile(r"[0-9]")
+_LONG = re.compile(r"\S{16}")
 _SHORTEST = 10  # "pwd=" and six characters
 _PASSWORD_LABEL = re.compile(r"pass|pwd|kennwort|contraseña", re.I)
 _DIGITS = re.compile(r"[0-9]{4}[ -]?[0-9]{4}")
@@ -220,17 +234,13 @@ def _matches(rule: _Rule, text: str) -> Iterator[Finding]:
 
 def find(text: str) -> list[Finding]:
     """The secrets in a text, by place; where two overlap, one finding over both with the first one's kind."""
-    if len(text) < _SHORTEST or _SUSPECT.search(text) is None:
+    if len(text) < _SHORTEST or not (_DIGIT.search(text) or "://" in text or "-----" in text or _LONG.search(text)):
         return []
     lower = text.lower()
-    hits: list[Finding] = []
-    for rule in _RULES:
-        if rule.literals:
-            if not any(literal in lower for literal in rule.literals):
-                continue
-        elif _DIGITS.search(text) is None:
-            continue
-        hits.extend(_matches(rule, text))
+    wanted = {n for mark, group in _LITERALS.items() if mark in lower for literal, n in group if literal in lower}
+    if _DIGITS.search(text) is not None:
+        wanted.update(_BY_DIGITS)
+    hits = [hit for n in sorted(wanted) for hit in _matches(_RULES[n], text)]
     if len(hits) < 2:
         return hits
     hits.sort(key=lambda f: (f.start, -f.end))  # stable: of two at one place the earlier rule, the more precise one
@@ -268,7 +278,8 @@ def masked(text: str) -> tuple[str, list[str]]:
 
 # ---- the fields of a memory -------------------------------------------------------------------
 
-_TEXT_FIELDS = ("content", "source", "thread", "speaker")
+_FIELDS = ("content", "source", "thread", "speaker", "tags", "metadata")
+_APART = "\n\n\n\n"
 
 
 def guard(fields: Mapping[str, Any], mode: str) -> tuple[dict[str, Any], list[str]]:
@@ -282,13 +293,36 @@ def guard(fields: Mapping[str, Any], mode: str) -> tuple[dict[str, Any], list[st
     out = dict(fields)
     if mode == "allow":
         return out, []
+    texts: list[str] = []
+    for name in _FIELDS:
+        if name in out:
+            _gather(out[name], texts)
+    # one look at all of them, too far apart to be read as one; only if it finds something, one at each
+    if not find(_APART.join(texts)):
+        return out, []
     kinds: set[str] = set()
-    for name, value in fields.items():
-        if name in _TEXT_FIELDS or name in ("tags", "metadata"):
-            out[name] = _clean(value, kinds)
+    for name in _FIELDS:
+        if name in out:
+            out[name] = _clean(out[name], kinds)
     if kinds and mode == "refuse":
         raise refusal(sorted(kinds))
     return out, sorted(kinds)
+
+
+def _gather(value: Any, into: list[str]) -> None:
+    """Every text in a value, a metadata value behind its key, as `_clean` reads them."""
+    if isinstance(value, str):
+        into.append(value)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            into.append(key)
+            if isinstance(item, str):
+                into.append(f"{key} = {item}")
+            else:
+                _gather(item, into)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _gather(item, into)
 
 
 def screened(fields: Mapping[str, Any], mode: str) -> dict[str, Any]:

@@ -152,14 +152,14 @@ def test_64_kib_of_hostile_text_takes_linear_time(piece: str) -> None:
     started = time.perf_counter()
     for ending in ("", "!", "\n"):
         find(piece * (65_536 // len(piece)) + ending + wake)
-    assert time.perf_counter() - started < 3  # 0.1 s each where a quadratic rule takes minutes
+    assert time.perf_counter() - started < 10  # 0.1 s each on an idle machine, where a quadratic rule takes minutes
 
 
 def test_a_short_text_costs_little() -> None:
     text = "In 2023 I moved to 12 Baker Street and I prefer aisle seats on long flights, said Caroline"
     find(text)
     best = min(_timed(text) for _ in range(20))
-    assert best < 200e-6  # 10 µs where it was written; the margin is for a busy machine
+    assert best < 500e-6  # 10 µs on an idle machine
 
 
 def _timed(text: str) -> float:
