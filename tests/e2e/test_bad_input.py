@@ -113,15 +113,15 @@ IDS = {"argnames": "case", "ids": lambda case: case.name}
 
 
 @pytest.fixture(scope="module")
-def api(shared: Home) -> Iterator[Api]:
-    with contextlib.closing(shared.api()) as connection:
+def api(daemon: Home) -> Iterator[Api]:
+    with contextlib.closing(daemon.api()) as connection:
         connection.add("I prefer aisle seats")
         yield connection
 
 
 @pytest.fixture(scope="module")
-def mcp(shared: Home) -> Iterator[Mcp]:
-    with contextlib.closing(shared.mcp("bad")) as session:
+def mcp(daemon: Home) -> Iterator[Mcp]:
+    with contextlib.closing(daemon.mcp("bad")) as session:
         yield session
 
 
@@ -143,8 +143,8 @@ def test_over_http(api: Api, case: Case) -> None:
 
 
 @pytest.mark.parametrize(argvalues=[case for case in CASES if case.cli], **IDS)
-def test_on_the_command_line(shared: Home, case: Case) -> None:
-    done = shared.jmem(*(case.cli or ()), input=case.stdin or b"", check=False)
+def test_on_the_command_line(daemon: Home, case: Case) -> None:
+    done = daemon.jmem(*(case.cli or ()), input=case.stdin or b"", check=False)
     assert done.returncode == case.exit, done.stderr
     assert case.says in done.stderr
     assert done.stdout == ""
@@ -193,8 +193,8 @@ def test_a_body_that_claims_to_be_too_large_is_refused_unread(api: Api) -> None:
         assert answer.status == 413
 
 
-def test_long_text_is_told_the_way_on(shared: Home) -> None:
-    done = shared.jmem("add", "-", input=(LONGEST + "x"), check=False)
+def test_long_text_is_told_the_way_on(daemon: Home) -> None:
+    done = daemon.jmem("add", "-", input=(LONGEST + "x"), check=False)
     assert "jmem import" in done.stderr
 
 
@@ -203,13 +203,13 @@ class TestLimitsThemselvesAreAllowed:
     def nothing_is_stored(self) -> None:
         """These do store."""
 
-    def test_the_longest_content(self, shared: Home, api: Api, mcp: Mcp) -> None:
+    def test_the_longest_content(self, daemon: Home, api: Api, mcp: Mcp) -> None:
         for letter, way in (("p", "http"), ("q", "cli"), ("r", "mcp")):
             text = letter * 65_536
             if way == "http":
                 assert api.add(text)["content"] == text
             elif way == "cli":
-                assert json.loads(shared.jmem("add", "-", "--json", input=text).stdout)["content"] == text
+                assert json.loads(daemon.jmem("add", "-", "--json", input=text).stdout)["content"] == text
             else:
                 assert not mcp.tool("add_memories", text=text).get("isError")
 

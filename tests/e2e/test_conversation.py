@@ -32,10 +32,10 @@ QUESTIONS = [
 
 
 @pytest.fixture(scope="module")
-def told(shared: Home) -> Home:
-    done = shared.jmem("add", "--lines", "-", input="\n".join(LINES) + "\n")
+def told(daemon: Home) -> Home:
+    done = daemon.jmem("add", "--lines", "-", input="\n".join(LINES) + "\n")
     assert len(set(done.stdout.split())) == len(LINES)
-    return shared
+    return daemon
 
 
 def rank(home: Home, question: str, expected: str) -> int | None:

@@ -9,13 +9,13 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from bench.home import Home, alive
+from bench.home import Home
 
 FACT, QUESTION = "I prefer aisle seats on long flights", "which seat should I book"
 
@@ -137,39 +137,22 @@ def without_power_over_files() -> None:
             raise OSError(ctypes.get_errno(), "prctl")
 
 
-def chmod_file(home: Home, allow: bool) -> None:
-    for path in home.user_folder.glob("memories.db*"):
-        path.chmod(0o600 if allow else 0o400)
-
-
-def chmod_folder(home: Home, allow: bool) -> None:
-    chmod_file(home, allow)
-    home.user_folder.chmod(0o700 if allow else 0o500)
-
-
-@pytest.mark.parametrize("protect", [chmod_file, chmod_folder], ids=lambda f: f.__name__)
-def test_a_read_only_database_answers_questions_and_says_why_it_stores_nothing(
-    home: Home, protect: Callable[[Home, bool], None]
-) -> None:
+def test_a_read_only_folder_is_said_and_mended(home: Home) -> None:
     home.json("add", FACT)
     home.indexed()
     home.stop()
-    protect(home, False)
+    files = [*home.user_folder.glob("memories.db*"), home.user_folder]
+    for path in files:
+        path.chmod(0o500)
     started = home.jmem("search", QUESTION, check=False, before_exec=without_power_over_files)
-    if protect is chmod_file:
-        assert FACT in started.stdout, started.stderr
-    else:  # SQLite's log needs a place for its shared memory beside the database
-        assert FACT in started.stdout or "read-only" in started.stderr
+    # a database that was closed cleanly has no shared memory beside it, and SQLite can make none here
+    assert FACT in started.stdout or "read-only" in started.stderr
     done = home.jmem("add", "This has no place to go", check=False)
     assert done.returncode == 1
     assert "read-only" in done.stderr
     assert "chmod" in done.stderr
-    with contextlib.closing(home.api()) as api:
-        answer = api.call("POST", "/api/v1/memories", {"content": "Nor has this"})
-    assert (answer.status, answer.body["code"]) == (507, "read_only")
 
-    home.stop()
-    protect(home, True)
+    for path in files:
+        path.chmod(0o700)
     assert home.json("add", "Now there is a place")["id"]
     assert FACT in home.jmem("search", QUESTION).stdout
-    assert alive(home.start())

@@ -21,11 +21,11 @@ LEAKS = ("fts5", "syntax error", "sqlite", "malformed", "Traceback", "no such co
 
 
 @pytest.fixture(scope="module")
-def api(shared: Home) -> Iterator[Api]:
-    with contextlib.closing(shared.api()) as connection:
+def api(daemon: Home) -> Iterator[Api]:
+    with contextlib.closing(daemon.api()) as connection:
         connection.add("I prefer aisle seats on long flights", speaker="Ann")
         connection.add("NEAR( the river AND NOT the road *", tags=["text"])
-        shared.indexed()
+        daemon.indexed()
         connection.search("wait for the model")
         yield connection
 
