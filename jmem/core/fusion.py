@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from math import exp, sqrt
 
 LEXICAL_WEIGHT, THREADED_WEIGHT = 0.6, 0.95
@@ -34,7 +35,9 @@ class Candidate:
     vector_rank: int | None = None
     lexical_z: float = 0.0
     vector_z: float = 0.0
-    boosts: dict[str, float] = field(default_factory=dict)
+    recency: float = 0.0
+    boost: float = 0.0
+    """of a speaker named in the question"""
     superseded_by: str | None = None
     total: float = 0.0
 
@@ -45,8 +48,10 @@ def z_scores(values: Sequence[float | None]) -> list[float]:
     if not known:
         return [0.0] * len(values)
     mean = sum(known) / len(known)
-    deviation = sqrt(sum((value - mean) ** 2 for value in known) / len(known))
-    return [0.0 if value is None or deviation < 1e-9 else (value - mean) / deviation for value in values]
+    deviation = sqrt(sum([(value - mean) ** 2 for value in known]) / len(known))
+    if deviation < 1e-9:
+        return [0.0] * len(values)
+    return [0.0 if value is None else (value - mean) / deviation for value in values]
 
 
 def fuse(candidates: Sequence[Candidate], query: str, now: str) -> list[Candidate]:
@@ -54,17 +59,15 @@ def fuse(candidates: Sequence[Candidate], query: str, now: str) -> list[Candidat
     vector = z_scores([c.vector for c in candidates])
     lexical = z_scores([c.lexical or 0.0 for c in candidates])
     named = named_speaker(query, {c.speaker for c in candidates if c.speaker})
-    moment = _days(now)
-    threaded = sum(1 for c in candidates if c.threaded) / max(1, len(candidates))
+    today = _day(now[:10])
+    threaded = sum([c.threaded for c in candidates]) / max(1, len(candidates))
     weight = LEXICAL_WEIGHT + (THREADED_WEIGHT - LEXICAL_WEIGHT) * threaded
     for candidate, vector_z, lexical_z in zip(candidates, vector, lexical, strict=True):
         candidate.vector_z, candidate.lexical_z = vector_z, lexical_z
-        if named is not None and candidate.speaker == named:
-            candidate.boosts["speaker"] = SPEAKER_BOOST
-        candidate.boosts["recency"] = RECENCY_WEIGHT * 0.5 ** (
-            max(0, moment - _days(candidate.at)) / RECENCY_HALF_LIFE_DAYS
-        )
-        candidate.total = vector_z + weight * lexical_z + sum(candidate.boosts.values())
+        age = max(0, today - _day(candidate.at[:10]))
+        candidate.recency = RECENCY_WEIGHT * 0.5 ** (age / RECENCY_HALF_LIFE_DAYS)
+        candidate.boost = SPEAKER_BOOST if named is not None and candidate.speaker == named else 0.0
+        candidate.total = vector_z + weight * lexical_z + candidate.recency + candidate.boost
     return ranked(candidates)
 
 
@@ -110,6 +113,7 @@ def relevance(total: float) -> float:
     return round(1 / (1 + exp(-total / 2)), 4)
 
 
-def _days(moment: str) -> int:
-    """Of a `model.iso` text; the hour doesn't matter here, and this is called for every candidate."""
-    return date(int(moment[:4]), int(moment[5:7]), int(moment[8:10])).toordinal()
+@lru_cache(4096)
+def _day(date_text: str) -> int:
+    """`2026-11-22` as a number of days."""
+    return date.fromisoformat(date_text).toordinal()

@@ -262,7 +262,11 @@ class Indexer:
             fingerprint = self._embedder.fingerprint
         shard = self._index.target(fingerprint, self._embedder.dimension)
         if shard is not self._shard:
-            shard.load()
+            try:
+                shard.load()
+            except IndexDamaged:
+                self._index.drop(shard)
+                raise
             self._use(shard)
         return shard
 

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODES = ("hybrid", "text", "vector")
-POOL = 100
-"""Candidates of each leg; more for a higher limit."""
+LEXICAL_POOL, VECTOR_POOL = 100, 60
+"""Candidates of each leg, more for a higher limit. Measured: more of the vector leg's helps nothing."""
 LEXICAL_DEPTH = 300
 """Rows whose bm25 is read: a candidate of the vector leg below them counts as matching nothing (measured: no loss)."""
 EMBED_PATIENCE = 3.0
@@ -126,7 +126,7 @@ class Searcher:
             raise Invalid(f"mode is one of {', '.join(MODES)}", field="mode")
         if query.limit < 1:
             raise Invalid("limit is 1 or more", field="limit")
-        search = _Search(text, query, now_iso(), max(POOL, query.limit))
+        search = _Search(text, query, now_iso(), max(LEXICAL_POOL, query.limit))
         asked = self._ask_vector(text) if query.mode != "text" else None
         with self._store.reader() as conn:
             self._lexical_leg(conn, search)
@@ -147,6 +147,7 @@ class Searcher:
 
     def _lexical_leg(self, conn: sqlite3.Connection, search: _Search) -> None:
         search.weighed = self._frequencies.weigh(conn, query_terms(search.text))
+        search.newest = _newest(conn, search.query.filter, search.now)
         if search.query.mode == "vector":
             return
         depth = max(LEXICAL_DEPTH, search.pool)
@@ -170,7 +171,7 @@ class Searcher:
             search.degraded = "the embedding model is not ready yet"
             return
         try:
-            found = self._index.search(vector, search.query.filter, search.now, search.pool)
+            found = self._index.search(vector, search.query.filter, search.now, max(VECTOR_POOL, search.query.limit))
         except StorageFailed as error:
             search.degraded = error.message
             return
@@ -217,7 +218,7 @@ class Searcher:
         if search.vector is None:
             return
         missing = {c.id: c for c in search.candidates() if c.vector is None}
-        newest = {c.id: c for c in search.newest(conn, FRESH_EMBEDDED)}
+        newest = {c.id: c for c in search.newest if c.rowid not in search.found}
         for id, score in self._index.scores(search.vector, [*missing, *newest]).items():
             newest.pop(id, None)
             if id in missing:
@@ -307,17 +308,19 @@ class _Search:
     vector: Vector | None = None
     degraded: str | None = None
     lexical_count: int = 0
-    _found: dict[int, Candidate] = field(default_factory=dict)
+    newest: list[Candidate] = field(default_factory=list)
+    """the memories written last"""
+    found: dict[int, Candidate] = field(default_factory=dict)
     _scores: dict[int, float] = field(default_factory=dict)
 
     def candidates(self) -> list[Candidate]:
-        return list(self._found.values())
+        return list(self.found.values())
 
     def add(self, candidate: Candidate) -> bool:
         """Take one more candidate; False when it is known."""
-        if candidate.rowid in self._found:
+        if candidate.rowid in self.found:
             return False
-        self._found[candidate.rowid] = candidate
+        self.found[candidate.rowid] = candidate
         return True
 
     def found_lexical(self, conn: sqlite3.Connection, rows: Sequence[tuple[int, float]]) -> None:
@@ -332,37 +335,27 @@ class _Search:
                 if candidate is not None and self.lexical_count < self.pool:
                     self.lexical_count += 1
                     candidate.lexical, candidate.lexical_rank = self._scores[rowid], self.lexical_count
-                    self._found[rowid] = candidate
+                    self.found[rowid] = candidate
             if self.lexical_count == self.pool:
                 break
 
     def found_vector(self, conn: sqlite3.Connection, found: Sequence[tuple[str, float]]) -> None:
         """Take what the vector index found and the rows confirm."""
-        known = {candidate.id: candidate for candidate in self._found.values()}
+        known = {candidate.id: candidate for candidate in self.found.values()}
         unknown = [id for id, _ in found if id not in known]
         for candidate in _passing(conn, "id", unknown, self.query.filter, self.now).values():
             candidate.lexical = self._scores.get(candidate.rowid)
-            known[candidate.id] = self._found[candidate.rowid] = candidate
+            known[candidate.id] = self.found[candidate.rowid] = candidate
         for rank, (id, score) in enumerate(found, 1):
             if id in known:
                 known[id].vector, known[id].vector_rank = score, rank
 
-    def newest(self, conn: sqlite3.Connection, count: int) -> list[Candidate]:
-        """The memories written last that pass the filter and are no candidates."""
-        condition, params = self.query.filter.sql(self.now)
-        rows = conn.execute(
-            f"SELECT {_CANDIDATE} FROM memories m WHERE m.rowid IN"
-            f" (SELECT rowid FROM memories ORDER BY rowid DESC LIMIT ?) AND {condition}",
-            [count, *params],
-        )
-        return [Candidate(*row) for row in rows if row[0] not in self._found]
-
     def best_lexical(self) -> float:
-        return max((c.lexical or 0.0 for c in self._found.values()), default=0.0)
+        return max((c.lexical or 0.0 for c in self.found.values()), default=0.0)
 
     def best_vector(self) -> float | None:
         """None when there was no vector leg."""
-        scores = [c.vector for c in self._found.values() if c.vector is not None]
+        scores = [c.vector for c in self.found.values() if c.vector is not None]
         return max(scores, default=0.0) if self.vector is not None else None
 
     def explain(self, c: Candidate) -> dict[str, Any]:
@@ -370,7 +363,8 @@ class _Search:
         return {
             "text": {"rank": c.lexical_rank, "score": _short(c.lexical), "z": _short(c.lexical_z)},
             "vector": {"rank": c.vector_rank, "score": _short(c.vector), "z": _short(c.vector_z)},
-            "boosts": {name: _short(value) for name, value in c.boosts.items()},
+            "speaker": _short(c.boost),
+            "recency": _short(c.recency),
             "superseded_by": c.superseded_by,
             "total": _short(c.total),
             "terms": [*self.weighed.scored, *self.weighed.counted],
@@ -422,6 +416,14 @@ def _passing(
     condition, params = filter.sql(now)
     sql = f"SELECT {_CANDIDATE} FROM memories m WHERE m.{column} {_AMONG} AND {condition}"
     return {row[0]: Candidate(*row) for row in conn.execute(sql, [json.dumps(keys), *params])}
+
+
+def _newest(conn: sqlite3.Connection, filter: Filter, now: str) -> list[Candidate]:
+    """Those of the memories written last that pass the filter."""
+    condition, params = filter.sql(now)
+    last = "SELECT rowid FROM memories ORDER BY rowid DESC LIMIT ?"
+    sql = f"SELECT {_CANDIDATE} FROM memories m WHERE m.rowid IN ({last}) AND {condition}"
+    return [Candidate(*row) for row in conn.execute(sql, [FRESH_EMBEDDED, *params])]
 
 
 def _memories(

@@ -2,8 +2,8 @@
 
 Pitfalls that bind (measured, docs/adr): edge holds the GIL in every call, so batches stay small; no fork
 after one is open; never `optimize()`; a rejected batch is already in its write-ahead log, so vectors are
-checked before; a full disk kills the process (see ROOM); what was not flushed survives the process's death but not a power cut, so the mark is
-written after a flush only and everything past it is applied again.
+checked before; a full disk kills the process (see ROOM); what was not flushed survives the process's death
+but not a power cut, so the mark is written after a flush only and everything past it is applied again.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ class Shard:
             self._special = self._special or _ACTIVE not in point.payload["keys"] or "expires" in point.payload
         if not self._expiring and any("expires" in point.payload for point in points):
             made = edge.UpdateOperation.create_field_index("expires", edge.FloatIndexParams())
-            self._call(lambda shard: shard.update(made))
+            self._change(lambda shard: shard.update(made))
             self._expiring = True
         self._change(lambda shard: shard.update(edge.UpdateOperation.upsert_points(batch)))
         self.unflushed += len(batch)

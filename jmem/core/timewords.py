@@ -54,8 +54,7 @@ def parse_moment(text: str, now: datetime | None = None, *, field: str = "time")
 def _utc(moment: datetime, now: datetime | None) -> str:
     if moment.tzinfo is None and now is not None:
         moment = moment.replace(tzinfo=now.tzinfo)
-    moment = moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _iso(text: str, now: datetime | None) -> Span | None:

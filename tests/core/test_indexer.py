@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jmem.core.actor import Actor
+from jmem.core.drafts import Draft
+from jmem.core.filter import Filter
+from jmem.core.model import now_iso
+from jmem.core.search import SearchQuery
+
+ME = Actor("cli")
+Open = Callable[..., Any]
+
+
+def wait(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def indexed(recall: Any) -> set[str]:
+    """Every id in the index, whatever its state."""
+    vector = np.ones(recall.embedder.dimension, np.float32)
+    return {id for id, _ in recall.index.search(vector, Filter(states=(), expired=True), now_iso(), 1000)}
+
+
+def test_the_index_follows_every_kind_of_change(recall: Any) -> None:
+    one, two, three = recall.add("tea with milk", "coffee, black", "water")
+    assert indexed(recall) == {one, two, three}
+    recall.service.delete([two], ME)
+    recall.service.edit(three, {"content": "sparkling water", "tags": ["drinks"]}, ME)
+    assert recall.indexer.wait_idle(10)
+    assert indexed(recall) == {one, three}
+    assert recall.find("sparkling", mode="vector", tags=("drinks",)) == ["sparkling water"]
+    recall.service.undo(ME, n=2)
+    assert recall.indexer.wait_idle(10)
+    assert indexed(recall) == {one, two, three}
+    assert recall.find("water", mode="vector")[0] == "water"
+    assert recall.indexer.pending() == 0
+    assert recall.indexer.state()["state"] == "ready"
+
+
+def test_a_change_of_tags_costs_no_embedding(recall: Any) -> None:
+    (id,) = recall.add("tea with milk")
+    asked = len(recall.embedder.texts)
+    recall.service.edit(id, {"tags": ["drinks"], "state": "archived"}, ME)
+    assert recall.indexer.wait_idle(10)
+    assert len(recall.embedder.texts) == asked
+    assert recall.find("tea", mode="vector", states=("archived",), tags=("drinks",)) == ["tea with milk"]
+
+
+def test_a_restart_embeds_and_applies_nothing_again(open_recall: Open) -> None:
+    recall = open_recall()
+    ids = recall.add(*(f"note number {i}" for i in range(250)))
+    recall.close()
+    again = open_recall()
+    assert again.indexer.wait_idle(10)
+    assert indexed(again) == set(ids)
+    assert again.embedder.texts == []
+
+
+@pytest.mark.parametrize("harm", ["delete", "truncate", "empty mark", "foreign store", "lost points"])
+def test_a_harmed_index_mends_itself_from_the_stored_vectors(open_recall: Open, harm: str) -> None:
+    recall = open_recall()
+    ids = recall.add("tea with milk", "coffee, black", "water")
+    if harm == "lost points":
+        recall.index.current.delete(ids[:1])
+    recall.close()
+    folder: Path = recall.folder / "index"
+    if harm == "delete":
+        shutil.rmtree(folder)
+    for path in [p for p in folder.rglob("*") if p.is_file()]:
+        if harm == "truncate" and path.name != "watermark.json":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        elif harm == "empty mark" and path.name == "watermark.json":
+            path.write_text("")
+        elif harm == "foreign store" and path.name == "watermark.json":
+            path.write_text(path.read_text().replace(recall.store.store_id, "another"))
+    again = open_recall()
+    assert again.indexer.wait_idle(10)
+    assert indexed(again) == set(ids)
+    assert again.embedder.texts == []
+    assert again.find("coffee", mode="vector")[0] == "coffee, black"
+
+
+def test_lost_vectors_are_embedded_again(open_recall: Open) -> None:
+    recall = open_recall()
+    recall.add("tea with milk", "coffee, black")
+    recall.close()
+    for path in recall.folder.glob("vectors.db*"):
+        path.unlink()
+    shutil.rmtree(recall.folder / "index")
+    again = open_recall()
+    assert again.indexer.wait_idle(10)
+    assert sorted(again.embedder.texts) == ["coffee, black", "tea with milk"]
+
+
+def test_damage_found_by_a_search_is_mended(recall: Any) -> None:
+    recall.add("tea with milk", "coffee, black")
+    broken = recall.index.current
+    broken.release()
+    for path in broken.folder.rglob("*"):
+        if path.is_file() and path.name != "watermark.json":
+            path.write_bytes(b"")
+    assert recall.find("coffee")[0] == "coffee, black"  # by its words
+    wait(lambda: recall.index.current is not broken and recall.indexer.wait_idle(10))
+    assert recall.find("coffee", mode="vector")[0] == "coffee, black"
+
+
+def test_while_the_embedder_is_away_other_changes_flow(
+    open_recall: Open, word_embedder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jmem.core.indexer.FIRST_PAUSE", 0.05)
+    recall = open_recall(word_embedder())
+    one, two = recall.add("tea with milk", "coffee, black")
+    recall.embedder.broken = True
+    recall.service.edit(one, {"content": "green tea"}, ME)
+    recall.service.edit(two, {"tags": ["drinks"]}, ME)
+    recall.service.add(Draft(content="water"), ME)
+    wait(lambda: recall.indexer.state()["state"] == "waiting")
+    wait(lambda: recall.indexer.pending() == 2)
+    assert indexed(recall) == {two}
+    assert recall.find("green tea")[0] == "green tea"
+    outcome = recall.searcher.search(SearchQuery("green"))
+    assert (outcome.mode, outcome.degraded) == ("text", "the embedder is away")
+    recall.embedder.broken = False
+    wait(lambda: recall.indexer.wait_idle(1))
+    assert len(indexed(recall)) == 3
+    assert recall.indexer.state()["error"] is None
+
+
+def test_postponed_memories_survive_a_restart(open_recall: Open, word_embedder: Any) -> None:
+    away = word_embedder()
+    recall = open_recall(away)
+    recall.add("tea with milk")
+    away.broken = True
+    recall.service.add(Draft(content="coffee, black"), ME)
+    recall.service.add(Draft(content="water"), ME)
+    wait(lambda: recall.indexer.pending() == 2)
+    recall.close()
+    again = open_recall()
+    assert again.indexer.wait_idle(10)
+    assert sorted(again.embedder.texts) == ["coffee, black", "water"]
+    assert len(indexed(again)) == 3
+
+
+def test_local_memories_stay_away_from_a_remote_embedder(open_recall: Open, word_embedder: Any) -> None:
+    recall = open_recall(word_embedder(remote=True))
+    recall.add("the secret code is 4471", privacy="local")
+    recall.add("coffee, black")
+    assert recall.embedder.texts == ["coffee, black"]
+    assert recall.indexer.pending() == 0
+    assert recall.find("secret code")[0] == "the secret code is 4471"
+    assert "the secret code is 4471" not in recall.embedder.texts
+    recall.close()
+    allowed = open_recall(word_embedder(remote=True), allow_remote_for_local=True)
+    wait(lambda: allowed.indexer.wait_idle(10) and len(indexed(allowed)) == 2)
+
+
+def test_another_embedder_takes_over_when_it_has_caught_up(open_recall: Open, word_embedder: Any) -> None:
+    recall = open_recall(word_embedder(64))
+    recall.add("tea with milk", "coffee, black")
+    recall.close()
+    slow = word_embedder(32)
+    hold = threading.Event()
+    embed = slow.embed
+    slow.embed = lambda texts, query=False: (hold.wait(20), embed(texts, query=query))[1]
+    again = open_recall(slow)
+    wait(lambda: again.index.filling is not None)
+    assert again.index.fingerprint == "words/64"
+    assert again.find("coffee") == ["coffee, black"]  # by its words: the old embedder is not at hand
+    again.service.add(Draft(content="water"), ME)
+    hold.set()
+    assert again.indexer.wait_idle(20)
+    assert again.index.fingerprint == "words/32"
+    assert again.index.filling is None
+    assert len(indexed(again)) == 3
+    assert again.vectors.count("words/64") == 0
+    assert len(list((again.folder / "index").iterdir())) == 1
+
+
+def test_rebuild_from_vectors_and_from_texts(recall: Any) -> None:
+    ids = recall.add("tea with milk", "coffee, black")
+    before, asked = recall.index.current, len(recall.embedder.texts)
+    recall.indexer.rebuild()
+    assert recall.indexer.wait_idle(20)
+    assert recall.index.current is not before
+    assert len(recall.embedder.texts) == asked
+    recall.indexer.rebuild(embed=True)
+    assert recall.indexer.wait_idle(20)
+    assert len(recall.embedder.texts) == asked + 2
+    assert indexed(recall) == set(ids)
+
+
+def test_a_purge_reaches_vectors_and_index_files(open_recall: Open, word_embedder: Any) -> None:
+    recall = open_recall(word_embedder(64))
+    gone, kept = recall.add("tea with milk", "coffee, black", thread="unmistakable-thread")
+    (vector,) = recall.vectors.get("words/64", [(gone, _key(recall, gone))]).values()
+    (purged,) = recall.service.purge([gone], ME)
+    assert {r.place: r.result for r in purged.receipt}["vectors"] == "erased"
+    assert indexed(recall) == {kept}
+    recall.indexer.release()
+    assert recall.indexer.wait_idle(10)
+    for path in recall.folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert vector.tobytes() not in data, path
+            assert gone.encode() not in data or path.name in ("memories.db", "memories.db-wal", "purged.jsonl"), path
+    recall.close()
+    again = open_recall(word_embedder(64))
+    assert again.indexer.wait_idle(10)
+    assert indexed(again) == {kept}
+
+
+def _key(recall: Any, id: str) -> bytes:
+    with recall.store.reader() as conn:
+        return bytes(conn.execute("SELECT text_key FROM memories WHERE id = ?", (id,)).fetchone()[0])
+
+
+def test_released_memory_is_taken_again_at_the_next_use(recall: Any) -> None:
+    recall.add("tea with milk")
+    recall.indexer.release()
+    assert recall.indexer.wait_idle(10)
+    wait(lambda: not recall.index.current.loaded)
+    assert recall.find("tea", mode="vector") == ["tea with milk"]
+    assert recall.index.current.loaded
+    recall.indexer.release()
+    recall.add("coffee, black")
+    assert len(indexed(recall)) == 2
+
+
+def test_vectors_follow_within_a_second(open_recall: Open, model: Any) -> None:
+    recall = open_recall(model)
+    recall.add("warm up")
+    start = time.monotonic()
+    recall.service.add(Draft(content="the spare key is with the neighbour"), ME)
+    assert recall.indexer.wait_idle(10)
+    assert time.monotonic() - start < 1.0
+    assert recall.find("where is another key?", mode="vector")[0] == "the spare key is with the neighbour"
+
+
+def test_no_thread_is_busy_at_rest(recall: Any) -> None:
+    recall.add("tea with milk")
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.05
