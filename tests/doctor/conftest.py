@@ -18,6 +18,8 @@ from jmem.core.service import Actor, Draft, MemoryService
 from jmem.core.store import Store
 
 OWNER = Actor("cli")
+REMOTE = '[embedder]\nname = "openai"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "none"\n'
+"""A remote embedder is not asked by doctor: no model is loaded in every test."""
 USER_ID = "0b1c2d3e-0000-4000-8000-00000000abcd"
 
 
@@ -29,6 +31,7 @@ class Home:
         self.folder = path / "users" / USER_ID
         self.folder.mkdir(mode=0o700, parents=True)
         load_secret(path)
+        (path / "config.toml").write_text(REMOTE)
         (path / "users.json").write_text(json.dumps({"default": USER_ID}))
         with Store.open(self.folder) as store:
             access = AccessLog(self.folder)

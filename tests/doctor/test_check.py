@@ -40,6 +40,7 @@ def test_no_home_yet_is_fine(tmp_path: Path) -> None:
 
 
 def test_as_a_process(home: Home) -> None:
+    (home.path / "config.toml").unlink()
     done = subprocess.run(
         [sys.executable, "-P", "-m", "daemon", "check", "--json"], env={**os.environ, "JMEM_HOME": str(home.path)},
         capture_output=True, check=True,
@@ -214,6 +215,7 @@ def test_an_old_backup_is_a_warning_and_a_new_one_is_made(home: Home) -> None:
 
 
 def test_missing_or_altered_weights(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home.path / "config.toml").unlink()
     weights = tmp_path / "model.onnx"
     monkeypatch.setattr("jmem.core.embed.bundled._model_path", lambda: weights)
     assert home.check()["embedder"].status == "fail"

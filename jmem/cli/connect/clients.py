@@ -35,7 +35,8 @@ def _may(client: dict[str, Any]) -> str:
 
 def _line(args: Args, client: dict[str, Any]) -> None:
     out = args.out
-    seen = f"seen {age(client['last_seen'])} ago" if client.get("last_seen") else "never seen"
+    seen = age(client["last_seen"]) if client.get("last_seen") else ""
+    seen = "seen just now" if seen == "now" else f"seen {seen} ago" if seen else "never seen"
     tags = "all tags" if client["tags"] is None else " ".join(f"#{tag}" for tag in client["tags"]) or "no memory at all"
     revoked = out.paint("bad", "disconnected") if client.get("revoked") else ""
     out.line(
