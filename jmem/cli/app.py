@@ -33,7 +33,7 @@ def run_app(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         result = build(out, environ)(args=list(argv), prog_name="jmem", standalone_mode=False)
     except _HelpWanted as wanted:
-        out.line(str(wanted).rstrip("\n"))
+        out.line(str(wanted))
         out.flush()
         return OK
     except typer.TyperException as error:
@@ -79,7 +79,7 @@ def _application(group: type[TyperGroup], help: str) -> typer.Typer:
 def _program_group(out: Output) -> type[TyperGroup]:
     class Program(TyperGroup):
         def get_help(self, ctx: Any) -> str:
-            raise _HelpWanted(helptext.program(out.paint, out.columns))
+            raise _HelpWanted(helptext.about("jmem", out.paint, out.columns))
 
         def invoke(self, ctx: Any) -> Any:
             if not ctx.args and not ctx._protected_args and not ctx.params.get("version"):
@@ -100,7 +100,7 @@ def _group(entry: registry.Entry, out: Output) -> type[TyperGroup]:
             return super().parse_args(ctx, args)
 
         def get_help(self, ctx: Any) -> str:
-            raise _HelpWanted(helptext.group(entry, out.paint, out.columns))
+            raise _HelpWanted(helptext.about(entry, out.paint, out.columns))
 
     return Group
 
@@ -111,7 +111,7 @@ def _command(command: Command, out: Output) -> type[TyperCommand]:
             return super().parse_args(ctx, arrange(command, args) if command.signed else args)
 
         def get_help(self, ctx: Any) -> str:
-            raise _HelpWanted(helptext.command(command, out.paint, out.columns))
+            raise _HelpWanted(helptext.about(command, out.paint, out.columns))
 
     return Made
 

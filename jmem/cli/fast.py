@@ -20,12 +20,11 @@ HELP = ("--help", "-h")
 
 
 class Parsed:
-    """A command and the values of its parameters; `help` when its help was asked for instead."""
+    """A command and the values of its parameters."""
 
-    def __init__(self, command: Command, values: Values, help: bool = False) -> None:
+    def __init__(self, command: Command, values: Values) -> None:
         self.command = command
         self.values = values
-        self.help = help
 
 
 class _Unclear(Exception):
@@ -34,20 +33,33 @@ class _Unclear(Exception):
 
 def parse(argv: Sequence[str]) -> Parsed | None:
     """The command and values that `argv` (without the program's name) says, or None where typer must judge."""
+    if list(argv) == ["--version"]:
+        argv = ["version"]
     try:
         before, rest = _options_before(list(argv))
         if not rest or rest[0] not in registry.NAMES:
             return None
-        entry = registry.load(rest[0])
-        command, rest = _choose(entry, rest)
+        command, rest = _choose(registry.load(rest[0]), rest)
         if HELP[0] in rest or HELP[1] in rest:
-            return Parsed(command, before, help=True) if rest in ([HELP[0]], [HELP[1]]) else None
+            return None
         values = {param.dest: param.default for param in command.params}
         values.update(before)
         _fill(command, rest, values)
     except _Unclear:
         return None
     return Parsed(command, values)
+
+
+def help_wanted(argv: Sequence[str]) -> Command | registry.Entry | str | None:
+    """What `argv` asks help about and nothing else: a command, a group, the program (its name), or None."""
+    if not argv or (len(argv) == 1 and argv[0] in HELP):
+        return "jmem"
+    if argv[-1] not in HELP or argv[0] not in registry.NAMES:
+        return None
+    entry = registry.load(argv[0])
+    if len(argv) == 2:
+        return entry if entry.group else entry.commands[argv[0]]
+    return entry.commands.get(argv[1]) if len(argv) == 3 and entry.group else None
 
 
 def _options_before(argv: list[str]) -> tuple[Values, list[str]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from jmem.cli.registry import SECTIONS, Entry, load
 from jmem.cli.spec import COMMON, Command, Option
+from jmem.cli.text import wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +19,17 @@ _INDENT = "  "
 def plain(style: str, text: str) -> str:
     """Text without a style."""
     return text
+
+
+def about(subject: Command | Entry | str, paint: Paint = plain, columns: int = 80) -> str:
+    """Help of a command, of a group, or of the program (any text)."""
+    if isinstance(subject, Command):
+        text = command(subject, paint, columns)
+    elif isinstance(subject, Entry):
+        text = group(subject, paint, columns)
+    else:
+        text = program(paint, columns)
+    return text.rstrip("\n")
 
 
 def program(paint: Paint = plain, columns: int = 80) -> str:
@@ -66,7 +76,7 @@ def command(command: Command, paint: Paint = plain, columns: int = 80) -> str:
     columns = min(columns, WIDTH)
     lines = [command.summary]
     for paragraph in command.help.split("\n\n") if command.help else ():
-        lines += ["", *textwrap.wrap(" ".join(paragraph.split()), columns)]
+        lines += ["", *wrap(" ".join(paragraph.split()), columns)]
     lines += ["", paint("title", "Usage") + "  " + usage(command), ""]
     if command.arguments:
         lines += [
@@ -111,7 +121,7 @@ def _columns(
     start = len(_INDENT) + first + 2
     lines = []
     for name, what in rows:
-        wrapped = textwrap.wrap(what, max(min(columns, WIDTH) - start, 24)) or [""]
+        wrapped = wrap(what, max(min(columns, WIDTH) - start, 24))
         head = _INDENT + paint("id", name)
         if len(name) > first:
             lines.append(head)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
+    from jmem.cli.registry import Entry
     from jmem.cli.spec import Command
 
 
@@ -42,11 +43,25 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         from jmem.cli import fast
 
         parsed = fast.parse(argv)
-        if parsed and not parsed.help:
+        if parsed:
             return execute(parsed.command, parsed.values, environ)
+        subject = fast.help_wanted(argv)
+        if subject is not None:
+            return show_help(subject, environ)
     from jmem.cli.app import run_app
 
     return run_app(argv, environ)
+
+
+def show_help(subject: Command | Entry | str, environ: Mapping[str, str]) -> int:
+    """Print the help of a command, a group, or the program."""
+    from jmem.cli import helptext
+    from jmem.cli.output import OK, Output
+
+    out = Output(environ)
+    out.line(helptext.about(subject, out.paint, out.columns))
+    out.flush()
+    return OK
 
 
 def execute(command: Command, values: Mapping[str, Any], environ: Mapping[str, str]) -> int:

@@ -156,8 +156,9 @@ def failure(error: Exception, out: Output) -> int:
         return OK
     from jmem.core.errors import JmemError
 
-    if isinstance(error, OSError) and error.filename:
-        error = JmemError(f"{os.fsdecode(error.filename)}: {error.strerror}", code="file")
+    if isinstance(error, OSError):
+        where = os.fsdecode(error.filename) if error.filename else "the output"
+        error = JmemError(f"{where}: {error.strerror or error}", code="file")
     if not isinstance(error, JmemError):
         import traceback
 

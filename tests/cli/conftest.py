@@ -23,7 +23,7 @@ import pytest
 THROUGH_TYPER = """
 import os, sys
 from jmem.cli import fast, main
-fast.parse = lambda argv: None
+fast.parse = fast.help_wanted = lambda argv: None
 main.main()
 """
 DEADLINE = 30.0

@@ -59,3 +59,9 @@ def test_starting_the_daemon_needs_no_typer(jmem: Jmem) -> None:
     jmem.ok("daemon", "stop")
     result = jmem.ok("list", program=[sys.executable, "-c", WATCH], env={"PYTHONWARNINGS": ""})
     assert "typer" not in result.err.rsplit("\n", 1)[1].split()
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["search", "--help"], ["daemon", "--help"], ["--version"], []])
+def test_help_needs_no_typer(argv: list[str], jmem: Jmem) -> None:
+    result = jmem.ok(*argv, program=[sys.executable, "-c", WATCH], env={"PYTHONWARNINGS": ""})
+    assert not {"typer", "rich", "pydantic", "textwrap"} & set(result.err.rsplit("\n", 1)[1].split())

@@ -457,3 +457,9 @@ def test_the_reader_may_leave_early(jmem: Jmem) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_a_full_disk_behind_stdout_is_an_error(jmem: Jmem) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*command(), "spec"], stdout=full, stderr=subprocess.PIPE, env=jmem.environ(), stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (1, b"jmem: the output: No space left on device\n")
