@@ -115,7 +115,8 @@ def test_a_service_that_cannot_be_installed_is_told_and_ends_nothing(desk: Desk)
     finally:
         os.environ["PATH"] = before
     assert said.code == 0, said
-    assert "could not be set up to start by itself" in said.err
+    assert "could not be set up to start by itself: no bus" in said.err
+    assert not desk.file(".config").exists()
     assert "added and found" in said.err
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,22 +129,31 @@ def _tell_connected(args: Args, client: Client, report: dict[str, Any]) -> None:
 
 
 def _install_service(args: Args) -> dict[str, Any]:
-    """Let the daemon start at login, so that a URL works after a reboot. A failure is told, not raised."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "daemon", "install"],
-        env={**args.environ, "JMEM_HOME": args.home},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    """Let the system start the daemon, so that a URL works after a reboot. A failure is told, not raised."""
+    commands = [[sys.executable, "-P", "-m", "daemon", "install"]]
+    if sys.platform == "linux":
+        commands.insert(0, ["systemctl", "--user", "show-environment"])  # before anything is written: is there one?
+    for command in commands:
+        reason = _failure(command, {**args.environ, "JMEM_HOME": args.home})
+        if reason is not None:
+            args.out.warn(f"the URL works while the daemon runs; it could not be set up to start by itself: {reason}")
+            return {"installed": False, "detail": reason}
+    args.out.note("the system now starts the daemon when it is needed (jmem daemon uninstall takes that back)")
+    return {"installed": True, "detail": None}
+
+
+def _failure(command: list[str], environ: Mapping[str, str]) -> str | None:
+    """Run a command; what it said when it failed."""
+    try:
+        done = subprocess.run(
+            command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
     if done.returncode == 0:
-        args.out.note("the daemon now starts when the URL is used, also after a reboot (jmem daemon uninstall)")
-    else:
-        reason = said[-1] if said else f"exit code {done.returncode}"
-        args.out.warn(f"the URL works while the daemon runs; it could not be set up to start by itself: {reason}")
-    return {"installed": done.returncode == 0, "detail": said[-1] if said else None}
+        return None
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return said[0] if said else f"{command[0]} ended with code {done.returncode}"
 
 
 def _check(args: Args, client: Client) -> list[dict[str, Any]]:
