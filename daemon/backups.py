@@ -90,7 +90,7 @@ class DailyBackups:
             self._log.info("daily backup", user=user_id, name=made.path.name, bytes=made.bytes, removed=len(removed))
             return daily_due(folder, wall_ms())
         except (JmemError, OSError) as error:
-            code = error.code if isinstance(error, JmemError) else "backup_failed"
+            code = error.code if isinstance(error, JmemError) else "storage_failed"
             self._log.warning("no daily backup", user=user_id, code=code, reason=str(error))
             return wall_ms() + RETRY_MS
 

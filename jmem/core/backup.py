@@ -83,22 +83,20 @@ def copy_now(folder: Path, kind: str) -> Backup:
     except sqlite3.Error as error:
         raise storage_failed(error, folder / DATABASE) from error
     except OSError as error:
-        raise disk_failed(error, f"no backup could be written to {target.parent}", "backup_failed") from error
+        raise disk_failed(error, f"no backup could be written to {target.parent}") from error
     finally:
         with suppress(OSError):
             hidden.unlink(missing_ok=True)
     return describe(target)
 
 
-def disk_failed(error: OSError, what: str, code: str) -> StorageFailed:
+def disk_failed(error: OSError, what: str) -> StorageFailed:
     """The StorageFailed for an error of the file system."""
     if error.errno == errno.ENOSPC:
         return StorageFailed(
             f"{what}: the disk is full", code="disk_full", fix="free some space and repeat the command"
         )
-    return StorageFailed(
-        f"{what}: {error.strerror}", code=code, fix="check the owner and the permissions of the folder"
-    )
+    return StorageFailed(f"{what}: {error.strerror}", fix="check the owner and the permissions of the folder")
 
 
 def free_name(folder: Path, kind: str) -> Path:
@@ -110,9 +108,8 @@ def free_name(folder: Path, kind: str) -> Path:
 
 def clean(folder: Path) -> None:
     """Remove what a crash left of unfinished copies; call while holding `busy`, or before anything else runs."""
-    for pattern in (".memories-*.db*", "*.part*"):
-        for left in (folder / FOLDER).glob(pattern):
-            left.unlink(missing_ok=True)
+    for left in (folder / FOLDER).glob(".memories-*.db*"):
+        left.unlink(missing_ok=True)
     for left in folder.glob(".restoring-*"):
         shutil.rmtree(left, ignore_errors=True)
 

@@ -75,7 +75,7 @@ def restore(folder: Path, source: Path, alone: Alone) -> Restored:
         except sqlite3.Error as error:
             raise storage_failed(error, folder / DATABASE) from error
         except OSError as error:
-            raise backup.disk_failed(error, f"{source} could not be restored", "restore_failed") from error
+            raise backup.disk_failed(error, f"{source} could not be restored") from error
         finally:
             shutil.rmtree(place, ignore_errors=True)
     return Restored(source, memories, ops, again, replaced)

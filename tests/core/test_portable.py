@@ -15,6 +15,7 @@ from jmem.core.drafts import Draft
 from jmem.core.errors import Invalid, Refused
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_CONTENT_BYTES, Memory, now_iso
+from jmem.core.portable import jsonl
 from jmem.core.portable.exporting import EVERYTHING, export_jsonl, export_markdown
 from jmem.core.portable.importing import Report, import_items
 from jmem.core.portable.markdown import parse_note, write_note
@@ -294,6 +295,22 @@ def test_a_line_that_was_changed_is_refused_as_a_whole(home: Home, service: Memo
     assert other.get(ids["edited"], OWNER).content == "Second"
     cut = {"id": ids["plain"], "ops": [json.loads(Op.parse(json.dumps(exported[0]["ops"][0])).blanked().text())]}
     assert [e["code"] for e in import_items(other, [cut], OWNER).skipped] == ["bad_op"]
+
+
+def test_a_very_long_history_takes_several_lines(
+    home: Home, service: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "MAX_LINE_CHARS", 3_000)
+    id = service.add(Draft("v0 " + "x" * 1_000), OWNER).memory.id
+    for n in range(1, 8):
+        service.edit(id, {"content": f"v{n} " + "x" * 1_000}, OWNER)
+    exported = lines(service)
+    assert [json.loads(line).get("part", 1) for line in exported] == [1, 2, 3, 4]
+    other = home.service()
+    report = take(other, exported)
+    assert (report.added, report.updated, report.duplicates, report.skipped) == (1, 0, 0, [])
+    assert lines(other) == exported
+    assert take(other, exported[::-1]).duplicates == 1
 
 
 def test_fields_of_a_newer_version_are_carried(home: Home, service: MemoryService) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from jmem.core.filter import Filter
 from jmem.core.model import Memory
-from jmem.core.portable.jsonl import plain_line, whole_line
+from jmem.core.portable.jsonl import plain_line, whole_lines
 from jmem.core.portable.markdown import note_name, write_note
 from jmem.core.store import MEMORY_COLUMNS, MEMORY_WIDTH, Store, row_memory
 
@@ -22,15 +22,15 @@ _PAYLOADS = "SELECT payload FROM ops WHERE memory_id = ? ORDER BY stamp"
 
 
 def export_jsonl(store: Store, filter: Filter, now: str, *, history: bool = True) -> Generator[str, None, None]:
-    """One line a memory, by id, without newlines. What is written meanwhile is not in it."""
+    """One line a memory (more for a very long history), by id, without newlines. What is written meanwhile is not in it."""
     with _snapshot(store) as conn:
         if not history:
             for memory in _memories(conn, filter, now):
                 yield plain_line(memory)
             return
         for id, held, purged in _with_history(conn, filter, now):
-            payloads = [payload for (payload,) in conn.execute(_PAYLOADS, (id,))]
-            yield whole_line(id, held, payloads, purged=purged)
+            payloads = (payload for (payload,) in conn.execute(_PAYLOADS, (id,)))
+            yield from whole_lines(id, held, payloads, purged=purged)
 
 
 def export_markdown(store: Store, filter: Filter, now: str) -> Generator[str, None, None]:

@@ -209,6 +209,8 @@ class _Run:
             report.purged.append(id)
         if held is not None and held.deleted and not changed and not _deleted(record):
             raise Conflict("it was deleted here", code="deleted", fix=f"jmem restore {id}")
+        if record.continued:
+            return  # counted with its first line
         if not changed:
             report.duplicates += 1
         elif held is None:

@@ -1,6 +1,6 @@
 """JSONL: one memory a line, whole with its ops, or plain (`content` and what else is known).
 
-A whole line is `{…memory, "ops":[…]}`; a deleted memory has its line too, and of a purged one
+A whole line is `{…memory, "ops":[…]}`; the ops of a very long history go on in lines `{"id", "part", "ops"}`. A deleted memory has its line too, and of a purged one
 `{"id", "purged": true, "ops"}` with blanked ops is left, so that a purge is carried on. Lines are canonical:
 exporting what an export was imported into gives the same bytes.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jmem.core.errors import Invalid
@@ -21,6 +21,8 @@ PLAIN = ("content", "tags", "metadata", "source", "thread", "speaker", "occurred
 _MORE = ("state", "privacy", "expires_at", "created_at", "supersedes")
 _ANSWER = ("updated_at", "version", "id", "deleted", "duplicate", "similar", "score", "also", "explain", "replaces")
 """Keys of jmem's own answers that are no fields of a new memory."""
+MAX_LINE_CHARS = 1024 * 1024
+"""Of ops in one line, so that each fits into a request."""
 _KNOWN = frozenset((*PLAIN, *_MORE, *_ANSWER))
 
 
@@ -32,10 +34,18 @@ def plain_line(memory: Memory) -> str:
     return "{" + _members(memory) + "}"
 
 
-def whole_line(id: str, memory: Memory | None, payloads: Sequence[str], *, purged: bool = False) -> str:
+def whole_lines(id: str, memory: Memory | None, payloads: Iterable[str], *, purged: bool = False) -> Iterator[str]:
     """One memory with its ops (canonical texts, ascending by stamp); without content `memory` is None."""
     head = _members(memory) if memory is not None else f'"id":"{id}"' + (',"purged":true' if purged else "")
-    return "{" + head + ',"ops":[' + ",".join(payloads) + "]}"
+    part, size, ops = 1, 0, list[str]()
+    for payload in payloads:
+        if ops and not purged and size + len(payload) > MAX_LINE_CHARS:
+            yield "{" + head + ',"ops":[' + ",".join(ops) + "]}"
+            part, size, ops = part + 1, 0, []
+            head = f'"id":"{id}","part":{part}'
+        ops.append(payload)
+        size += len(payload)
+    yield "{" + head + ',"ops":[' + ",".join(ops) + "]}"
 
 
 def _members(memory: Memory) -> str:
@@ -88,7 +98,7 @@ def _whole(item: Mapping[str, Any]) -> Record:
     blank = any(not op.set and not op.base and not op.nonce and not op.purge for op in ops)
     if blank and not any(op.purge for op in ops):
         raise Invalid("an op is blank and there is no purge: the line was cut", code="bad_op")
-    return Record(id=id, ops=tuple(sorted(ops, key=lambda op: op.stamp)))
+    return Record(id=id, ops=tuple(sorted(ops, key=lambda op: op.stamp)), continued=item.get("part", 1) != 1)
 
 
 def _op(id: str, raw: Any) -> Op:

@@ -22,6 +22,8 @@ class Record:
     version: str | None = None
     """The version it was exported at: tells an edit of the file from one in the store."""
     ops: tuple[Op, ...] = ()
+    continued: bool = False
+    """Whether the ops go on with those of the line before."""
     complete: bool = False
     """Whether a field that is missing was empty in the memory (a note jmem wrote), not merely left out."""
 
