@@ -78,9 +78,11 @@ def refresh(
             conn.execute("UPDATE memory_fts SET text = ?, context = ? WHERE rowid = ?", (*entry, rowid))
 
 
-def tend(conn: sqlite3.Connection) -> None:
-    """Merge small segments, a bounded piece of work. Outside a transaction."""
-    conn.execute("INSERT INTO memory_fts (memory_fts, rank) VALUES ('merge', 64)")
+def tend(conn: sqlite3.Connection) -> bool:
+    """Merge small segments, some milliseconds of work; whether there may be more to do. Outside a transaction."""
+    before = conn.total_changes
+    conn.execute("INSERT INTO memory_fts (memory_fts, rank) VALUES ('merge', 200)")
+    return conn.total_changes - before >= 2
 
 
 def rebuild(conn: sqlite3.Connection) -> int:

@@ -69,7 +69,8 @@ _V1 = Migration(
         "CREATE INDEX memories_id_reversed ON memories (id_reversed)",
         "CREATE INDEX memories_seq ON memories (seq)",
         "CREATE INDEX memories_text_key ON memories (text_key)",
-        "CREATE INDEX memories_created ON memories (created_at, id, client, state, expires_at) WHERE deleted = 0",
+        # holds all that counts by client, state and day ask for
+        "CREATE INDEX memories_created ON memories (created_at, id, client, state, expires_at, deleted) WHERE deleted = 0",
         "CREATE INDEX memories_updated ON memories (updated_at, id) WHERE deleted = 0",
         "CREATE INDEX memories_at ON memories (at, id) WHERE deleted = 0",
         "CREATE INDEX memories_deleted ON memories (updated_at, id) WHERE deleted = 1",

@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 MAX_GROUP = 128
 """Jobs in one commit."""
 TEND_EVERY = 16
-"""Commits between turns of tending the full-text index, after the answers have gone out."""
+"""Commits between turns of tending the full-text index, after the answers have gone out. A large one counts as many."""
+JOBS_A_COMMIT = 50
+"""Rows that make a commit count once more."""
 CHECKPOINT_EVERY = 64
 """The same for checkpoints."""
 
@@ -105,7 +107,7 @@ class Writer:
         clock: Clock,
         finish: Callable[[Tx], None],
         committed: Callable[[int], None],
-        tend: Callable[[sqlite3.Connection], None],
+        tend: Callable[[sqlite3.Connection], bool],
         last_seq: int,
     ) -> None:
         self._path, self._conn, self._connect = path, conn, connect
@@ -214,7 +216,7 @@ class Writer:
             if conn.in_transaction:
                 conn.execute("ROLLBACK")
             raise
-        self._commits += 1
+        self._commits += 1 + len(tx.touched) // JOBS_A_COMMIT
         self.last_seq = tx.last_seq
         return outcomes
 
@@ -256,7 +258,8 @@ class Writer:
         if self._commits - self._tended >= TEND_EVERY:
             self._tended = self._commits
             try:
-                self._tend(self._conn)
+                while self._tend(self._conn) and self._queue.empty():
+                    pass  # there is more to do, and nobody waits
             except sqlite3.Error as error:  # more segments to look into, until the next turn
                 log.warning("tending %s: %s", self._path, error)
         if self._commits >= CHECKPOINT_EVERY:
