@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import time
+import socket
 from contextlib import closing
 from typing import Any
 
 import pytest
 
-from bench.home import Home, temporary_home, wait_for
+from bench.home import Home, temporary_home
 from tests.mcp.raw import Session
 
 MAX_ANSWER = 512 * 1024
@@ -215,7 +214,7 @@ def test_a_client_that_sees_some_tags(home: Home) -> None:
         assert api.must("GET", f"/memories/{private}")["content"] == "The diary is under the mattress"
 
 
-# ---- the tool that is not there by default, and a cold start ----------------------------------
+# ---- the tool that is not there by default, and a model that does not come --------------------
 
 
 def test_delete_all_is_offered_only_when_the_owner_says_so() -> None:
@@ -235,15 +234,15 @@ def test_delete_all_is_offered_only_when_the_owner_says_so() -> None:
             assert [memory["content"] for memory in api.every()] == ["stays out of reach"]
 
 
-def test_the_list_of_tools_does_not_wait_for_the_model() -> None:
-    with temporary_home() as home:
-        url = home.json("connect", "claude", "--print")["http"]
-        home.stop()
+def test_tools_answer_while_the_model_does_not() -> None:
+    """The embedder is a server that takes connections and never says a word."""
+    with temporary_home() as home, socket.create_server(("127.0.0.1", 0)) as silent:
+        home.jmem("config", "set", "embedder", "openai")
+        home.jmem("config", "set", "embedder.model", "silent")
+        home.jmem("config", "set", "embedder.base_url", f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
         home.start()
-        began = time.monotonic()
-        Session(url, hello=True).ask("tools/list")
-        assert time.monotonic() - began < 5
-        log = (home.path / "logs" / "daemon.log").read_text()
-        assert '"status":200' in log
-        wait_for(lambda: memories(Session(url, hello=True).tool("list_memories")) == [], what="an empty list")
-        assert json.loads((home.path / "run" / "daemon.json").read_text())["pid"]
+        mine = session(home, "claude")
+        assert len(mine.ask("tools/list")["tools"]) == 4
+        assert memories(mine.tool("add_memories", text="The cat is called Miso")) == ["The cat is called Miso"]
+        assert memories(mine.tool("list_memories")) == ["The cat is called Miso"]
+        assert memories(mine.tool("search_memory", query="what is the cat called")) == ["The cat is called Miso"]
