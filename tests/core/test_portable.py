@@ -517,3 +517,22 @@ def test_pieces_are_of_a_reasonable_size() -> None:
             assert "".join("".join(pieces).split()) == "".join(text.split())
     assert not any(piece[0] == "\u0301" for piece in split_text("a\u0301" * 5_000))
     assert split_text(" \n ") == []
+
+
+def test_ops_of_no_sense_are_refused(service: MemoryService) -> None:
+    deep: Any = "x"
+    for _ in range(150):
+        deep = [deep]
+    id = "0199f3a1-c2d4-7b3e-9c1a-0123456789ab"
+    op = {"v": 1, "stamp": "0199f3a1c2d4-0003-a1b2c3d4", "id": id, "set": {"content": "x"}, "base": [], "client": "cli",
+          "nonce": "ab", "digest": "sha256:00"}  # fmt: skip
+    odd = [
+        {**op, "set": {"mood": "\ud800"}}, {**op, "set": {"mood": deep}}, {**op, "set": []}, {**op, "set": {"mood": 2**70}},
+        {**op, "stamp": None}, {**op, "stamp": "later"}, {**op, "v": 2}, {**op, "base": 5}, {**op, "base": [{}]},
+        {**op, "client": 5}, {**op, "digest": None}, {**op, "nonce": []}, {**op, "purge": "yes", "set": {"content": "x"}},
+        {**op, "set": {"content": "\ud800"}}, {**op, "set": {"content": ""}}, {**op, "set": {"tags": ["a", "a"]}},
+    ]  # fmt: skip
+    report = import_items(service, [{"id": id, "ops": [one]} for one in odd], OWNER)
+    assert [e["item"] for e in report.skipped] == list(range(len(odd)))
+    assert {e["code"] for e in report.skipped} <= {"bad_op", "bad_digest", "upgrade_required", "invalid"}
+    assert lines(service) == []

@@ -107,8 +107,7 @@ def _op(id: str, raw: Any) -> Op:
         op = Op.parse(json.dumps(raw))
         if not isinstance(op.stamp, str) or not isinstance(op.set, Mapping):
             raise TypeError
-        op.text().encode()
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         raise Invalid("an op has not the form of one", code="bad_op") from None
     if op.id != id:
         raise Invalid("an op belongs to another memory", code="bad_op")
