@@ -7,6 +7,8 @@ Unreachable. A daemon is started where none runs; one that is older than this cl
 
 from __future__ import annotations
 
+import os
+
 from jmem import __version__, wire
 from jmem.core import places
 
@@ -52,6 +54,10 @@ class Client:
             return False
         return True
 
+    def running(self) -> bool:
+        """Whether a daemon runs and takes connections. Unlike `listening`, it does not wake one that systemd starts."""
+        return daemon_pid(self.home) is not None and self.listening()
+
     def start(self) -> bool:
         """Make sure that a daemon runs; True when this call started it."""
         if self.listening():
@@ -62,7 +68,7 @@ class Client:
 
     def stop(self) -> bool:
         """Stop the daemon and wait until it has; False when none ran."""
-        if not self.listening():
+        if not self.running():
             return False
         from jmem import launch
 
@@ -309,6 +315,19 @@ class Client:
             return self._open()
         except (OSError, ValueError):
             raise _unreachable("the daemon started and stopped again") from None
+
+
+def daemon_pid(home: str) -> int | None:
+    """The daemon's process, by the note in its lock file: one that ends empties it, one that was killed can't."""
+    try:
+        with open(places.daemon_lock(home), "rb") as file:
+            pid = int(wire.loads(file.read())["pid"])
+        os.kill(pid, 0)
+    except PermissionError:
+        return pid
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid
 
 
 def encode_query(query: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ import sys
 import time
 
 from jmem import wire
+from jmem.client import daemon_pid
 from jmem.core import places
 from jmem.core.errors import Unreachable
 
@@ -41,25 +42,12 @@ def start(home: str, listening: Callable[[], bool]) -> bool:
 def wait_stopped(home: str) -> None:
     """Wait until the daemon has let go of its lock; raises Unreachable after DEADLINE."""
     deadline = time.monotonic() + DEADLINE
-    while running(home):
+    while daemon_pid(home) is not None:
         if time.monotonic() > deadline:
             raise Unreachable("the daemon does not stop", fix="jmem daemon status")
         time.sleep(0.02)
-
-
-def running(home: str) -> int | None:
-    """The pid of the daemon by the note in its lock file; a daemon that ends empties it, a killed one can't."""
-    for child in _children:
-        child.poll()
-    try:
-        with open(places.daemon_lock(home), "rb") as file:
-            pid = int(wire.loads(file.read())["pid"])
-        os.kill(pid, 0)
-    except PermissionError:
-        return pid
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return pid
+        for child in _children:
+            child.poll()  # a child that has ended is a process until it is asked about
 
 
 def last_words(home: str) -> str:

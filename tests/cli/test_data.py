@@ -16,11 +16,13 @@ def objects(path: Path) -> list[dict]:
 
 def listed(jmem: Jmem) -> list[dict]:
     memories = json.loads(jmem.ok("list", "--all", "--state", "all", "--json").out)["memories"]
-    return [{k: v for k, v in memory.items()} for memory in sorted(memories, key=lambda memory: memory["id"])]
+    return sorted(memories, key=lambda memory: memory["id"])
 
 
 def write_lines(path: Path, items: list[object]) -> Path:
-    path.write_text("".join((item if isinstance(item, str) else json.dumps(item)) + "\n" for item in items), encoding="utf-8")
+    path.write_text(
+        "".join((item if isinstance(item, str) else json.dumps(item)) + "\n" for item in items), encoding="utf-8"
+    )
     return path
 
 
@@ -51,7 +53,10 @@ def test_export_filters_and_formats(jmem: Jmem, tmp_path: Path) -> None:
     assert json.loads(jmem.ok("export", "--format", "md", "-o", str(folder), "--json").out) == {
         "format": "md", "memories": 2, "path": str(folder),
     }  # fmt: skip
-    assert sorted(path.read_text().rstrip().rpartition("\n")[2] for path in folder.glob("*.md")) == ["about home", "about work"]
+    assert sorted(path.read_text().rstrip().rpartition("\n")[2] for path in folder.glob("*.md")) == [
+        "about home",
+        "about work",
+    ]
     assert "fix: jmem export --format md -o FOLDER" in jmem("export", "--format", "md").err
     other = jmem.apart()
     assert json.loads(other.ok("import", str(folder), "--json").out)["added"] == 2
@@ -80,16 +85,29 @@ def test_import_reports_item_by_item(jmem: Jmem, tmp_path: Path) -> None:
     assert jmem("list").out == ""
     result = jmem.ok("import", str(file), "--json")
     report = json.loads(result.out)
-    assert {name: report[name] for name in ("added", "updated", "duplicates")} == {"added": 3, "updated": 0, "duplicates": 1}
-    assert {name: dry[name] for name in ("added", "updated", "duplicates")} == {"added": 3, "updated": 0, "duplicates": 1}
-    assert [entry["item"] for entry in report["skipped"]] == [2, 7, 3] or sorted(entry["item"] for entry in report["skipped"]) == [2, 3, 7]
+    assert {name: report[name] for name in ("added", "updated", "duplicates")} == {
+        "added": 3,
+        "updated": 0,
+        "duplicates": 1,
+    }
+    assert {name: dry[name] for name in ("added", "updated", "duplicates")} == {
+        "added": 3,
+        "updated": 0,
+        "duplicates": 1,
+    }
+    assert [entry["item"] for entry in report["skipped"]] == [2, 7, 3] or sorted(
+        entry["item"] for entry in report["skipped"]
+    ) == [2, 3, 7]
     assert all(entry["code"] and entry["reason"] for entry in report["skipped"])
     assert [entry["item"] for entry in report["masked"]] == [6]
     contents = {memory["content"] for memory in listed(jmem)}
     assert not [content for content in contents if "AKIAIOSFODNN7EXAMPLQ" in content]
     people = jmem.tty("import", str(file), env={"NO_COLOR": "1"})
     assert "jmem: 2: not JSON" in people.out
-    assert people.out.rstrip().endswith("added 0 · 4 already there · 1 masked · 3 skipped") or "already there" in people.out
+    assert (
+        people.out.rstrip().endswith("added 0 · 4 already there · 1 masked · 3 skipped")
+        or "already there" in people.out
+    )
     jmem.ok("undo")
     assert listed(jmem) == []
 

@@ -44,7 +44,11 @@ def test_log_of_a_memory_and_restore_of_a_revision(jmem: Jmem) -> None:
     jmem.ok("edit", id, "revision two")
     jmem.ok("tag", id, "+kept")
     rows = [line.split("\t") for line in jmem.ok("log", id).lines]
-    assert [(row[0], row[2], row[3]) for row in rows] == [("1", "add", "cli"), ("2", "edit", "cli"), ("3", "tag", "cli")]
+    assert [(row[0], row[2], row[3]) for row in rows] == [
+        ("1", "add", "cli"),
+        ("2", "edit", "cli"),
+        ("3", "tag", "cli"),
+    ]
     assert rows[2][4] == "tags"
     history = json.loads(jmem.ok("log", id, "--json").out)
     assert (history["id"], len(history["revisions"])) == (id, 3)
@@ -60,7 +64,15 @@ def test_diff(jmem: Jmem) -> None:
     id = add(jmem, "the red house\nstays\nand the old garden")
     jmem.ok("edit", id, "the blue house\nstays\nand the old garden\nwith a pond")
     jmem.ok("tag", id, "+home")
-    expected = ["--- 1", "+++ 2", "- the red house", "+ the blue house", "  stays", "  and the old garden", "+ with a pond"]
+    expected = [
+        "--- 1",
+        "+++ 2",
+        "- the red house",
+        "+ the blue house",
+        "  stays",
+        "  and the old garden",
+        "+ with a pond",
+    ]
     assert jmem.ok("diff", id).lines == expected
     assert jmem.ok("diff", id, "1").lines == ["--- 1", "+++ 3", *expected[2:], "+ tags: home"]
     assert jmem.ok("diff", id, "1", "2").lines == expected

@@ -285,7 +285,7 @@ def test_list(shelf) -> None:
     page = jmem.ok("list", "-n", "2")
     assert len(page.lines) == 2
     assert "jmem: there are more: --all, or --cursor " in page.err
-    assert set(line.split("\t")[0] for line in jmem.ok("list", "--all").lines) == listed(jmem)
+    assert {line.split("\t")[0] for line in jmem.ok("list", "--all").lines} == listed(jmem)
     assert jmem.ok("list", "--tag", "nope").err == "jmem: no memories\n"
 
 
@@ -460,6 +460,8 @@ def test_the_reader_may_leave_early(jmem: Jmem) -> None:
 
 
 def test_a_full_disk_behind_stdout_is_an_error(jmem: Jmem) -> None:
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run([*command(), "spec"], stdout=full, stderr=subprocess.PIPE, env=jmem.environ(), stdin=subprocess.DEVNULL)
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*command(), "spec"], stdout=full, stderr=subprocess.PIPE, env=jmem.environ(), stdin=subprocess.DEVNULL
+        )
     assert (done.returncode, done.stderr) == (1, b"jmem: the output: No space left on device\n")

@@ -121,9 +121,8 @@ WORDS = st.one_of(
 def command_lines(draw: st.DrawFn) -> list[str]:
     """A command with some of its own options and words, in any order, now and then with nonsense."""
     command = draw(st.sampled_from(COMMANDS))
-    parts: list[list[str]] = []
-    for option in draw(st.lists(st.sampled_from(command.options), max_size=4)):
-        parts.append(draw(_option(option)))
+    options = draw(st.lists(st.sampled_from(command.options), max_size=4))
+    parts: list[list[str]] = [draw(_option(option)) for option in options]
     for argument in command.arguments:
         count = draw(st.integers(0, 2)) if argument.many else draw(st.integers(0 if not argument.required else 1, 1))
         parts += [[draw(_value(argument))] for _ in range(count)]

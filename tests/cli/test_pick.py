@@ -40,7 +40,10 @@ def test_typing_searches(shelf) -> None:
 
 def test_a_query_text_and_json(shelf) -> None:
     jmem, ids = shelf
-    assert last_line(jmem.tty("pick", "seats", "--text", keys=b"\r", wait_for="about seats", env=PLAIN).out) == "about seats on planes"
+    assert (
+        last_line(jmem.tty("pick", "seats", "--text", keys=b"\r", wait_for="about seats", env=PLAIN).out)
+        == "about seats on planes"
+    )
     chosen = jmem.tty("pick", "seats", "--json", keys=b"\r", wait_for="about seats", env=PLAIN).out
     assert json.loads(chosen[chosen.rindex("\x1b[J") + 3 :])["id"] == ids[1]
 
@@ -59,6 +62,8 @@ def test_without_a_terminal_it_is_a_usage_error(shelf) -> None:
     from .conftest import command
 
     jmem, _ = shelf
-    done = subprocess.run([*command(), "pick"], capture_output=True, stdin=subprocess.DEVNULL, env=jmem.environ(), start_new_session=True)
+    done = subprocess.run(
+        [*command(), "pick"], capture_output=True, stdin=subprocess.DEVNULL, env=jmem.environ(), start_new_session=True
+    )
     assert done.returncode == 2
     assert b"pick needs a terminal" in done.stderr

@@ -103,7 +103,9 @@ def test_an_older_daemon_is_replaced(make_jmem) -> None:
 
 def test_a_newer_daemon_is_left_alone(make_jmem) -> None:
     jmem = make_jmem()
-    newer = subprocess.Popen([sys.executable, "-P", "-c", OLD.replace("0.0.1", "99.0.0")], env=jmem.environ(), stdin=subprocess.DEVNULL)
+    newer = subprocess.Popen(
+        [sys.executable, "-P", "-c", OLD.replace("0.0.1", "99.0.0")], env=jmem.environ(), stdin=subprocess.DEVNULL
+    )
     client = Client(str(jmem.home), autostart=False)
     deadline = time.monotonic() + 20
     while not client.listening():
@@ -184,7 +186,9 @@ def deaf() -> Deaf:
 
 
 def test_what_cannot_be_repeated_is_asked_once(deaf: Deaf) -> None:
-    process = subprocess.Popen([*command(), "undo"], stderr=subprocess.PIPE, env=Jmem(deaf.home).environ(), stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command(), "undo"], stderr=subprocess.PIPE, env=Jmem(deaf.home).environ(), stdin=subprocess.DEVNULL
+    )
     assert deaf.hang_up().startswith(b"POST /api/v1/undo ")
     _, err = process.communicate(timeout=20)
     assert process.returncode == 3
@@ -192,7 +196,9 @@ def test_what_cannot_be_repeated_is_asked_once(deaf: Deaf) -> None:
 
 
 def test_what_can_be_repeated_is_asked_twice(deaf: Deaf) -> None:
-    process = subprocess.Popen([*command(), "add", "x"], stderr=subprocess.PIPE, env=Jmem(deaf.home).environ(), stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command(), "add", "x"], stderr=subprocess.PIPE, env=Jmem(deaf.home).environ(), stdin=subprocess.DEVNULL
+    )
     assert deaf.hang_up() == deaf.hang_up() != b""
     _, err = process.communicate(timeout=20)
     assert process.returncode == 3
@@ -231,14 +237,18 @@ def test_token_opens_the_http_api(jmem: Jmem) -> None:
 
     token = jmem.ok("daemon", "token").out.strip()
     port = json.loads(jmem.ok("status", "--json").out)["daemon"]["port"]
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/v1/tags", headers={"Authorization": f"Bearer {token}"})
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/v1/tags", headers={"Authorization": f"Bearer {token}"}
+    )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer) == {"tags": []}
 
 
 def test_run_in_the_foreground(make_jmem) -> None:
     jmem = make_jmem()
-    process = subprocess.Popen([*command(), "daemon", "run"], env=jmem.environ(), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command(), "daemon", "run"], env=jmem.environ(), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 20
     while jmem("daemon", "status").code != 0:
         assert time.monotonic() < deadline
@@ -252,7 +262,11 @@ def test_ctrl_c_is_130(jmem: Jmem) -> None:
                                env=jmem.environ())  # fmt: skip
     stack = Path(f"/proc/{process.pid}/wchan")
     deadline = time.monotonic() + 20
-    while "pipe" not in stack.read_text() and time.monotonic() < deadline and Path(f"/proc/{process.pid}/syscall").exists():
+    while (
+        "pipe" not in stack.read_text()
+        and time.monotonic() < deadline
+        and Path(f"/proc/{process.pid}/syscall").exists()
+    ):
         if Path(f"/proc/{process.pid}/syscall").read_text().startswith("0 0x0 "):
             break
     process.send_signal(signal.SIGINT)

@@ -157,7 +157,7 @@ def _tell(args: Args) -> None:
     """Say that a restart applies it, where a daemon runs that does not know it yet."""
     from jmem.client import Client
 
-    if Client(args.home, autostart=False).listening():
+    if Client(args.home, autostart=False).running():
         args.out.note("the daemon takes this in when it restarts: jmem daemon restart")
 
 

@@ -7,6 +7,7 @@ import sys
 
 from jmem.cli.output import OK, UNREACHABLE
 from jmem.cli.spec import Command, Group, Option
+from jmem.cli.text import block
 from jmem.client import Client
 from jmem.core import places
 from jmem.core.errors import JmemError, NotFound
@@ -69,7 +70,8 @@ COMMANDS = (
         "Let the system start it when it is needed (systemd, launchd).",
         group="daemon",
         run=_RUN + "install",
-        examples=(("jmem daemon install", ""),),
+        params=(Option("--print", help="Print the units instead.", kind="flag"),),
+        examples=(("jmem daemon install", ""), ("jmem daemon install --print", "")),
     ),
     Command(
         "uninstall",
@@ -93,7 +95,7 @@ def status(args: Args) -> int:
     """Show pid, version and port; 3 when there is none."""
     client = Client(args.home, user=args.user, autostart=False)
     out = args.out
-    if not client.listening():
+    if not client.running():
         if out.json:
             out.document({"daemon": None})
         else:
@@ -168,12 +170,12 @@ def token(args: Args) -> int:
 
 
 def install(args: Args) -> int:
-    """Write the units."""
-    return _delegate(args, "install")
+    """Write the units and start them."""
+    return _delegate(args, "install", *(["--print"] if args.print else []))
 
 
 def uninstall(args: Args) -> int:
-    """Remove the units."""
+    """Stop the units and remove them."""
     return _delegate(args, "uninstall")
 
 
@@ -187,19 +189,25 @@ def _command(*words: str) -> list[str]:
     return [sys.executable, "-P", "-m", "daemon", *words]
 
 
-def _delegate(args: Args, word: str) -> int:
+def _delegate(args: Args, *words: str) -> int:
     """The daemon's own program does what concerns its service; this module may not import it."""
     import subprocess
 
     done = subprocess.run(
-        _command(word),
+        _command(*words),
         env={**args.environ, "JMEM_HOME": args.home},
         capture_output=True,
         text=True,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode:
-        *_, last = done.stderr.strip().splitlines() or ["it can't be done here"]
-        raise JmemError(last, code="service")
-    for line in done.stdout.splitlines():
-        args.out.line(line)
+        lines = done.stderr.strip().splitlines() or ["it can't be done here"]
+        fixes = [line.strip() for line in lines[1:] if line.startswith("  ")]
+        error = JmemError(lines[0], code="service", fix=fixes[-1] if fixes else None)
+        error.exit_code = done.returncode
+        raise error
+    if args.out.json:
+        args.out.document({"done": words[0], "lines": done.stdout.splitlines()})
+    else:
+        args.out.write(block(done.stdout))
     return OK

@@ -29,7 +29,7 @@ COMMAND = Command(
 def run(args: Args) -> int:
     """Ask the daemon, if there is one."""
     client = Client(args.home, user=args.user, autostart=False)
-    status = client.status() if client.listening() else _without_daemon(args)
+    status = client.status() if client.running() else _without_daemon(args)
     if args.out.json:
         args.out.document(status)
         return 0
