@@ -25,7 +25,7 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_checkout(tmp_path_factory.mktemp("light") / "checkout", NO_DEPENDENCIES)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_with_uv_the_two_commands_of_the_readme_work(tmp_path: Path, programs: Path) -> None:
     machine = Machine(tmp_path, [programs / "uv"])
     machine.path = [machine.home / ".local/bin"]
@@ -58,7 +58,7 @@ def test_with_uv_the_two_commands_of_the_readme_work(tmp_path: Path, programs: P
     assert not (machine.memories / "run/jmem.sock").exists()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_with_a_venv(tmp_path: Path, light: Path) -> None:
     machine = Machine(tmp_path)
     machine.path = [machine.home / "bin"]
@@ -80,7 +80,7 @@ def test_with_a_venv(tmp_path: Path, light: Path) -> None:
     assert "jmem is not installed" in machine.run(light / "install.sh", "--uninstall").stdout
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_with_pipx_and_an_upgrade_stays_where_it_is(tmp_path: Path, programs: Path) -> None:
     light = copy_checkout(tmp_path / "checkout", NO_DEPENDENCIES)
     machine = Machine(tmp_path, [programs / "pipx"])
