@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,14 +66,23 @@ def first_tools(home: Home) -> tuple[float, float]:
     """Ms from the start of a daemon to the answer of tools/list, and to the model being loaded."""
     home.mcp_url("bench")
     home.stop()
+    loaded: list[float] = []
+
+    def watch() -> None:
+        with contextlib.closing(home.api()) as api:
+            wait_for(lambda: api.must("GET", "/status")["embedder"]["state"] == "loaded", 30, "the model")
+        loaded.append((time.perf_counter() - start) * 1000)
+
     start = time.perf_counter()
     home.jmem("daemon", "start")
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     with contextlib.closing(home.mcp("bench")) as mcp:
         tools = mcp.rpc("tools/list", {})["result"]["tools"]
         assert len(tools) == 4, tools
     listed = (time.perf_counter() - start) * 1000
-    wait_for(lambda: home.status()["embedder"]["state"] == "loaded", 30, "the model")
-    return listed, (time.perf_counter() - start) * 1000
+    watcher.join()
+    return listed, loaded[0]
 
 
 def bench(options: Options) -> list[Row]:
@@ -96,11 +106,14 @@ def bench(options: Options) -> list[Row]:
             released = timed(lambda: wait_for(lambda: api.must("GET", "/status")["embedder"]["state"] != "loaded", 30))
         time.sleep(1)
         without = uss_mb(home.start())
+        with contextlib.closing(home.mcp("bench")) as mcp:
+            mcp.rpc("tools/list", {})
+        woken = home.status()["embedder"]["state"] == "loaded"
     degraded = [mode for mode in modes if mode != "hybrid"]
     return [
         below("first answer after a cold start", starts.p50, "ms", 1000, spread=starts.spread),
         below("of them by words alone", len(degraded), "", 0, inclusive=True),
-        below("tools/list answered after the model was loaded by", max(0.0, listed - loaded), "ms", 0, inclusive=True),
+        below("models loaded for tools/list", int(woken), "", 0, inclusive=True),
         info("tools/list after a cold start", listed, "ms"),
         info("model loaded after a cold start", loaded, "ms"),
         below(f"CPU in {rest:g} s at rest", idle.cpu_ms, "ms", 0, inclusive=True),
