@@ -14,7 +14,7 @@ from typing import Any
 
 from daemon.files import read_json, write_json
 from jmem.core.actor import Actor
-from jmem.core.errors import NotFound
+from jmem.core.errors import NotFound, StorageFailed
 from jmem.core.model import check_client, check_tags, now_iso
 
 
@@ -32,6 +32,11 @@ class Client:
     revoked: bool = False
 
     @property
+    def key_generation(self) -> str:
+        """What its key is made from: with the moment, so that a lost client list brings no old key back to life."""
+        return f"{self.generation} {self.connected_at}"
+
+    @property
     def actor(self) -> Actor:
         """The client with its permissions, as the service takes it."""
         return Actor(self.name, self.read, self.write, self.delete, self.tags)
@@ -44,24 +49,40 @@ class Clients:
     """The clients of one user. Thread-safe; every change is on disk when its method returns."""
 
     def __init__(self, folder: Path, changed: Callable[[], None] = lambda: None) -> None:
-        """Raises StorageFailed when the file can't be read: nothing is let in on a guess."""
+        """A file that can't be read is reported by every method: no program is let in on a guess."""
         self._path = folder / "clients.json"
         self._changed = changed
         self._lock = threading.Lock()
-        self._all: dict[str, Client] = {
-            name: _client(name, value) for name, value in (read_json(self._path) or {}).items()
-        }
+        self._held: dict[str, Client] = {}
+        self.trouble: StorageFailed | None = None
+        """why nobody knows which clients there are"""
+        try:
+            self._held = {name: _client(name, value) for name, value in (read_json(self._path) or {}).items()}
+        except StorageFailed as error:
+            self.trouble = error
+        except (TypeError, AttributeError):
+            self.trouble = StorageFailed(f"{self._path} is damaged", code="damaged")
+        if self.trouble is not None:
+            self.trouble.fix = (
+                f"mend or remove {self._path} and restart; removed, each program is to be connected again"
+            )
+
+    @property
+    def _all(self) -> dict[str, Client]:
+        if self.trouble is not None:
+            raise self.trouble.with_traceback(None)
+        return self._held
 
     def all(self) -> list[Client]:
-        """Every client, by name."""
+        """Every client, by name; raises StorageFailed."""
         return [self._all[name] for name in sorted(self._all)]
 
     def find(self, name: str) -> Client | None:
-        """One client, if it was ever connected."""
+        """One client, if it was ever connected; raises StorageFailed."""
         return self._all.get(name)
 
     def get(self, name: str) -> Client:
-        """One client; raises NotFound `unknown_client`."""
+        """One client; raises NotFound `unknown_client`, StorageFailed."""
         client = self._all.get(name)
         if client is None:
             raise NotFound(f"no client is called {name!r}", code="unknown_client", client=name,
@@ -95,7 +116,7 @@ class Clients:
     def _put(self, client: Client) -> Client:
         after = {**self._all, client.name: client}
         write_json(self._path, {name: _stored(c) for name, c in sorted(after.items())})
-        self._all = after
+        self._held = after
         self._changed()
         return client
 
@@ -105,7 +126,11 @@ def _stored(client: Client) -> dict[str, Any]:
 
 
 def _client(name: str, value: Mapping[str, Any]) -> Client:
+    """Raises TypeError, AttributeError when the stored form is not what this wrote."""
     known = {k: v for k, v in value.items() if k in Client.__slots__ and k != "name"}
     if known.get("tags") is not None:
         known["tags"] = tuple(known["tags"])
-    return Client(name, **known)
+    client = Client(name, **known)
+    if not all(isinstance(flag, bool) for flag in (client.read, client.write, client.delete, client.revoked)):
+        raise TypeError("a permission is not true or false")
+    return client

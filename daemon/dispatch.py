@@ -100,7 +100,7 @@ class App:
             result = problem_answer(invalid_answer(error))
         except JmemError as error:
             if error.status >= 500:
-                self._log.warning("request failed", request=request, code=error.code, exc_info=error)
+                self._log.warning("request failed", request=request, code=error.code, why=error.message, exc_info=error)
             result = problem_answer(error)
         except _Gone:
             return where

@@ -1,6 +1,6 @@
 """Keys of personal MCP URLs and API tokens: derived from one secret, so that they can be printed again.
 
-A key stands for one user, one client and one generation; raising the generation revokes it. Nothing but the secret's
+A key stands for one user, one client and one generation of it; another generation revokes it. Nothing but the secret's
 0600 file can make one.
 """
 
@@ -35,9 +35,9 @@ def load_secret(home: Path) -> bytes:
         raise StorageFailed(f"{path} can't be used: {error.strerror}", fix="jmem doctor") from None
 
 
-def mcp_key(secret: bytes, user_id: str, client: str, generation: int) -> str:
+def mcp_key(secret: bytes, user_id: str, client: str, generation: str) -> str:
     """The key of a user's client, in the shape of a UUID."""
-    h = _mac(secret, "mcp", user_id, client, str(generation)).hex()
+    h = _mac(secret, "mcp", user_id, client, generation).hex()
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:32]}"
 
 

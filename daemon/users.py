@@ -212,9 +212,9 @@ class Users:
     # ---- clients ------------------------------------------------------------------------------
 
     def key(self, name: str, client: str) -> str:
-        """The key in the personal URLs of a user's client; raises NotFound."""
+        """The key in the personal URLs of a user's client; raises NotFound, StorageFailed."""
         user_id = self.id_of(name)
-        return mcp_key(self._secret, user_id, client, self.clients(name).get(client).generation)
+        return mcp_key(self._secret, user_id, client, self.clients(name).get(client).key_generation)
 
     def clients(self, name: str) -> Clients:
         """The clients of a user; raises NotFound."""
@@ -286,9 +286,10 @@ class Users:
         with self._mapping:  # of two changes at once the later one must not be overwritten by the earlier
             keys = {}
             for name, user_id in self._ids.items():
-                for client in self._clients[user_id].all():
+                clients = self._clients[user_id]
+                for client in clients.all() if clients.trouble is None else ():
                     if not client.revoked:
-                        key = mcp_key(self._secret, user_id, client.name, client.generation)
+                        key = mcp_key(self._secret, user_id, client.name, client.key_generation)
                         keys[_digest(key)] = (name, client.name)
             self._keys = keys
 

@@ -54,11 +54,11 @@ def test_keys_differ_by_user_client_and_generation(tmp_path: Path) -> None:
         mcp_key(secret, user, client, generation)
         for user in ("u", "v")
         for client in ("a", "b")
-        for generation in (1, 2)
+        for generation in ("1", "2")
     }
     assert len(keys) == 8
-    assert mcp_key(secret, "ab", "c", 1) != mcp_key(secret, "a", "bc", 1)
-    assert mcp_key(os.urandom(32), "u", "a", 1) not in keys
+    assert mcp_key(secret, "ab", "c", "1") != mcp_key(secret, "a", "bc", "1")
+    assert mcp_key(os.urandom(32), "u", "a", "1") not in keys
     assert all([len(part) for part in key.split("-")] == [8, 4, 4, 4, 12] for key in keys)
     assert api_token(secret, "u") != api_token(secret, "v")
     (tmp_path / "secret").write_text("short")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 
 from bench.home import Home
+from daemon.clients import Clients
+from jmem.core.errors import StorageFailed
 from tests.daemon.harness import exchange, request
 
 
@@ -92,12 +95,44 @@ def test_users_outlive_a_restart_and_their_keys_too(home: Home) -> None:
         assert gil.must("GET", "/clients")["clients"][0]["tags"] is None
 
 
-def test_a_damaged_client_list_lets_nobody_in(home: Home) -> None:
+@pytest.mark.parametrize("damage", ["{", '{"claude": {"tags": 5}}', '{"claude": {"read": "yes"}}', '{"claude": 1}'])
+def test_a_damaged_client_list_lets_no_program_in(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "clients.json").write_text(damage)
+    clients = Clients(tmp_path)
+    for ask in (
+        clients.all,
+        lambda: clients.get("claude"),
+        lambda: clients.find("claude"),
+        lambda: clients.connect("claude"),
+    ):
+        with pytest.raises(StorageFailed) as refused:
+            ask()
+        assert "clients.json" in str(refused.value.fix)
+    assert (tmp_path / "clients.json").read_text() == damage
+
+
+def test_a_damaged_client_list_keeps_nobody_else_out(home: Home) -> None:
     home.start()
     with contextlib.closing(home.api()) as api:
-        api.must("POST", "/clients", {"name": "claude"})
+        api.add("still here")
+        before = api.must("POST", "/clients", {"name": "claude"})
     home.stop()
-    (home.user_folder / "clients.json").write_text("{")
-    done = home.jmem("daemon", "start", check=False)
-    assert done.returncode == 3
-    assert "clients.json" in done.stderr
+    path = home.user_folder / "clients.json"
+    path.write_text("{")
+    home.start()
+    key = urlsplit(before["http"]).path
+    port = home.state["port"]
+    body = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    ask = request("POST", key, [("Host", f"127.0.0.1:{port}"), ("Content-Type", "application/json")], body)
+    with contextlib.closing(home.api()) as api:
+        assert [memory["content"] for memory in api.every()] == ["still here"]
+        answer = api.call("GET", "/api/v1/clients")
+        assert (answer.status, answer.body["code"]) == (507, "damaged")
+        assert exchange(port, ask)[0] == 404
+    home.stop()
+    path.unlink()
+    home.start()
+    with contextlib.closing(home.api()) as api:
+        after = api.must("POST", "/clients", {"name": "claude"})
+        assert after["http"] != before["http"]
+        assert exchange(port, ask)[0] == 404
