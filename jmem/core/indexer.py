@@ -175,21 +175,21 @@ class Indexer:
                 )
                 if self._stopping:
                     break
-                self._busy, self._woken = True, False
-            self._turn()
+                woken, self._busy, self._woken = self._woken, True, False
+            self._turn(woken)
         try:
             if self._shard is not None:
                 self._flush_if(self._shard, 1)
         except (IndexDamaged, StorageFailed) as error:  # what is past the mark is applied again at the next start
             log.warning("%s", error)
 
-    def _turn(self) -> None:
-        """One round of work; whatever fails is tried again later."""
+    def _turn(self, woken: bool) -> None:
+        """One round of work; whatever fails is tried again later. `woken`: there may be changes."""
         try:
             commands = self._take_commands()
             for command in commands:
                 self._carry_out(command)
-            if not (commands and all(command.kind == "release" for command in commands)):
+            if woken or not commands or any(command.kind != "release" for command in commands):
                 self._drain()
                 self._error, self._pause, self._rebuilds = None, 0.0, 0
         except _Interrupted:

@@ -253,3 +253,13 @@ def test_no_thread_is_busy_at_rest(recall: Any) -> None:
     before = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - before < 0.05
+
+
+def test_a_command_in_the_middle_of_work_loses_none_of_it(recall: Any) -> None:
+    recall.service.add_many([Draft(content=f"note number {i}") for i in range(900)], ME)
+    for _ in range(3):
+        recall.indexer.release()
+        wait(lambda: not recall.indexer._commands)
+    assert recall.indexer.wait_idle(20)
+    assert recall.indexer.pending() == 0
+    assert recall.index.points() == 900
