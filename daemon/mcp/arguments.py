@@ -62,11 +62,7 @@ class Delete(Arguments):
 
 
 class DeleteAll(Arguments):
-    """What delete_all_memories takes."""
-
-    confirm: bool = Field(
-        description="True, and only after the user has said in this conversation to forget everything."
-    )
+    """What delete_all_memories takes: nothing. That it is there at all is the owner's word."""
 
 
 A = TypeVar("A", bound=Arguments)
@@ -77,7 +73,7 @@ def parse(model: type[A], given: dict[str, Any] | None) -> A:
     try:
         return model.model_validate({name: value for name, value in (given or {}).items() if value is not None})
     except ValidationError as error:
-        known = ", ".join(model.model_fields)
+        known = ", ".join(model.model_fields) or "none"
         reasons = [
             _reason(e, known) for e in error.errors(include_url=False, include_context=False, include_input=False)
         ]
@@ -98,7 +94,7 @@ def _reason(error: Any, known: str) -> str:
 def schema(model: type[Arguments]) -> dict[str, Any]:
     """The JSON Schema of the arguments, without pydantic's titles and nulls: what is optional is not required."""
     raw = model.model_json_schema()
-    properties = {name: _plain(value) for name, value in raw["properties"].items()}
+    properties = {name: _plain(value) for name, value in raw.get("properties", {}).items()}
     return {
         "type": "object",
         "properties": properties,

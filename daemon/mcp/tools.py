@@ -11,7 +11,6 @@ from daemon.mcp import arguments
 from daemon.mcp.caller import Caller
 from daemon.mcp.render import fit, item
 from jmem.core.drafts import Draft
-from jmem.core.errors import Refused
 from jmem.core.extract import remember
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_BATCH, is_id
@@ -149,25 +148,21 @@ def delete(caller: Caller, given: arguments.Delete) -> Outcome:
 
 def delete_all(caller: Caller, given: arguments.DeleteAll) -> Outcome:
     """Delete every memory that the client can see."""
-    if not given.confirm:
-        raise Refused(
-            "nothing was deleted: confirm is false", fix="ask the user first, then call again with confirm true"
-        )
     caller.actor.may("read", "delete")
     service = caller.user.service
-    deleted: list[str] = []
     everything = Filter(states=(), expired=True)
+    deleted: list[str] = []
+    actions = 0
     while page := service.list(everything, caller.actor, limit=MAX_BATCH).memories:
         gone = service.delete([memory.id for memory in page], caller.actor).deleted
         if not gone:
             break
         deleted += gone
-    shown = deleted[:MAX_BATCH]
-    outcome = _gone(shown, [])
-    return Outcome(
-        outcome.data | {"count": len(deleted)},
-        f"Deleted {_memories(len(deleted))}. The owner can take it back: jmem undo.",
-    )
+        actions += 1
+    text = f"Deleted {_memories(len(deleted))}."
+    if actions:
+        text += f" The owner can take it back: jmem undo{f' {actions}' if actions > 1 else ''}."
+    return Outcome({"deleted": deleted[:MAX_BATCH], "missing": [], "count": len(deleted)}, text)
 
 
 def _gone(deleted: list[str], missing: list[str]) -> Outcome:

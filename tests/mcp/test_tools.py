@@ -227,9 +227,8 @@ def test_delete_all_is_offered_only_when_the_owner_says_so() -> None:
             mine.tool("add_memories", text=f"soon gone {number}", tags=["claude"])
         with closing(home.api()) as api:
             api.add("stays out of reach", tags=["private"])
-        assert "confirm" in reason(mine.tool("delete_all_memories", confirm=False))
         allow(home, "claude", tags=["claude"])
-        assert mine.tool("delete_all_memories", confirm=True)["structuredContent"]["count"] == 3
+        assert mine.tool("delete_all_memories")["structuredContent"]["count"] == 3
         with closing(home.api()) as api:
             assert [memory["content"] for memory in api.every()] == ["stays out of reach"]
 

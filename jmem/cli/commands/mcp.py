@@ -16,8 +16,8 @@ from jmem.cli.spec import Command, Option
 from jmem.client import Client
 
 try:
-    import _signal as signals
-    from _queue import SimpleQueue  # type: ignore[import-not-found]
+    import _signal as signals  # type: ignore[import-not-found]
+    from _queue import SimpleQueue
 except ImportError:  # not CPython
     import signal as signals
     from queue import SimpleQueue
