@@ -161,7 +161,7 @@ def delete_all(caller: Caller, given: arguments.DeleteAll) -> Outcome:
         actions += 1
     text = f"Deleted {_memories(len(deleted))}."
     if actions:
-        text += f" The owner can take it back: jmem undo{f' {actions}' if actions > 1 else ''}."
+        text += f" The owner can take it back: jmem undo{f' -n {actions}' if actions > 1 else ''}."
     return Outcome({"deleted": deleted[:MAX_BATCH], "missing": [], "count": len(deleted)}, text)
 
 
