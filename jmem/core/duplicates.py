@@ -55,10 +55,9 @@ def near_memories(
     mine = words(content[:4000])
     if not actor.read or not mine:
         return ()
-    shared = _sharing(conn, mine)
-    if not shared:
+    rowids = _sharing(conn, mine)
+    if not rowids:
         return ()
-    rowids = [rowid for rowid, _ in shared.most_common(MAX_LOOKED_AT)]
     where, params = actor.narrow(Filter()).sql(now)
     found = conn.execute(
         f"SELECT m.id, m.content FROM memories m WHERE m.rowid IN ({','.join('?' * len(rowids))}) AND {where}",
@@ -74,8 +73,8 @@ def near_memories(
     return tuple(near[:MAX_NEAR])
 
 
-def _sharing(conn: sqlite3.Connection, mine: set[str]) -> Counter[int]:
-    """rowid -> how many of the rare words it holds. Long words first: they are the rare ones, mostly."""
+def _sharing(conn: sqlite3.Connection, mine: set[str]) -> list[int]:
+    """The rowids that hold most of the rare words. Long words are looked up first: they are the rare ones, mostly."""
     terms = sorted((w for w in mine if len(w) > 2), key=lambda w: (-len(w), w))[:MAX_TERMS]
     shared: Counter[int] = Counter()
     frequent: list[str] = []
@@ -91,7 +90,10 @@ def _sharing(conn: sqlite3.Connection, mine: set[str]) -> Counter[int]:
                 break
     if not shared and len(frequent) > 1:
         shared.update(_holding(conn, "text : (" + " AND ".join(f'"{term}"' for term in frequent) + ")"))
-    return shared
+        telling = 0
+    # one rare word of several in common is no resemblance yet
+    need = 2 if telling > 1 else 1
+    return [rowid for rowid, held in shared.most_common(MAX_LOOKED_AT) if held >= need]
 
 
 def _holding(conn: sqlite3.Connection, query: str) -> list[int]:
