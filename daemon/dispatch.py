@@ -99,13 +99,17 @@ class App:
         except ValidationError as error:
             result = problem_answer(invalid_answer(error))
         except JmemError as error:
+            if send.status:  # too late to say it
+                raise
             if error.status >= 500:
                 self._log.warning("request failed", request=request, code=error.code, why=error.message, exc_info=error)
             result = problem_answer(error)
         except _Gone:
             return where
-        if isinstance(result, Stream):
+        if isinstance(result, Stream) and scope["method"] != "HEAD":
             await self._stream(send, receive, result)
+        elif isinstance(result, Stream):
+            await _answer(send, Answer(200, b"", result.media))
         else:
             await _answer(send, result)
         return where

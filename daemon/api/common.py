@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
 
+from daemon.http import Answer
 from jmem.core.filter import Filter
-from jmem.core.model import MAX_ANSWER_BYTES, STATES, Memory, check_tags
+from jmem.core.model import MAX_ANSWER_BYTES, STATES, check_tags
 from jmem.core.timewords import parse_moment
 
 ROOM = 2_048
@@ -44,19 +45,33 @@ def make_filter(
     )  # fmt: skip
 
 
-def encoded(memories: Iterable[Memory]) -> list[bytes]:
-    """Memories as JSON, as many as fit into one answer (one at least)."""
-    return bounded(memory.as_dict() for memory in memories)
-
-
-def bounded(items: Iterable[dict[str, Any]]) -> list[bytes]:
-    """Objects as JSON, as many as fit into one answer (one at least)."""
+def bounded(items: Iterable[Any], room: int = MAX_ANSWER_BYTES - ROOM) -> list[bytes]:
+    """Values as JSON, the first ones that fit into one answer (one at least)."""
     pieces: list[bytes] = []
-    size = ROOM
+    size = 0
     for item in items:
         piece = to_json(item)
         size += len(piece) + 1
-        if size > MAX_ANSWER_BYTES and pieces:
+        if size > room and pieces:
             break
         pieces.append(piece)
     return pieces
+
+
+def listing(name: str, items: Sequence[Any], head: Mapping[str, Any] = {}, *, newest_last: bool = False) -> Answer:
+    """`{…head, name: [items]}`; where they don't all fit into one answer, the first (or newest) ones and `truncated`."""
+    pieces = bounded(reversed(items) if newest_last else items)
+    about = {**head, "truncated": True} if len(pieces) < len(items) else dict(head)
+    start = to_json(about)[:-1] + (b"," if about else b"")
+    rows = b",".join(reversed(pieces) if newest_last else pieces)
+    return Answer(200, start + to_json(name) + b":[" + rows + b"]}")
+
+
+def page(name: str, fetch: Callable[[int], tuple[Sequence[Any], str | None]], limit: int) -> Answer:
+    """One page of `fetch(limit)`: (dicts, next cursor); a shorter one where a full one would be too large an answer."""
+    items, cursor = fetch(limit)
+    pieces = bounded(items)
+    if len(pieces) < len(items):  # a shorter page knows where the next one begins
+        items, cursor = fetch(len(pieces))
+        pieces = bounded(items)
+    return Answer(200, b"{" + to_json(name) + b":[" + b",".join(pieces) + b'],"next_cursor":' + to_json(cursor) + b"}")

@@ -6,22 +6,23 @@ from dataclasses import asdict
 from typing import Any
 
 from daemon import answers
-from daemon.api.common import start_of
+from daemon.api.common import listing, page, start_of
 from daemon.http import Answer, Call, NoQuery, Routes, json_answer
 from daemon.schemas import AccessQuery, LogQuery, RestoreAsk, UndoAsk
+from jmem.core.model import MAX_LIMIT
 
 routes = Routes("history")
 
 
 @routes.route("GET", "/memories/{id}/history", NoQuery, "Revisions of a memory", answers={200: answers.History}, problems=(404, 409))  # fmt: skip
 def history(call: Call, ask: NoQuery) -> Answer:
-    """Oldest first, of deleted memories too."""
+    """Oldest first, of deleted memories too; the newest ones where all would be too much (`truncated`)."""
     found = call.user.service.history(call.params["id"], call.actor)
     revisions = [
         {"rev": r.rev, "stamp": r.stamp, "at": r.at, "client": r.client, "kind": r.kind, "set": r.set, "content": r.content}
         for r in found.revisions
     ]  # fmt: skip
-    return json_answer({"id": found.id, "revisions": revisions, "heads": found.heads})
+    return listing("revisions", revisions, {"id": found.id, "heads": found.heads}, newest_last=True)
 
 
 @routes.route("POST", "/memories/{id}/restore", RestoreAsk, "Bring a memory back", answers={200: answers.Memory}, problems=(404, 409, 507))  # fmt: skip
@@ -34,14 +35,14 @@ def restore(call: Call, ask: RestoreAsk) -> Answer:
 def access_of(call: Call, ask: AccessQuery) -> Answer:
     """Newest first."""
     found = call.user.service.accesses(call.actor, id=call.params["id"], client=ask.client, limit=ask.limit)
-    return json_answer({"accesses": [access.as_dict() for access in found]})
+    return listing("accesses", [access.as_dict() for access in found])
 
 
 @routes.route("GET", "/access", AccessQuery, "Who asked for what", answers={200: answers.Accesses})
 def access(call: Call, ask: AccessQuery) -> Answer:
     """Newest first."""
     found = call.user.service.accesses(call.actor, client=ask.client, limit=ask.limit)
-    return json_answer({"accesses": [access.as_dict() for access in found]})
+    return listing("accesses", [access.as_dict() for access in found])
 
 
 @routes.route("POST", "/undo", UndoAsk, "Take back the newest actions", answers={200: answers.Undone}, problems=(507,))
@@ -49,15 +50,18 @@ def undo(call: Call, ask: UndoAsk) -> Answer:
     """An undo can be undone (`redo`); what was changed again since, and what was purged, is left alone and named."""
     report = call.user.service.undo(call.actor, n=ask.n, redo=ask.redo, dry_run=ask.dry_run)
     skipped = [{"id": id, "reason": reason} for id, reason in report.skipped]
-    return json_answer({"undone": [asdict(action) for action in report.undone], "skipped": skipped})
+    return listing("undone", [asdict(action) for action in report.undone], {"skipped": skipped[:MAX_LIMIT]})
 
 
 @routes.route("GET", "/log", LogQuery, "What was done", answers={200: answers.Actions}, problems=(404, 409))
 def log(call: Call, ask: LogQuery) -> Answer:
     """Actions, newest first."""
     since = start_of(ask.since)
-    entries, cursor = call.user.service.log(
-        call.actor, limit=ask.limit, cursor=ask.cursor, id=ask.id, client=ask.client, since=since
-    )
-    actions: list[dict[str, Any]] = [asdict(entry) for entry in entries]
-    return json_answer({"actions": actions, "next_cursor": cursor})
+
+    def fetch(limit: int) -> tuple[list[dict[str, Any]], str | None]:
+        entries, cursor = call.user.service.log(
+            call.actor, limit=limit, cursor=ask.cursor, id=ask.id, client=ask.client, since=since
+        )
+        return [asdict(entry) for entry in entries], cursor
+
+    return page("actions", fetch, ask.limit)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_core import to_json
-
 from daemon import answers
-from daemon.api.common import encoded, make_filter, states_of
+from daemon.api.common import bounded, make_filter, page, states_of
 from daemon.http import Answer, Call, NoQuery, Routes, json_answer
 from daemon.schemas import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk
 from jmem.core.drafts import Added, Draft
@@ -63,14 +61,12 @@ def list_memories(call: Call, ask: ListQuery) -> Answer:
         tags=ask.tag, clients=ask.client, states=states_of(ask.state), since=ask.since, until=ask.until,
         privacy=ask.privacy, thread=ask.thread, source=ask.source, deleted=ask.deleted,
     )  # fmt: skip
-    service = call.user.service
-    page = service.list(filter, call.actor, limit=ask.limit, cursor=ask.cursor, sort=ask.sort)
-    pieces = encoded(page.memories)
-    if len(pieces) < len(page.memories):
-        page = service.list(filter, call.actor, limit=len(pieces), cursor=ask.cursor, sort=ask.sort)
-        pieces = encoded(page.memories)
-    body = b'{"memories":[' + b",".join(pieces) + b'],"next_cursor":' + to_json(page.next_cursor) + b"}"
-    return Answer(200, body)
+
+    def fetch(limit: int) -> tuple[list[dict[str, Any]], str | None]:
+        found = call.user.service.list(filter, call.actor, limit=limit, cursor=ask.cursor, sort=ask.sort)
+        return [memory.as_dict() for memory in found.memories], found.next_cursor
+
+    return page("memories", fetch, ask.limit)
 
 
 @routes.route("PATCH", "/memories/{id}", EditAsk, "Change a memory", answers={200: answers.MemoryEdited},
@@ -106,9 +102,21 @@ def delete(call: Call, ask: DeleteQuery) -> Answer:
 @routes.route("POST", "/memories/batch", BatchAsk, "Several operations as one action", answers={200: answers.BatchResults},
               problems=(413, 507), writes=True)  # fmt: skip
 def batch(call: Call, ask: BatchAsk) -> Answer:
-    """Each operation stands or falls by itself; one undo takes all of them back."""
+    """Each operation stands or falls by itself; one undo takes all of them back.
+
+    Where whole memories would be too large an answer, the last results have their ids only (`truncated`).
+    """
     results = call.user.service.batch(ask.operations, call.actor)
-    return json_answer({"results": [_result(result) for result in results]})
+    full = [_result(result) for result in results]
+    shown = len(bounded(full))
+    short = [_shortened(result) for result in full[shown:]]
+    return json_answer({"results": full[:shown] + short, **({"truncated": True} if short else {})})
+
+
+def _shortened(result: dict[str, Any]) -> dict[str, Any]:
+    """A result of a batch whose answer is full: the memory is left to be read by its id."""
+    memory = result.get("memory")
+    return {**result, "memory": {"id": memory["id"], "duplicate": memory["duplicate"]}} if memory else result
 
 
 def _result(result: BatchResult) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daemon import answers
+from daemon.api.common import listing
 from daemon.http import Answer, Call, NoQuery, Routes, json_answer
 from daemon.schemas import RebuildAsk
 
@@ -13,7 +14,7 @@ routes = Routes("overview")
 def tags(call: Call, ask: NoQuery) -> Answer:
     """Of active memories, the most used first."""
     found = call.user.service.tags(call.actor)
-    return json_answer({"tags": [{"tag": tag, "count": count} for tag, count in found]})
+    return listing("tags", [{"tag": tag, "count": count} for tag, count in found])
 
 
 @routes.route("GET", "/stats", NoQuery, "Counts", answers={200: answers.Stats})

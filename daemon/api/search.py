@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_core import to_json
-
 from daemon import answers
-from daemon.api.common import bounded, make_filter
+from daemon.api.common import listing, make_filter
 from daemon.http import Answer, Call, Routes
 from daemon.schemas import SearchAsk
 from jmem.core.search import Hit, SearchQuery
@@ -25,15 +23,12 @@ def search(call: Call, ask: SearchAsk) -> Answer:
     query = SearchQuery(ask.query, ask.limit, filter, ask.mode, ask.fold, ask.explain)
     outcome = call.user.service.search(query, call.actor)
     call.daemon.metrics.searches.add((outcome.mode,), outcome.took_ms / 1000)
-    pieces = bounded(_hit(hit, ask.explain) for hit in outcome.hits)
     head: dict[str, Any] = {
         "query": outcome.query, "took_ms": outcome.took_ms, "confident": outcome.confident, "mode": outcome.mode,
     }  # fmt: skip
     if outcome.degraded is not None:
         head["degraded"] = outcome.degraded
-    if len(pieces) < len(outcome.hits):
-        head["truncated"] = True
-    return Answer(200, to_json(head)[:-1] + b',"results":[' + b",".join(pieces) + b"]}")
+    return listing("results", [_hit(hit, ask.explain) for hit in outcome.hits], head)
 
 
 def _hit(hit: Hit, explain: bool) -> dict[str, Any]:

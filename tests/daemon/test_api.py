@@ -128,8 +128,22 @@ def test_an_answer_keeps_within_its_limit(api: Api) -> None:
     found = api.call("POST", "/api/v1/search", {"query": "long text", "limit": 100, "mode": "text", "source": "long"})
     assert len(found.raw) <= MAX_ANSWER_BYTES
     assert found.body["truncated"] is True
-    for id in ids:
-        api.must("DELETE", f"/memories/{id}")
+    memory = api.add("a text that grows")
+    for n in range(10):
+        api.must("PATCH", f"/memories/{memory['id']}", {"content": f"{n} " + "long text " * 6000})
+    answer = api.call("GET", f"/api/v1/memories/{memory['id']}/history")
+    assert len(answer.raw) <= MAX_ANSWER_BYTES
+    assert answer.body["truncated"] is True
+    assert [revision["rev"] for revision in answer.body["revisions"]] == list(
+        range(12 - len(answer.body["revisions"]), 12)
+    )
+    adds = [{"op": "add", "content": f"batch {n} " + "long text " * 6000} for n in range(12)]
+    answer = api.call("POST", "/api/v1/memories/batch", {"operations": adds})
+    assert len(answer.raw) <= MAX_ANSWER_BYTES + 12 * 200
+    assert (answer.body["truncated"], len({result["memory"]["id"] for result in answer.body["results"]})) == (True, 12)
+    api.must("POST", "/memories/batch", {"operations": [
+        {"op": "delete", "id": id} for id in [*ids, memory["id"], *(r["memory"]["id"] for r in answer.body["results"])]
+    ]})  # fmt: skip
 
 
 BAD: list[tuple[str, str, Any, tuple[int, str, str | None]]] = [
