@@ -79,9 +79,9 @@ def _fill(home: Home, count: int) -> None:
     from jmem.core.access import AccessLog
     from jmem.core.actor import Actor
     from jmem.core.drafts import Added, draft_of
-    from jmem.core.store.text import text_key
     from jmem.core.service import MemoryService
     from jmem.core.store import Store
+    from jmem.core.store.text import text_key
     from jmem.core.vectors import VectorStore
 
     embedder, random = _embedder(home.path), np.random.default_rng(5)
