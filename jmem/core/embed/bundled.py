@@ -103,7 +103,7 @@ class BundledEmbedder(LocalEmbedder):
     def unload(self) -> None:
         with self._loading:
             self._session = self._tokenizer = None
-        release_memory()
+        release_memory(code_of=("onnxruntime_pybind11_state", "tokenizers.abi3"))
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
         import numpy as np
