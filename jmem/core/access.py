@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jmem.core.model import now_iso
+from jmem.core.store.failures import primary_code, storage_failed
 
 DATABASE = "access.db"
 MAX_ACCESSES = 20_000
@@ -77,7 +78,7 @@ class AccessLog:
     def __init__(self, folder: Path, *, keep: int = MAX_ACCESSES) -> None:
         self.path = folder / DATABASE
         self._keep = keep
-        self._conn = _connect(self.path)
+        self._conn = _open(self.path)
         self._db = threading.Lock()
         self._waiting: deque[Access] = deque()
         self._changed = threading.Condition()
@@ -117,7 +118,7 @@ class AccessLog:
 
     def forget(self, ids: Sequence[str]) -> int:
         """Erase memories from the log, with the queries that found them, from the file's bytes too; how many records."""
-        with self._db:
+        with self._db, self._failures():
             self._write_waiting()
             touched = 0
             with _transaction(self._conn):
@@ -141,6 +142,13 @@ class AccessLog:
             self._changed.notify_all()
         self._thread.join()
         self._conn.close()
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise storage_failed(error, self.path) from error
 
     # ---- inside -------------------------------------------------------------------------------
 
@@ -188,7 +196,7 @@ class AccessLog:
         self._conn.execute("DELETE FROM accesses WHERE id <= ?", (last - self._keep,))
 
     def _read(self, sql: str, params: Sequence[Any], only: str | None = None) -> list[Access]:
-        with self._db:
+        with self._db, self._failures():
             self._write_waiting()
             found: list[Access] = []
             for id, at, client, what, query, detail in self._conn.execute(sql, params).fetchall():
@@ -214,11 +222,35 @@ def _transaction(conn: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    """The log's connection. It must not keep anyone from their memories, so there is always one.
+
+    A damaged file is put aside and begun anew; where none can be written the log lives in memory for now.
+    """
+    try:
+        try:
+            return _connect(path)
+        except sqlite3.DatabaseError as error:
+            if primary_code(error) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise
+            log.warning("%s is damaged and put aside: %s", path, error)
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").rename(f"{path}{suffix}.damaged")
+        return _connect(path)
+    except (sqlite3.Error, OSError) as error:
+        log.warning("the access log is kept in memory only: %s", error)
+    return _prepare(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    return _prepare(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+
+
+def _prepare(conn: sqlite3.Connection) -> sqlite3.Connection:
     try:
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON", "temp_store = MEMORY"):
             conn.execute(f"PRAGMA {pragma}")

@@ -93,6 +93,25 @@ def test_a_log_that_can_not_be_written_loses_records_and_nothing_else(log: Acces
     assert "lost 1 records" in caplog.text
 
 
+def test_a_damaged_log_is_put_aside(tmp_path: Path):
+    (tmp_path / "access.db").write_bytes(b"no database " * 500)
+    log = AccessLog(tmp_path)
+    log.record(Access("cli", "get"))
+    assert len(log.recent()) == 1
+    log.close()
+    assert (tmp_path / "access.db.damaged").read_bytes().startswith(b"no database")
+    assert AccessLog(tmp_path).close() is None
+
+
+def test_where_no_log_can_be_written_it_lives_in_memory(tmp_path: Path):
+    (tmp_path / "access.db").mkdir()
+    log = AccessLog(tmp_path)
+    log.record(Access("cli", "get"))
+    assert len(log.recent()) == 1
+    assert log.forget(["x"]) == 0
+    log.close()
+
+
 def test_an_idle_log_does_nothing(log: AccessLog):
     log.record(Access("cli", "get"))
     log.flush()
