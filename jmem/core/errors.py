@@ -17,7 +17,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False  # typing costs as much as a bare Python, and every command that fails imports this module
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class JmemError(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from jmem.cli.options import CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
 from jmem.cli.progress import Progress
@@ -75,6 +74,8 @@ def run(args: Args) -> int:
 
 def _to_file(path: str, lines: Iterator[bytes], progress: Progress) -> int:
     """Write to a file beside `path`, then put it in its place."""
+    import tempfile
+
     folder = os.path.dirname(os.path.abspath(path))
     count = 0
     descriptor, temporary = tempfile.mkstemp(prefix=".jmem-", dir=folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from jmem.cli.importing import Tally, batches, guess_format
 from jmem.cli.output import FAILED, OK
 from jmem.cli.progress import Progress
 from jmem.cli.spec import Argument, Command, Option
@@ -13,6 +12,7 @@ from jmem.core.errors import Invalid
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from jmem.cli.args import Args
+    from jmem.cli.importing import Tally
 
 COMMAND = Command(
     "import",
@@ -45,6 +45,8 @@ COMMAND = Command(
 
 def run(args: Args) -> int:
     """Send the items in batches; fails only when nothing of all that was there came in."""
+    from jmem.cli.importing import Tally, batches, guess_format
+
     kind = args.format or guess_format(args.path)
     if kind is None:
         raise Invalid(
