@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
-from bench.home import Home
+from bench.home import Home, wait_for
 
 MARK = "zyxomma"
 TEXT = f"The alarm code of the {MARK} warehouse is seventeen hundred"
@@ -94,3 +96,18 @@ def test_a_backup_made_before_is_named_and_its_restore_does_not_bring_it_back(to
         assert not any(MARK in m["content"] for m in api.every(state="all"))
     home.indexed()
     assert [name for name in files_with(home, MARK.encode()) if "backups/" not in name] == []
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.06])
+def test_a_purge_cut_short_is_finished_at_the_next_start(told: tuple[Home, str], delay: float) -> None:
+    home, id = told
+    killer = threading.Timer(delay, home.kill)
+    killer.start()
+    with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(home.api()) as api:
+        api.call("DELETE", f"/api/v1/memories/{id}?purge=true")
+    killer.join()
+    home.start()
+    with contextlib.closing(home.api()) as api:
+        if api.call("GET", f"/api/v1/memories/{id}").status == 200:
+            return  # it was killed before it had begun
+    wait_for(lambda: not files_with(home, MARK.encode()), 20, "a clean home")
