@@ -5,7 +5,7 @@ that no memory has count against it). Among more memories the best cosine of an 
 by about 0.03 for each factor of e, so the threshold rises with the store.
 
 Measured with `python -m bench.recall`: on LoCoMo's five development conversations (names in every turn) 99%
-of the questions of categories 1 to 4 are confident in their own conversation and 18% in another one; on
+of the questions of categories 1 to 4 are confident in their own conversation and 13% in another one; on
 bench/data/notes.json (short notes without names, asked in other words) 81% and, of those that have no answer
 in them, 12%. With words alone 97% and 21%, and 65% and 24%.
 """

@@ -219,7 +219,11 @@ class Searcher:
             return
         missing = {c.id: c for c in search.candidates() if c.vector is None}
         newest = {c.id: c for c in search.newest if c.rowid not in search.found}
-        for id, score in self._index.scores(search.vector, [*missing, *newest]).items():
+        try:
+            scores = self._index.scores(search.vector, [*missing, *newest])
+        except StorageFailed:  # the disk has become full since the first question: those stay without a score
+            return
+        for id, score in scores.items():
             newest.pop(id, None)
             if id in missing:
                 missing.pop(id).vector = score
