@@ -60,7 +60,7 @@ def run(args: Args) -> int:
     if not page["memories"] and not out.json:
         out.note("no memories" if not args.deleted else "nothing is deleted")
     if page["next_cursor"]:
-        out.note(f"there are more: --all, or --cursor {page['next_cursor']}")
+        out.note("there are more: --all" if out.human else f"there are more: --all, or --cursor {page['next_cursor']}")
     return 0
 
 
