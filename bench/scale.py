@@ -26,12 +26,6 @@ def rebuild(home: Home) -> float:
         return time.perf_counter() - start
 
 
-def settle(*homes: Home) -> None:
-    """Wait until every vector is there, so that the next add meets an idle daemon."""
-    for home in homes:
-        home.indexed()
-
-
 def bench(options: Options) -> list[Row]:
     many, rounds = (30_000, 40) if options.quick else (100_000, 200)
     told = [item["content"] for item in text.memories(2 * rounds + 20, seed=601)]
@@ -44,12 +38,13 @@ def bench(options: Options) -> list[Row]:
         with contextlib.closing(small.api()) as few, contextlib.closing(large.api()) as more:
             small.indexed(300)
             large.indexed(300)
-            few_adds, more_adds, _ = interleaved(
+            few_adds, _, more_adds, _ = interleaved(
                 rounds,
                 [
                     lambda n: few.add(told[2 * n]) and None,
+                    lambda n: small.indexed(),
                     lambda n: more.add(told[2 * n + 1]) and None,
-                    lambda n: settle(small, large),
+                    lambda n: large.indexed(),
                 ],
             )
             for question in text.questions(20, seed=602):

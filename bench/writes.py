@@ -47,7 +47,6 @@ def bench(options: Options) -> list[Row]:
             api.search("a question that waits for the model")
 
             def add(number: int) -> None:
-                # Threads and pauses are what a user's adds look like: the indexer is at rest between them.
                 api.add(told[number], thread="bench")
 
             def settle(number: int) -> float:
