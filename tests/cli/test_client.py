@@ -83,16 +83,18 @@ def test_events_as_they_happen(client: Client) -> None:
     def watch() -> None:
         for seq, event in client.events(since=0):
             seen.put((seq, event))
-            if event["id"] == wanted.get("id"):
+            if enough.is_set():
                 return
 
-    wanted: dict[str, str] = {}
+    enough = threading.Event()
     thread = threading.Thread(target=watch)
     thread.start()
     events = [seen.get(timeout=20)]
-    wanted["id"] = client.add({"content": "while somebody watches"})["id"]
-    while events[-1][1]["id"] != wanted["id"]:
+    wanted = client.add({"content": "while somebody watches"})["id"]
+    while events[-1][1]["id"] != wanted:
         events.append(seen.get(timeout=20))
+    enough.set()
+    client.add({"content": "the last thing it sees"})
     thread.join(timeout=20)
     assert not thread.is_alive()
     assert [seq for seq, _ in events] == sorted({seq for seq, _ in events})
