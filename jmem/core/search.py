@@ -7,12 +7,9 @@ read. Without a usable embedder or index it goes on with words alone and says so
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -20,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jmem.core import lexical
+from jmem.core.candidates import Candidates, newest, texts
 from jmem.core.confidence import is_confident
 from jmem.core.embed import Embedder, EmbedderUnavailable, embed_text, local_embedder
 from jmem.core.embed.base import MAX_EMBED_CHARS
@@ -29,8 +27,10 @@ from jmem.core.fusion import Candidate, demote_superseded, fuse, relevance
 from jmem.core.index import VectorIndex
 from jmem.core.model import Memory, now_iso
 from jmem.core.purge import PlaceReceipt, erased
-from jmem.core.store import MEMORY_COLUMNS, MEMORY_WIDTH, Store, row_memory
+from jmem.core.store import Store
+from jmem.core.store.text import text_key
 from jmem.core.terms import Frequencies, Weighed, query_terms
+from jmem.core.vectorcache import VectorCache
 from jmem.core.vectors import VectorStore
 
 if TYPE_CHECKING:
@@ -53,10 +53,6 @@ REMOTE_PAUSE = 10.0
 FRESH_EMBEDDED = 4
 """Texts without a vector yet that one search embeds by itself."""
 CACHED_QUERIES = 512
-_CANDIDATE = "m.rowid, m.id, m.at, m.speaker, m.thread IS NOT NULL"
-"""The first fields of Candidate."""
-_AMONG = "IN (SELECT value FROM json_each(?))"
-"""One statement for any number of keys, so that it stays prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +122,8 @@ class Searcher:
             raise Invalid(f"mode is one of {', '.join(MODES)}", field="mode")
         if query.limit < 1:
             raise Invalid("limit is 1 or more", field="limit")
-        search = _Search(text, query, now_iso(), max(LEXICAL_POOL, query.limit))
+        now = now_iso()
+        search = _Search(text, query, now, Candidates(query.filter, now, max(LEXICAL_POOL, query.limit)))
         asked = self._ask_vector(text) if query.mode != "text" else None
         with self._store.reader() as conn:
             self._lexical_leg(conn, search)
@@ -135,29 +132,29 @@ class Searcher:
             elif query.mode != "text":
                 search.degraded = "the embedder failed a moment ago"
             self._complete(conn, search)
-            ordered = fuse(search.candidates(), text, search.now)
+            ordered = fuse(search.pool.all(), text, search.now)
             ordered = self._supersede(conn, search, ordered)
             hits = self._read(conn, search, ordered)
         took = round((time.perf_counter() - began) * 1000, 2)
         mode = "text" if search.degraded else query.mode
-        confident = bool(hits) and is_confident(search.weighed, search.best_lexical(), search.best_vector())
+        confident = bool(hits) and _confident(search)
         return SearchOutcome(query.query, took, confident, mode, hits, search.degraded)
 
     # ---- the legs -----------------------------------------------------------------------------
 
     def _lexical_leg(self, conn: sqlite3.Connection, search: _Search) -> None:
         search.weighed = self._frequencies.weigh(conn, query_terms(search.text))
-        search.newest = _newest(conn, search.query.filter, search.now)
+        search.newest = newest(conn, search.query.filter, search.now, FRESH_EMBEDDED)
         if search.query.mode == "vector":
             return
-        depth = max(LEXICAL_DEPTH, search.pool)
+        depth = max(LEXICAL_DEPTH, search.pool.size)
         inside = not _is_plain(search.query.filter)
         rows = lexical.search(conn, search.weighed, search.query.filter, search.now, depth, inside=inside)
-        search.found_lexical(conn, rows)
-        if not inside and len(rows) == depth and search.lexical_count < search.pool:
+        search.pool.found_lexical(conn, rows)
+        if not inside and len(rows) == depth and search.pool.lexical_count < search.pool.size:
             # too many of the best were archived or have expired: ask again with the filter inside
             rows = lexical.search(conn, search.weighed, search.query.filter, search.now, depth, inside=True)
-            search.found_lexical(conn, rows)
+            search.pool.found_lexical(conn, rows)
 
     def _vector_leg(self, conn: sqlite3.Connection, search: _Search, asked: Future[Vector]) -> None:
         try:
@@ -176,7 +173,7 @@ class Searcher:
             search.degraded = error.message
             return
         search.vector = vector
-        search.found_vector(conn, found)
+        search.pool.found_vector(conn, found)
 
     def _ask_vector(self, text: str) -> Future[Vector] | None:
         """The query's vector to come; None while a remote embedder rests."""
@@ -217,72 +214,62 @@ class Searcher:
         no vector yet are embedded here, so that what was just written is found by its meaning too."""
         if search.vector is None:
             return
-        missing = {c.id: c for c in search.candidates() if c.vector is None}
-        newest = {c.id: c for c in search.newest if c.rowid not in search.found}
+        missing = {c.id: c for c in search.pool.all() if c.vector is None}
+        recent = {c.id: c for c in search.newest if c.rowid not in search.pool.found}
         try:
-            scores = self._index.scores(search.vector, [*missing, *newest])
+            scores = self._index.scores(search.vector, [*missing, *recent])
         except StorageFailed:  # the disk has become full since the first question: those stay without a score
             return
         for id, score in scores.items():
-            newest.pop(id, None)
+            recent.pop(id, None)
             if id in missing:
                 missing.pop(id).vector = score
         embedder = self._serving()
-        waiting = sorted(missing.values(), key=lambda c: c.lexical_rank or 0) + list(newest.values())
+        waiting = sorted(missing.values(), key=lambda c: c.lexical_rank or 0) + list(recent.values())
         if not waiting or embedder is None or embedder.remote:
             return
-        for candidate, vector in self._embed_fresh(conn, embedder, waiting[:FRESH_EMBEDDED]):
+        for candidate, vector in self._waiting_vectors(conn, embedder, waiting):
             candidate.vector = float(vector @ search.vector)
-            search.add(candidate)
+            search.pool.add(candidate)
 
-    def _embed_fresh(
+    def _waiting_vectors(
         self, conn: sqlite3.Connection, embedder: Embedder, candidates: Sequence[Candidate]
     ) -> list[tuple[Candidate, Vector]]:
-        sql = f"SELECT rowid, content, speaker FROM memories WHERE rowid {_AMONG}"
-        rows = conn.execute(sql, [json.dumps([c.rowid for c in candidates])]).fetchall()
-        texts = {rowid: embed_text(content, speaker) for rowid, content, speaker in rows}
-        unknown = [text for text in dict.fromkeys(texts.values()) if self._fresh.get((embedder.name, text)) is None]
+        """Vectors of memories that are not in the index: stored ones (it is being rebuilt), else a few fresh ones."""
+        rows = texts(conn, candidates)
+        candidates = [c for c in candidates if c.rowid in rows]
+        try:
+            held = self._vectors.get(embedder.fingerprint, [(c.id, text_key(*rows[c.rowid])) for c in candidates])
+        except StorageFailed:
+            held = {}
+        found = [(c, held[c.id].astype("float32")) for c in candidates if c.id in held]
+        fresh = [c for c in candidates if c.id not in held][:FRESH_EMBEDDED]
+        wanted = {c.id: embed_text(*rows[c.rowid]) for c in fresh}
+        unknown = [text for text in dict.fromkeys(wanted.values()) if self._fresh.get((embedder.name, text)) is None]
         if unknown:
             try:
                 with embedder.gate.query():
                     for text, vector in zip(unknown, embedder.embed(unknown), strict=True):
                         self._fresh.put((embedder.name, text), vector)
             except EmbedderUnavailable:
-                return []
-        found = [(c, self._fresh.get((embedder.name, texts[c.rowid]))) for c in candidates if c.rowid in texts]
-        return [(candidate, vector) for candidate, vector in found if vector is not None]
+                return found
+        pairs = [(c, self._fresh.get((embedder.name, wanted[c.id]))) for c in fresh]
+        return found + [(candidate, vector) for candidate, vector in pairs if vector is not None]
 
     def _supersede(self, conn: sqlite3.Connection, search: _Search, ordered: list[Candidate]) -> list[Candidate]:
         """Put what supersedes a candidate above it, fetching it where neither leg found it."""
         if conn.execute("SELECT 1 FROM memories WHERE supersedes IS NOT NULL LIMIT 1").fetchone() is None:
             return ordered
-        successors: dict[str, str] = {}
-        asked = [candidate.id for candidate in ordered]
-        condition, params = search.query.filter.sql(search.now)
-        for _ in range(8):  # links of a chain that are followed
-            if not asked:
-                break
-            sql = (
-                f"SELECT m.supersedes, {_CANDIDATE} FROM memories m"
-                f" WHERE m.supersedes {_AMONG} AND {condition} ORDER BY m.at, m.id"
-            )
-            rows = conn.execute(sql, [json.dumps(asked), *params]).fetchall()
-            asked = []
-            for older, *found in rows:
-                candidate = Candidate(*found)
-                candidate.total = float("-inf")
-                successors[older] = candidate.id
-                if search.add(candidate):
-                    asked.append(candidate.id)
-        return demote_superseded(search.candidates(), successors) if successors else ordered
+        successors = search.pool.take_successors(conn, [candidate.id for candidate in ordered])
+        return demote_superseded(search.pool.all(), successors) if successors else ordered
 
     def _read(self, conn: sqlite3.Connection, search: _Search, ordered: Sequence[Candidate]) -> list[Hit]:
         """The best rows as they are now, equal texts folded into the first of them."""
-        limit, condition_params = search.query.limit, search.query.filter.sql(search.now)
+        limit = search.query.limit
         best: dict[str, tuple[Candidate, Memory, list[str]]] = {}
         for start in range(0, len(ordered), max(limit, 16)):
             chunk = ordered[start : start + max(limit, 16)]
-            memories = _memories(conn, chunk, condition_params)
+            memories = search.pool.memories(conn, chunk)
             for candidate in chunk:
                 memory = memories.get(candidate.rowid)
                 if memory is None:
@@ -307,60 +294,12 @@ class _Search:
     text: str
     query: SearchQuery
     now: str
-    pool: int
+    pool: Candidates
     weighed: Weighed = field(default_factory=lambda: Weighed((), (), (), {}, 0))
-    vector: Vector | None = None
-    degraded: str | None = None
-    lexical_count: int = 0
     newest: list[Candidate] = field(default_factory=list)
     """the memories written last"""
-    found: dict[int, Candidate] = field(default_factory=dict)
-    _scores: dict[int, float] = field(default_factory=dict)
-
-    def candidates(self) -> list[Candidate]:
-        return list(self.found.values())
-
-    def add(self, candidate: Candidate) -> bool:
-        """Take one more candidate; False when it is known."""
-        if candidate.rowid in self.found:
-            return False
-        self.found[candidate.rowid] = candidate
-        return True
-
-    def found_lexical(self, conn: sqlite3.Connection, rows: Sequence[tuple[int, float]]) -> None:
-        """Take the best `pool` rows that pass the filter as candidates, and remember the scores of all."""
-        self._scores = dict(rows)
-        self.lexical_count = 0
-        for start in range(0, len(rows), self.pool):
-            chunk = [rowid for rowid, _ in rows[start : start + self.pool]]
-            passing = _passing(conn, "rowid", chunk, self.query.filter, self.now)
-            for rowid in chunk:
-                candidate = passing.get(rowid)
-                if candidate is not None and self.lexical_count < self.pool:
-                    self.lexical_count += 1
-                    candidate.lexical, candidate.lexical_rank = self._scores[rowid], self.lexical_count
-                    self.found[rowid] = candidate
-            if self.lexical_count == self.pool:
-                break
-
-    def found_vector(self, conn: sqlite3.Connection, found: Sequence[tuple[str, float]]) -> None:
-        """Take what the vector index found and the rows confirm."""
-        known = {candidate.id: candidate for candidate in self.found.values()}
-        unknown = [id for id, _ in found if id not in known]
-        for candidate in _passing(conn, "id", unknown, self.query.filter, self.now).values():
-            candidate.lexical = self._scores.get(candidate.rowid)
-            known[candidate.id] = self.found[candidate.rowid] = candidate
-        for rank, (id, score) in enumerate(found, 1):
-            if id in known:
-                known[id].vector, known[id].vector_rank = score, rank
-
-    def best_lexical(self) -> float:
-        return max((c.lexical or 0.0 for c in self.found.values()), default=0.0)
-
-    def best_vector(self) -> float | None:
-        """None when there was no vector leg."""
-        scores = [c.vector for c in self.found.values() if c.vector is not None]
-        return max(scores, default=0.0) if self.vector is not None else None
+    vector: Vector | None = None
+    degraded: str | None = None
 
     def explain(self, c: Candidate) -> dict[str, Any]:
         """Why a candidate stands where it stands."""
@@ -376,29 +315,9 @@ class _Search:
         }
 
 
-class VectorCache:
-    """The most recently used vectors by (embedder, text). Thread-safe."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._lock = threading.Lock()
-        self._held: OrderedDict[tuple[str, str], Vector] = OrderedDict()
-
-    def get(self, key: tuple[str, str]) -> Vector | None:
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
-
-    def put(self, key: tuple[str, str], vector: Vector) -> None:
-        with self._lock:
-            self._held[key] = vector
-            while len(self._held) > self._size:
-                self._held.popitem(last=False)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._held.clear()
+def _confident(search: _Search) -> bool:
+    vector = None if search.vector is None else search.pool.best_vector()
+    return is_confident(search.weighed, search.pool.best_lexical(), vector)
 
 
 def _clean(query: str) -> str:
@@ -409,33 +328,6 @@ def _clean(query: str) -> str:
 def _is_plain(filter: Filter) -> bool:
     """Whether it lets nearly everything pass, so that it is cheaper to apply it to the best rows alone."""
     return filter == Filter() or filter == Filter(expired=True)
-
-
-def _passing(
-    conn: sqlite3.Connection, column: str, keys: Sequence[Any], filter: Filter, now: str
-) -> dict[int, Candidate]:
-    """The rows with these keys that exist and pass the filter, as candidates by rowid."""
-    if not keys:
-        return {}
-    condition, params = filter.sql(now)
-    sql = f"SELECT {_CANDIDATE} FROM memories m WHERE m.{column} {_AMONG} AND {condition}"
-    return {row[0]: Candidate(*row) for row in conn.execute(sql, [json.dumps(keys), *params])}
-
-
-def _newest(conn: sqlite3.Connection, filter: Filter, now: str) -> list[Candidate]:
-    """Those of the memories written last that pass the filter."""
-    condition, params = filter.sql(now)
-    last = "SELECT rowid FROM memories ORDER BY rowid DESC LIMIT ?"
-    sql = f"SELECT {_CANDIDATE} FROM memories m WHERE m.rowid IN ({last}) AND {condition}"
-    return [Candidate(*row) for row in conn.execute(sql, [FRESH_EMBEDDED, *params])]
-
-
-def _memories(
-    conn: sqlite3.Connection, candidates: Sequence[Candidate], condition: tuple[str, list[Any]]
-) -> dict[int, Memory]:
-    sql = f"SELECT {MEMORY_COLUMNS}, m.rowid FROM memories m WHERE m.rowid {_AMONG} AND {condition[0]}"
-    rows = conn.execute(sql, [json.dumps([c.rowid for c in candidates]), *condition[1]])
-    return {row[MEMORY_WIDTH]: row_memory(row) for row in rows}
 
 
 def _short(value: float | None) -> float | None:

@@ -204,6 +204,16 @@ def test_no_query_is_syntax(recall: Any, query: str) -> None:
         recall.searcher.search(SearchQuery(query, mode=mode))
 
 
+def test_stored_vectors_serve_while_the_index_is_empty(recall: Any) -> None:
+    recall.add(*(f"alpha {i}" for i in range(10)))
+    recall.index.current.delete([m.id for m in recall.service.list(Filter(), ME).memories])
+    asked = len(recall.embedder.texts)
+    hits = recall.searcher.search(SearchQuery("alpha 7", explain=True)).hits
+    assert hits[0].memory.content == "alpha 7"
+    assert all(hit.explain["vector"]["score"] is not None for hit in hits)
+    assert recall.embedder.texts[asked:] == ["alpha 7"]
+
+
 def test_an_empty_store_answers(recall: Any) -> None:
     outcome = recall.searcher.search(SearchQuery("anything"))
     assert (outcome.hits, outcome.confident) == ([], False)

@@ -1,0 +1,131 @@
+"""The candidates of one search: what a leg found and a row confirms."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jmem.core.filter import Filter
+from jmem.core.fusion import Candidate
+from jmem.core.model import Memory
+from jmem.core.store import MEMORY_COLUMNS, MEMORY_WIDTH, row_memory
+
+_CANDIDATE = "m.rowid, m.id, m.at, m.speaker, m.thread IS NOT NULL"
+"""The first fields of Candidate."""
+_AMONG = "IN (SELECT value FROM json_each(?))"
+"""One statement for any number of keys, so that it stays prepared."""
+_LINKS = 8
+"""Of a chain of superseding memories that are followed."""
+
+
+@dataclass(slots=True)
+class Candidates:
+    """At most `size` of the lexical leg and what the vector leg adds; all exist and pass `filter` at `now`."""
+
+    filter: Filter
+    now: str
+    size: int
+    lexical_count: int = 0
+    found: dict[int, Candidate] = field(default_factory=dict)
+    _scores: dict[int, float] = field(default_factory=dict)
+
+    def all(self) -> list[Candidate]:
+        return list(self.found.values())
+
+    def add(self, candidate: Candidate) -> bool:
+        """Take one more candidate; False when it is known."""
+        if candidate.rowid in self.found:
+            return False
+        self.found[candidate.rowid] = candidate
+        return True
+
+    def found_lexical(self, conn: sqlite3.Connection, rows: Sequence[tuple[int, float]]) -> None:
+        """Take the best `pool` rows that pass the filter as candidates, and remember the scores of all."""
+        self._scores = dict(rows)
+        self.lexical_count = 0
+        for start in range(0, len(rows), self.size):
+            chunk = [rowid for rowid, _ in rows[start : start + self.size]]
+            passing = _passing(conn, "rowid", chunk, self.filter, self.now)
+            for rowid in chunk:
+                candidate = passing.get(rowid)
+                if candidate is not None and self.lexical_count < self.size:
+                    self.lexical_count += 1
+                    candidate.lexical, candidate.lexical_rank = self._scores[rowid], self.lexical_count
+                    self.found[rowid] = candidate
+            if self.lexical_count == self.size:
+                break
+
+    def found_vector(self, conn: sqlite3.Connection, found: Sequence[tuple[str, float]]) -> None:
+        """Take what the vector index found and the rows confirm."""
+        known = {candidate.id: candidate for candidate in self.found.values()}
+        unknown = [id for id, _ in found if id not in known]
+        for candidate in _passing(conn, "id", unknown, self.filter, self.now).values():
+            candidate.lexical = self._scores.get(candidate.rowid)
+            known[candidate.id] = self.found[candidate.rowid] = candidate
+        for rank, (id, score) in enumerate(found, 1):
+            if id in known:
+                known[id].vector, known[id].vector_rank = score, rank
+
+    def best_lexical(self) -> float:
+        return max((c.lexical or 0.0 for c in self.found.values()), default=0.0)
+
+    def best_vector(self) -> float:
+        return max((c.vector for c in self.found.values() if c.vector is not None), default=0.0)
+
+    def take_successors(self, conn: sqlite3.Connection, asked: Sequence[str]) -> dict[str, str]:
+        """The id of what supersedes each memory, link by link; successors no leg found become candidates."""
+        successors: dict[str, str] = {}
+        condition, params = self.filter.sql(self.now)
+        sql = (
+            f"SELECT m.supersedes, {_CANDIDATE} FROM memories m"
+            f" WHERE m.supersedes {_AMONG} AND {condition} ORDER BY m.at, m.id"
+        )
+        for _ in range(_LINKS):
+            if not asked:
+                break
+            rows = conn.execute(sql, [json.dumps(asked), *params]).fetchall()
+            added = []
+            for older, *fields in rows:
+                candidate = Candidate(*fields)
+                candidate.total = float("-inf")
+                successors[older] = candidate.id
+                if self.add(candidate):
+                    added.append(candidate.id)
+            asked = added
+        return successors
+
+    def memories(self, conn: sqlite3.Connection, chosen: Sequence[Candidate]) -> dict[int, Memory]:
+        """Their rows as they are now, by rowid; those that no longer pass are absent."""
+        condition, params = self.filter.sql(self.now)
+        sql = f"SELECT {MEMORY_COLUMNS}, m.rowid FROM memories m WHERE m.rowid {_AMONG} AND {condition}"
+        rows = conn.execute(sql, [json.dumps([c.rowid for c in chosen]), *params])
+        return {row[MEMORY_WIDTH]: row_memory(row) for row in rows}
+
+
+def _passing(
+    conn: sqlite3.Connection, column: str, keys: Sequence[Any], filter: Filter, now: str
+) -> dict[int, Candidate]:
+    """The rows with these keys that exist and pass the filter, as candidates by rowid."""
+    if not keys:
+        return {}
+    condition, params = filter.sql(now)
+    sql = f"SELECT {_CANDIDATE} FROM memories m WHERE m.{column} {_AMONG} AND {condition}"
+    return {row[0]: Candidate(*row) for row in conn.execute(sql, [json.dumps(keys), *params])}
+
+
+def newest(conn: sqlite3.Connection, filter: Filter, now: str, count: int) -> list[Candidate]:
+    """Those of the `count` memories written last that pass the filter."""
+    condition, params = filter.sql(now)
+    last = "SELECT rowid FROM memories ORDER BY rowid DESC LIMIT ?"
+    sql = f"SELECT {_CANDIDATE} FROM memories m WHERE m.rowid IN ({last}) AND {condition}"
+    return [Candidate(*row) for row in conn.execute(sql, [count, *params])]
+
+
+def texts(conn: sqlite3.Connection, chosen: Sequence[Candidate]) -> Mapping[int, tuple[str, str | None]]:
+    """(content, speaker) by rowid."""
+    sql = f"SELECT rowid, content, speaker FROM memories WHERE rowid {_AMONG}"
+    rows = conn.execute(sql, [json.dumps([c.rowid for c in chosen])])
+    return {rowid: (content, speaker) for rowid, content, speaker in rows}
