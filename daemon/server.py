@@ -124,7 +124,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: Any, before_drain: Callable[[], Any]) -> None:
         super().__init__(
             Config(
-                app, loop="none", http=Protocol, ws="none", lifespan="off", interface="asgi3", log_config=None,
+                app, loop="none", http=Protocol, ws="none", lifespan="off", interface="asgi3", log_config=None, log_level="warning",
                 access_log=False, proxy_headers=False, server_header=False, date_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
             )
