@@ -28,24 +28,26 @@ def search(
     """(rowid, score) of the best rows, best first. `inside` applies the filter here; otherwise the caller does."""
     if not weighed.scored:
         return []
-    match = match_any(weighed.scored)
+    # a client with a scope must not learn from a memory's context what its hidden neighbours say
+    column = "" if filter.visible is None else "{text} : "
+    match = f"{column}({match_any(weighed.scored)})"
     if inside:
         condition, params = filter.sql(now)
         rows = conn.execute(_SOME.format(condition=condition), (match, *params, limit)).fetchall()
     else:
         rows = conn.execute(_ALL, (match, limit)).fetchall()
-    return _count(conn, weighed, match, rows) if weighed.counted and rows else rows
+    return _count(conn, weighed, match, column, rows) if weighed.counted and rows else rows
 
 
 def _count(
-    conn: sqlite3.Connection, weighed: Weighed, match: str, rows: list[tuple[int, float]]
+    conn: sqlite3.Connection, weighed: Weighed, match: str, column: str, rows: list[tuple[int, float]]
 ) -> list[tuple[int, float]]:
     """Add the weight of the frequent terms that rows have as well: matching costs a fifth of scoring."""
     scores = dict(rows)
     for term in weighed.counted:
         gain = COUNTED_SHARE * weighed.weight(term)
         sql = "SELECT rowid FROM memory_fts WHERE memory_fts MATCH ?"
-        for (rowid,) in conn.execute(sql, (f'"{term}" AND ({match})',)):
+        for (rowid,) in conn.execute(sql, (f'{column}("{term}") AND {match}',)):
             if rowid in scores:
                 scores[rowid] += gain
     return sorted(scores.items(), key=lambda row: -row[1])

@@ -135,6 +135,14 @@ def test_filters_hold_in_every_mode(recall: Any) -> None:
             assert set(recall.find("alpha", mode=mode, **filter)) == wanted, (mode, filter)
 
 
+def test_a_scope_does_not_learn_from_the_context_what_hidden_neighbours_say(recall: Any) -> None:
+    recall.add("the biopsy was clear", tags=("private",), thread="t")
+    recall.add("we meet on monday", tags=("work",), thread="t")
+    assert "we meet on monday" in recall.find("biopsy", mode="text")
+    assert recall.find("biopsy", mode="text", visible=("work",)) == []
+    assert recall.find("monday", mode="text", visible=("work",)) == ["we meet on monday"]
+
+
 def test_many_archived_ones_do_not_crowd_out_the_active(recall: Any) -> None:
     recall.add(*(f"alpha alpha alpha {i}" for i in range(450)), state="archived")
     recall.add("alpha and a lot of other words that make it rank below them")
