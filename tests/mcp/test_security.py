@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import uuid
 from contextlib import closing
@@ -15,6 +16,7 @@ from tests.mcp.raw import HELLO, Session, Stream, request
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 
 
+@functools.cache
 def urls(home: Home, client: str, user: str | None = None) -> dict[str, Any]:
     """What connect prints for a client."""
     return dict(home.json(*(("--user", user) if user else ()), "connect", client, "--print"))
@@ -118,6 +120,7 @@ def test_a_disconnected_client_is_shut_out_at_once(home: Home) -> None:
     assert session.send("tools/list")[0] == 404
     assert stream.post(LIST) == 404
     assert request("GET", printed["sse"])[0] == 404
+    urls.cache_clear()
     again = urls(home, "vscode")
     assert key_of(again["http"]) != key_of(printed["http"])
     assert request("POST", again["http"], LIST)[0] == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from contextlib import closing
 from typing import Any
@@ -14,8 +15,13 @@ from tests.mcp.raw import Session
 MAX_ANSWER = 512 * 1024
 
 
+@functools.cache
+def address(home: Home, client: str) -> str:
+    return str(home.json("connect", client, "--print")["http"])
+
+
 def session(home: Home, client: str) -> Session:
-    return Session(home.json("connect", client, "--print")["http"], hello=True)
+    return Session(address(home, client), hello=True)
 
 
 def allow(home: Home, client: str, **permissions: Any) -> None:
