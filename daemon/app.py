@@ -15,6 +15,7 @@ from daemon.dispatch import App
 from daemon.events import Hub
 from daemon.http import Table
 from daemon.idle import Idle
+from daemon.lock import FileLock
 from daemon.logs import Log
 from daemon.mcp_gate import McpGate
 from daemon.metrics import Metrics, timed
@@ -33,7 +34,7 @@ THREADS = 16
 class Running:
     """The daemon's parts. Made before the event loop runs; `start` and `close` are called on it."""
 
-    def __init__(self, settings: Settings, embedder: Embedder, tcp: Tcp, note: dict[str, Any], stop: Callable[[], None], activated: bool) -> None:  # fmt: skip
+    def __init__(self, settings: Settings, embedder: Embedder, tcp: Tcp, lock: FileLock, note: dict[str, Any], stop: Callable[[], None], activated: bool) -> None:  # fmt: skip
         self.settings = settings
         metrics = Metrics()
         self.embedder = timed(embedder, metrics.embeds)
@@ -44,7 +45,7 @@ class Running:
         self.users = Users(settings, self.embedder, note, self._opened)
         self.backups = DailyBackups(self.users, settings["backup.keep"], self.log.bind("backups"))
         self.daemon = Daemon(
-            settings, self.users, tcp, self.log, metrics, self.hub, self.backups, stop, self.embedder, activated
+            settings, self.users, tcp, self.log, metrics, self.hub, self.backups, lock, stop, self.embedder, activated
         )
 
         self.mcp = McpGate(self.users, settings)

@@ -12,6 +12,7 @@ from typing import Any
 import jmem
 from daemon.backups import DailyBackups
 from daemon.events import Hub
+from daemon.lock import FileLock
 from daemon.logs import Log
 from daemon.metrics import Metrics
 from daemon.sockets import Tcp
@@ -30,6 +31,8 @@ class Daemon:
     metrics: Metrics
     hub: Hub
     backups: DailyBackups
+    lock: FileLock
+    """the daemon's own; lost when the home is removed under it"""
     stop: Callable[[], None]
     """begin to stop; from any thread"""
     embedder: Any = None

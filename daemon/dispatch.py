@@ -16,7 +16,7 @@ from daemon.http import Answer, Call, Route, Stream, Table, parse_query
 from daemon.problems import HttpProblem, internal, invalid_answer, problem_answer
 from daemon.security import IDENTITY
 from jmem.core.actor import Actor
-from jmem.core.errors import JmemError
+from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.model import MAX_BATCH_BYTES, check_client
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class App:
         where = "-"
         try:
             identity = scope[IDENTITY] = self._gate.admit(scope, headers)
+            self._check_home()
             path: str = scope["path"]
             if path.startswith("/mcp/"):
                 where = "/mcp"
@@ -113,6 +114,14 @@ class App:
         else:
             await _answer(send, result)
         return where
+
+    def _check_home(self) -> None:
+        """What is written to files that have been removed is lost: say so and stop, rather than acknowledge it."""
+        if not self._daemon.lock.intact():
+            self._daemon.stop()
+            raise StorageFailed(
+                "the home of this daemon was removed while it ran", code="home_gone", fix="jmem daemon start"
+            )
 
     def _route(self, path: str, method: str) -> tuple[Route, dict[str, str]]:
         methods, params = self._table.find(path)

@@ -107,7 +107,7 @@ def _hold(settings: Settings, handed: Inherited, ready: Ready, lock: FileLock, n
     finally:
         if unix is not None:
             unix.close()
-            if handed.unix is None:
+            if handed.unix is None and lock.intact():  # else the path may be another daemon's by now
                 with contextlib.suppress(FileNotFoundError):
                     Path(places.socket_path(home)).unlink()
         loading.join()  # a process that ends while onnxruntime loads is aborted
@@ -142,7 +142,7 @@ async def _serve(
         info.write_text(json.dumps(note) + "\n")
         ready.say({"ok": True, **note})
 
-    running = Running(settings, embedder, tcp, note, stop_soon, activated)
+    running = Running(settings, embedder, tcp, lock, note, stop_soon, activated)
     server = Server(running.app, running.drain)
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, signalled)
@@ -151,7 +151,8 @@ async def _serve(
         await server.run_on([sock for sock in (unix, tcp.sock) if sock is not None], started)
     finally:
         await asyncio.to_thread(running.close)
-        info.unlink(missing_ok=True)
+        if lock.intact():
+            info.unlink(missing_ok=True)
     return 0
 
 

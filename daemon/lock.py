@@ -52,6 +52,14 @@ class FileLock:
         os.pwrite(self._fd, data, 0)
         os.ftruncate(self._fd, len(data))
 
+    def intact(self) -> bool:
+        """Whether the path still leads to the locked file: not when its folder was removed or replaced meanwhile."""
+        try:
+            there = self.path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._fd))
+
     def release(self) -> None:
         """Let go; the file stays, empty."""
         with contextlib.suppress(OSError):

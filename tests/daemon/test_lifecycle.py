@@ -155,6 +155,21 @@ def test_one_that_starts_while_another_stops_waits_for_it(home: Home, spawn: Spa
         assert [memory["content"] for memory in api.every()] == ["sent at the end"]
 
 
+def test_a_home_that_is_removed_or_replaced_ends_its_daemon(home: Home, spawn: Spawn) -> None:
+    first = spawn()
+    port, token = first.said["port"], home.token
+    shutil.rmtree(home.path)
+    second = spawn()
+    assert second.said["ok"]
+    headers = [("Host", f"127.0.0.1:{port}"), ("Authorization", f"Bearer {token}")]
+    status, _, body = exchange(port, request("POST", "/api/v1/memories", headers, b'{"content":"into the void"}'))
+    assert (status, json.loads(body)["code"]) == (507, "home_gone")
+    assert first.end()[0] == 0
+    assert home.pid == second.pid  # what it left alone: the socket and the files of its successor
+    with contextlib.closing(home.api()) as api:
+        api.add("into the new home")
+
+
 def test_a_deep_home_works_through_a_short_socket(home: Home) -> None:
     deep = home.path / ("d" * 60) / ("e" * 60)
     there = Home(deep)
