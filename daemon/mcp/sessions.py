@@ -11,6 +11,8 @@ import hashlib
 import hmac
 import secrets
 
+from jmem.core.duplicates import SESSION_THREAD
+
 MAX_ENDED = 10_000
 
 
@@ -45,4 +47,4 @@ class Sessions:
 
 def thread_of(client: str, session: str) -> str:
     """The thread of what a session adds: `mcp:claude:1f2e3d4c`."""
-    return f"mcp:{client}:{session[:8]}"
+    return f"{SESSION_THREAD}{client}:{session[:8]}"

@@ -23,18 +23,27 @@ MAX_DOCS = 32
 MAX_LOOKED_AT = 6
 MAX_NEAR = 3
 MIN_SCORE = 0.5
+SESSION_THREAD = "mcp:"
+"""Begins the thread that a session of a program gives to what it adds: where it was said, not what was said."""
 _WORD = re.compile(r"[^\W_]+")
 
 
 def equal_memory(conn: sqlite3.Connection, fields: Mapping[str, Any], actor: Actor, now: str) -> Memory | None:
-    """The oldest active memory with the same content, thread, speaker and time that the actor may read."""
+    """The oldest active memory with the same content, thread, speaker and time that the actor may read.
+
+    Threads of sessions count as none, so that a fact told in two sessions is one memory.
+    """
     if not actor.read:
         return None
+    thread = fields.get("thread")
+    if thread is not None and thread.startswith(SESSION_THREAD):
+        thread = None
     where, params = actor.narrow(Filter()).sql(now)
     row = conn.execute(
-        f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.text_key = ? AND m.content = ? AND m.thread IS ?"
+        f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.text_key = ? AND m.content = ?"
+        f" AND CASE WHEN m.thread GLOB '{SESSION_THREAD}*' THEN NULL ELSE m.thread END IS ?"
         f" AND m.speaker IS ? AND m.occurred_at IS ? AND {where} ORDER BY m.created_at, m.id LIMIT 1",
-        (text_key(fields["content"], fields.get("speaker")), fields["content"], fields.get("thread"),
+        (text_key(fields["content"], fields.get("speaker")), fields["content"], thread,
          fields.get("speaker"), fields.get("occurred_at"), *params),
     ).fetchone()  # fmt: skip
     return row_memory(row) if row else None

@@ -94,6 +94,15 @@ def test_another_text_thread_speaker_or_time_is_another_memory(service: MemorySe
     assert not service.add(draft_of({"content": "I prefer aisle seats", **other}), ME).duplicate
 
 
+def test_a_fact_told_in_two_sessions_is_one_memory(service: MemoryService):
+    first = service.add(Draft("the boat is blue", thread="mcp:claude:0123abcd"), ME)
+    for thread in (None, "mcp:cursor:4567abcd"):
+        again = service.add(Draft("the boat is blue", thread=thread), ME)
+        assert again.duplicate
+        assert again.memory.id == first.memory.id
+    assert not service.add(Draft("the boat is blue", thread="a chat"), ME).duplicate
+
+
 @pytest.mark.parametrize("change", [
     lambda s, id: s.delete(id, ME), lambda s, id: s.purge(id, ME), lambda s, id: s.edit(id, {"state": "archived"}, ME),
     lambda s, id: s.edit(id, {"content": "other"}, ME), lambda s, id: s.edit(id, {"expires_at": "2020-01-01"}, ME),

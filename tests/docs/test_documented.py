@@ -74,12 +74,16 @@ def test_settings_are_documented(setting: object) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    broken = []
-    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            if "://" not in target and not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)} -> {target}")
-    assert not broken
+    links = [
+        (page, target)
+        for page in [ROOT / "README.md", *DOCS.rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target
+    ]
+    assert len(links) > 20
+    assert not [
+        f"{page.relative_to(ROOT)} -> {target}" for page, target in links if not (page.parent / target).exists()
+    ]
 
 
 def test_the_first_page_of_the_guide_names_every_page() -> None:
