@@ -27,8 +27,11 @@ _STEP = 500
 
 def filled(count: int, *, synthetic: bool) -> Path:
     """A home with `count` memories and as many vectors, its daemon stopped; make a copy to work in."""
-    kept = _cache() / f"{count}-{'synthetic' if synthetic else 'real'}-{_version()}"
+    kind = f"{count}-{'synthetic' if synthetic else 'real'}"
+    kept = _cache() / f"{kind}-{_version()}"
     if not kept.is_dir():
+        for old in _cache().glob(f"{kind}-*"):
+            shutil.rmtree(old)
         part = kept.with_name("part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True, mode=0o700)
