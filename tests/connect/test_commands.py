@@ -182,6 +182,25 @@ def test_a_broken_file_is_named_and_kept(desk: Desk) -> None:
     assert "nothing was changed" in said.err
     assert path.read_text() == '{"mcpServers": '
     assert "broken settings" in desk.ok("connect").out
+    assert desk.ok("clients", "--json").json["clients"] == [], "a connection that failed leaves no key"
+    desk.ok("disconnect", "--all", "--yes")
+
+
+def test_disconnect_revokes_the_key_of_a_program_whose_file_it_never_wrote(desk: Desk) -> None:
+    path = desk.file(".cursor/mcp.json", '{"mcpServers": ')
+    desk.ok("connect", "cursor", "--print")
+    desk.ok("disconnect", "--all", "--yes")
+    assert desk.ok("clients", "--json").json["clients"] == []
+    assert path.read_text() == '{"mcpServers": '
+
+
+def test_the_copy_that_is_named_is_what_it_is_called(desk: Desk) -> None:
+    desk.file(".cursor/mcp.json", CURSOR)
+    first = desk.ok("connect", "cursor", "--yes").err
+    second = desk.ok("connect", "cursor", "--http", "--no-service", "--yes").err
+    [copy] = re.findall(r"the old one is (\S+)", first)
+    assert f"as it was before jmem, it is {copy}" in second
+    assert Path(copy).read_text() == CURSOR
 
 
 def test_alone_it_lists_what_is_there(desk: Desk) -> None:

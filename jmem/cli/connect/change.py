@@ -12,7 +12,7 @@ from jmem.cli.connect import files
 from jmem.cli.connect.document import Document
 from jmem.cli.connect.place import Client, Launch, Machine, Place, is_ours, merged
 from jmem.cli.connect.record import Connection, Written
-from jmem.core.errors import Conflict
+from jmem.core.errors import Conflict, Invalid
 from jmem.core.model import now_iso
 
 
@@ -72,7 +72,10 @@ def _with(place: Place, user: str, launch: Launch) -> Change:
 
 
 def disconnecting(client: Client, machine: Machine, user: str, known: Connection | None) -> list[Change]:
-    """What disconnecting changes; raises Invalid for a broken file, Conflict for a server that jmem did not write."""
+    """What disconnecting changes; raises Invalid for a broken file, Conflict for a server that jmem did not write.
+
+    A broken file that jmem has no record of having written is left as it is.
+    """
     written = {w.path: w for w in known.files} if known else {}
     return [
         _without(place, user, written.get(str(place.path))) for place in client.places(machine) if place.path.exists()
@@ -87,9 +90,14 @@ def _without(place: Place, user: str, written: Written | None) -> Change:
         content = files.read(Path(written.backup)).content
         if content is not None:
             return Change(place, before, content, restores=written.backup)
-    document = Document.of(place, before)
     path = (*place.keys, server_name(user))
-    entry = document.get(path)
+    try:
+        document = Document.of(place, before)
+        entry = document.get(path)
+    except Invalid:
+        if written:
+            raise
+        return Change(place, before, before.content)
     if entry is None:
         return Change(place, before, before.content)
     if not is_ours(entry):

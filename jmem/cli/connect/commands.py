@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,22 @@ def _connect(args: Args, client: Client) -> int:
     http = args.http or (state.form == "http" and not args.stdio)
     _refuse_unsuited(args, client, state, http)
     known = Connections(Path(args.home))
-    url = None if args.dry_run and not http else _urls(args, client.name)["http"]
-    launch = here.launch(client.name, args.user, args.home, args.environ, url if http else None)
-    changes = change.connecting(client, machine, args.user, launch)
+    launch = here.launch(client.name, args.user, args.home, args.environ)
+    changes = change.connecting(client, machine, args.user, launch)  # a broken file ends it before there is a key
+    if http:
+        launch = replace(launch, url=_urls(args, client.name)["http"])
+        changes = change.connecting(client, machine, args.user, launch)
     report: dict[str, Any] = {"client": client.name, "form": "http" if http else "stdio", "files": _files(changes)}
     if _agreed(args, changes, f"connect {client.title}?") and not args.dry_run:
-        made = change.apply(changes, known.get(args.user, client.name), client.name, args.user, report["form"])
+        if not http:
+            _urls(args, client.name)  # makes the key, so that the program is listed from now on
+        was = known.get(args.user, client.name)
+        made = change.apply(changes, was, client.name, args.user, report["form"])
         known.put(made)
         backups = {w.path: w.backup for w in made.files}
         for file in report["files"]:
             file["backup"] = backups.get(file["path"])
-        _tell_connected(args, client, report)
+        _tell_connected(args, client, report, {w.backup for w in was.files} if was else set())
         if http and state.form != "http" and not args.no_service:
             report["service"] = _install_service(args)
     if args.check and not args.dry_run:
@@ -117,13 +123,15 @@ def _agreed(args: Args, changes: Sequence[Change], question: str) -> bool:
     )
 
 
-def _tell_connected(args: Args, client: Client, report: dict[str, Any]) -> None:
+def _tell_connected(args: Args, client: Client, report: dict[str, Any], older: Set[str | None]) -> None:
+    """Say what was written. `older`: backups of an earlier connection, which this one kept."""
     changed = [file for file in report["files"] if file["changed"]]
     if not changed:
         args.out.note(f"{client.title} is connected already; nothing to change")
         return
     for file in changed:
-        kept = f"; the old one is {file['backup']}" if file["backup"] else ""
+        what = "as it was before jmem, it is" if file["backup"] in older else "the old one is"
+        kept = f"; {what} {file['backup']}" if file["backup"] else ""
         args.out.note(f"wrote {file['path']}{kept}")
     args.out.note(f"connected {client.title}. {client.reload}.")
 
