@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jmem.core import errors
 from jmem.core.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,51 +18,113 @@ DOCS = ROOT / "docs"
 PACKAGES = ("jmem", "daemon", "sync")
 
 
-def error_codes() -> dict[str, str]:
-    """code -> where it is raised: `code="…"` of a call, or the class attribute of an error."""
-    found: dict[str, str] = {}
+ERRORS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+"""The classes an error can have, by name."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """One place that makes an error."""
+
+    code: str
+    where: str
+    status: int
+    exit_code: int
+
+
+def raised_errors() -> list[Raised]:
+    """Every error with a code of its own: `Kind(…, code="…")`, `HttpProblem(status, "…")`, a class attribute, and each
+    class that is raised with the code it has."""
+    found: list[Raised] = []
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                for code in _codes(node):
-                    found.setdefault(code, f"{path.relative_to(ROOT)}:{node.lineno}")
+                if isinstance(node, ast.Call):
+                    made = _made(node)
+                elif isinstance(node, ast.ClassDef):
+                    made = _declared(node)
+                else:
+                    continue
+                if made:
+                    found.append(Raised(made[0], f"{path.relative_to(ROOT)}:{node.lineno}", *made[1:]))
     return found
 
 
-def _codes(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.Call):
-        return [
-            k.value.value
-            for k in node.keywords
-            if k.arg == "code" and isinstance(k.value, ast.Constant) and isinstance(k.value.value, str)
-        ]
-    if isinstance(node, ast.ClassDef):
-        codes = []
-        for statement in node.body:
-            if isinstance(statement, ast.Assign):
-                names = statement.targets[0]
-                values = statement.value
-                pairs = (
-                    zip(names.elts, values.elts, strict=True)
-                    if isinstance(names, ast.Tuple) and isinstance(values, ast.Tuple)
-                    else [(names, values)]
-                )
-                codes += [
-                    v.value
-                    for n, v in pairs
-                    if isinstance(n, ast.Name) and n.id == "code" and isinstance(v, ast.Constant)
-                ]
-        return codes
-    return []
+def _made(call: ast.Call) -> tuple[str, int, int] | None:
+    """Code, status and exit code of an error that a call makes."""
+    name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+    if name == "HttpProblem":
+        status, code = (ast.literal_eval(argument) for argument in call.args[:2])
+        return code, status, _exit_over_http(code, status)
+    if name not in ERRORS:
+        return None
+    kind = ERRORS[name]
+    for keyword in call.keywords:
+        if keyword.arg == "code":
+            if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
+                return keyword.value.value, kind.status, kind.exit_code
+            return None  # passes on another error's
+    return kind.code, kind.status, kind.exit_code
+
+
+def _exit_over_http(code: str, status: int) -> int:
+    return errors.from_problem({"code": code, "status": status, "title": ""}).exit_code
+
+
+def _declared(node: ast.ClassDef) -> tuple[str, int, int] | None:
+    """What a class outside of jmem.core.errors declares, over what it inherits."""
+    base = next((ERRORS[b.id] for b in node.bases if isinstance(b, ast.Name) and b.id in ERRORS), None)
+    if base is None:
+        return None
+    values: dict[str, Any] = {}
+    for statement in node.body:
+        if isinstance(statement, ast.Assign):
+            names = statement.targets[0]
+            if isinstance(names, ast.Tuple):
+                values |= dict(zip((n.id for n in names.elts), ast.literal_eval(statement.value), strict=True))  # type: ignore[attr-defined]
+            elif isinstance(names, ast.Name) and isinstance(statement.value, ast.Constant):
+                values[names.id] = statement.value.value
+    if "code" not in values:
+        return None
+    return values["code"], values.get("status", base.status), values.get("exit_code", base.exit_code)
+
+
+def documented_errors() -> dict[str, tuple[set[int], set[int]]]:
+    """code -> (HTTP statuses, exit codes), as the page has them; no statuses where it shows none."""
+    found: dict[str, tuple[set[int], set[int]]] = {}
+    columns: list[str] = []
+    for line in (DOCS / "errors.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] == "code":
+            columns = cells
+        elif named := re.fullmatch(r"`([a-z0-9_]+)`", cells[0]):
+            row = dict(zip(columns, cells, strict=True))
+            statuses, exits = (
+                {int(number) for number in re.findall(r"\d+", row.get(column, ""))} for column in ("HTTP", "exit")
+            )
+            found[named[1]] = (statuses, exits)
+    return found
 
 
 def test_error_codes_are_documented() -> None:
-    page = (DOCS / "errors.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\| `([a-z0-9_]+)`", page, re.M))
-    codes = error_codes()
-    assert len(codes) > 20
-    assert not {f"{code} ({where})" for code, where in codes.items() if code not in documented}
-    assert documented <= set(codes), "the page names codes that nothing raises"
+    documented = documented_errors()
+    raised = {one.code: one.where for one in raised_errors()}
+    assert len(raised) > 60
+    assert not {f"{code} ({where})" for code, where in raised.items() if code not in documented}
+    assert set(documented) <= set(raised), "the page names codes that nothing raises"
+
+
+def test_the_page_has_the_statuses_and_exit_codes_that_errors_have() -> None:
+    documented = documented_errors()
+    statuses: dict[str, set[int]] = {}
+    exits: dict[str, set[int]] = {}
+    for one in raised_errors():
+        statuses.setdefault(one.code, set()).add(one.status)
+        exits.setdefault(one.code, set()).add(one.exit_code)
+    wrong = {code: (page, exits[code]) for code, (_, page) in documented.items() if page != exits[code]}
+    assert not wrong, "code: (exit codes on the page, exit codes of the classes that carry it)"
+    wrong = {code: (page, statuses[code]) for code, (page, _) in documented.items() if page and page != statuses[code]}
+    assert not wrong, "code: (HTTP statuses on the page, HTTP statuses of the classes that carry it)"
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: s.key)
