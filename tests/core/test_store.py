@@ -273,3 +273,27 @@ def test_the_quick_count_of_pages(store: Store):
     store.write(lambda tx: oplog.write(tx, oplog.begin_action(tx, "cli", "add"), id, {"content": "one more"}, "cli"))
     frames = (store.folder / f"{DATABASE}-wal").stat().st_size // 4120
     assert frames <= 26
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_nothing_is_acknowledged_into_a_file_that_was_removed(store: Store, suffix: str):
+    store.write(lambda tx: put(tx, "before", 1))
+    path = Path(f"{store.path}{suffix}")
+    away = path.with_name("away")
+    path.rename(away)
+    for _ in range(2):
+        with pytest.raises(StorageFailed) as caught:
+            store.write(lambda tx: put(tx, "lost", 2))
+        assert caught.value.code == "store_gone"
+    away.rename(path)
+    store.write(lambda tx: put(tx, "after", 3))
+    assert contents(store) == ["before", "after"]
+
+
+def test_nothing_is_acknowledged_into_a_file_that_was_replaced(store: Store):
+    store.write(lambda tx: put(tx, "before", 1))
+    copy = store.path.with_name("copy.db")
+    copy.write_bytes(store.path.read_bytes())
+    copy.replace(store.path)
+    with pytest.raises(StorageFailed, match="replaced"):
+        store.write(lambda tx: put(tx, "lost", 2))

@@ -111,6 +111,7 @@ class Writer:
         last_seq: int,
     ) -> None:
         self._path, self._conn, self._connect = path, conn, connect
+        self._files = _files(path)
         self._clock, self._finish, self._committed, self._tend = clock, finish, committed, tend
         self._queue: SimpleQueue[Pending[Any]] = SimpleQueue()
         self._lock = threading.Lock()
@@ -211,6 +212,7 @@ class Writer:
             conn.execute("BEGIN IMMEDIATE")
             outcomes = [self._run_job(tx, job) for job in group]
             self._finish(tx)
+            self._check_files()
             conn.execute("COMMIT")
         except BaseException:
             if conn.in_transaction:
@@ -236,6 +238,14 @@ class Writer:
         conn.execute("RELEASE job")
         return value, None
 
+    def _check_files(self) -> None:
+        """What is written to a file that was removed or replaced is gone with this process: refuse to acknowledge it."""
+        now = _files(self._path)
+        for name, held in self._files.items():
+            if held is not None and now[name] != held:
+                raise StorageFailed(f"{name} was removed or replaced while it was open; nothing was stored",
+                                    code="store_gone", fix="put it back, or jmem daemon restart")  # fmt: skip
+
     def _serve_outside(self, job: Pending[Any]) -> None:
         try:
             assert job.fn is not None
@@ -252,6 +262,7 @@ class Writer:
             return False
         self._conn.close()
         self._conn = fresh
+        self._files = _files(self._path)
         return True
 
     def _look_after(self) -> None:
@@ -271,3 +282,16 @@ class Writer:
             self._conn.execute(f"PRAGMA wal_checkpoint({kind})")
         except sqlite3.Error as error:  # the log keeps growing until the next one: nothing is lost
             log.warning("checkpoint of %s: %s", self._path, error)
+
+
+def _files(path: Path) -> dict[str, tuple[int, int] | None]:
+    """What the database's names lead to: device and inode, None where nothing is."""
+    found: dict[str, tuple[int, int] | None] = {}
+    for name in (str(path), f"{path}-wal", f"{path}-shm"):
+        try:
+            there = Path(name).stat()
+        except OSError:
+            found[name] = None
+        else:
+            found[name] = there.st_dev, there.st_ino
+    return found
