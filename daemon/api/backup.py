@@ -49,14 +49,16 @@ def list_(call: Call, ask: NoQuery) -> Answer:
 def restore(call: Call, ask: RestoreBackupAsk) -> Answer:
     """Proves the copy, backs up what it replaces, and swaps it in; the store is unchanged when that fails.
 
-    Works also while the store can't be opened. What was forgotten for ever stays forgotten.
+    Works also while the store can't be opened. What was forgotten for ever stays forgotten. With a token only the
+    user's own backups are found: a path could lead to what another user remembers.
     """
     from jmem.core.restore import find_backup
     from jmem.core.restore import restore as put_back
 
     users, name = call.daemon.users, call.identity.user or ""
     folder = users.folder(name)
-    done = put_back(folder, find_backup(folder, ask.path), lambda work: users.alone(name, work))
+    source = find_backup(folder, ask.path, anywhere=call.identity.local)
+    done = put_back(folder, source, lambda work: users.alone(name, work))
     memory = users.open(name)
     memory.access.record(Access(call.identity.client, "restore backup", detail={"name": done.source.name}))
     return json_answer(done.as_dict())

@@ -43,13 +43,18 @@ class Restored:
                 "purged_again": self.purged_again, "replaced": str(self.replaced) if self.replaced else None}  # fmt: skip
 
 
-def find_backup(folder: Path, name: str) -> Path:
-    """The file a caller means: a path, or the name of one of the user's backups; raises NotFound, Invalid."""
-    for path in (folder / backup.FOLDER / name, Path(name).expanduser()):
-        if path.is_file():
-            if path.resolve() == (folder / DATABASE).resolve():
-                raise Invalid("this is the store itself, not a copy of it", code="not_a_backup", field="path")
-            return path
+def find_backup(folder: Path, name: str, *, anywhere: bool = True) -> Path:
+    """The file a caller means: a path, or the name of one of the user's backups; raises NotFound, Invalid.
+
+    Without `anywhere` it has to lie among the user's own backups: another file may hold what others remember.
+    """
+    own = folder / backup.FOLDER
+    with suppress(OSError, ValueError, RuntimeError):  # a name no file can have, a home nobody has
+        for path in (own / name, Path(name).expanduser()):
+            if path.is_file() and (anywhere or path.resolve().parent == own.resolve()):
+                if path.resolve() == (folder / DATABASE).resolve():
+                    raise Invalid("this is the store itself, not a copy of it", code="not_a_backup", field="path")
+                return path
     raise NotFound(f"there is no backup {name}", code="no_backup", fix="jmem backup list   names them")
 
 

@@ -67,6 +67,28 @@ def test_bad_copies_and_names_change_nothing(other: Api, tmp_path: Path) -> None
     assert contents(other) == ["Stays"]
 
 
+def test_a_token_restores_its_own_backups_only(daemon: Home, other: Api) -> None:
+    """A path could lead to what another user remembers: into their folder, or to a file that the daemon has open."""
+    other.add("of somebody else")
+    theirs = other.must("POST", "/backup", {})["path"]
+    with contextlib.closing(daemon.api()) as own, contextlib.closing(daemon.tcp()) as tcp:
+        own.add("of the token's user")
+        made = own.must("POST", "/backup", {})
+        link = Path("..", "..", *Path(theirs).parts[-3:])
+        for path in (theirs, str(link), "/etc/passwd", "/proc/self/fd/9"):
+            answer = tcp.call("POST", "/api/v1/backup/restore", {"path": path})
+            assert (answer.status, answer.body["code"]) == (404, "no_backup"), path
+        for path in (made["name"], made["path"]):
+            assert tcp.must("POST", "/backup/restore", {"path": path})["memories"] == made["memories"]
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "~nobody-of-that-name/x", "\0"])
+def test_a_name_no_file_can_have_is_no_backup(other: Api, name: str) -> None:
+    other.add("Stays")
+    answer = other.call("POST", "/api/v1/backup/restore", {"path": name})
+    assert (answer.status, answer.body["code"]) == (404, "no_backup")
+
+
 def test_no_write_is_lost_while_a_backup_is_restored(daemon: Home, other: Api) -> None:
     """Whatever was acknowledged is in the store that was replaced (and kept) or in the one that replaced it."""
     other.add("at the start")
