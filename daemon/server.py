@@ -18,6 +18,9 @@ REQUEST_TIMEOUT_S = 30.0
 WRITE_TIMEOUT_S = 60.0
 KEEP_ALIVE_S = 75
 MAX_CONNECTIONS = 512
+"""By each of the two ways in, so that nobody on TCP keeps the owner from the socket."""
+MAX_REFUSED = 64
+"""Connections beyond these that are still told why; more are closed at once, for every open one takes a file."""
 STOP_TIMEOUT_S = 10.0
 LOCAL = "jmem.local"
 """scope key: whether the request came by the unix socket"""
@@ -39,7 +42,13 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")
         self._local = sock is not None and sock.family == socket.AF_UNIX
-        if len(self.connections) > MAX_CONNECTIONS:  # told once its request is here: it would not read it before
+        over = 0
+        if len(self.connections) > MAX_CONNECTIONS:
+            same = sum(cast(Protocol, each)._local == self._local for each in self.connections)
+            over = same - MAX_CONNECTIONS
+        if over > MAX_REFUSED:
+            transport.abort()
+        elif over > 0:  # told once its request is here: it would not read it before
             self._refusal = HttpProblem(503, "busy", f"more than {MAX_CONNECTIONS} connections at once")
         self._arm()
 

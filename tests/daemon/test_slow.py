@@ -31,17 +31,21 @@ async def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator
     monkeypatch.setattr(server, "WRITE_TIMEOUT_S", 0.2)
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 4)
     monkeypatch.setattr(server, "STOP_TIMEOUT_S", 1.0)
-    listening = socket.socket(socket.AF_UNIX)
+    monkeypatch.setattr(server, "MAX_REFUSED", 2)
+    listening, tcp = socket.socket(socket.AF_UNIX), socket.socket()
     listening.bind(str(tmp_path / "s"))
-    listening.listen()
-    listening.setblocking(False)
+    tcp.bind(("127.0.0.1", 0))
+    (tmp_path / "port").write_text(str(tcp.getsockname()[1]))
+    for each in (listening, tcp):
+        each.listen()
+        each.setblocking(False)
 
     async def nothing() -> None:
         return
 
     running = Server(answer, nothing)
     ready = asyncio.Event()
-    task = asyncio.create_task(running.run_on([listening], ready.set))
+    task = asyncio.create_task(running.run_on([listening, tcp], ready.set))
     await ready.wait()
     yield tmp_path / "s"
     running.stop()
@@ -105,3 +109,18 @@ async def test_too_many_connections_are_told_so(path: Path) -> None:
         writer.close()
         await writer.wait_closed()
     assert b"200" in (await _ask(path, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+
+
+async def test_connections_on_tcp_do_not_keep_the_owner_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 30.0)
+    port = int(path.with_name("port").read_text())
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
+    # 4 are served, 2 would be told why not, and no more are kept
+    for reader, _ in held[6:]:
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert b"200" in await _ask(path, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    held[5][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await asyncio.wait_for(held[5][0].read(), 5)).startswith(b"HTTP/1.1 503 ")
+    for _, writer in held:
+        writer.close()
