@@ -43,7 +43,7 @@ class Purged:
     receipt: tuple[PlaceReceipt, ...]
 
 
-PurgeHook = Callable[[list[str]], PlaceReceipt]
+PurgeHook = Callable[[list[str]], PlaceReceipt | tuple[PlaceReceipt, ...]]
 
 
 def erased(place: str, result: str = "erased") -> PlaceReceipt:
@@ -64,7 +64,7 @@ def finish(store: Store, hooks: Iterable[PurgeHook]) -> tuple[PlaceReceipt, ...]
     with store.reader() as conn:
         ids = due(conn)
     places = [erased("memory and tags"), erased("operations"), erased("full-text index"), erased("neighbours' context")]
-    steps: list[tuple[str, Callable[[], PlaceReceipt]]] = [
+    steps: list[tuple[str, Callable[[], PlaceReceipt | tuple[PlaceReceipt, ...]]]] = [
         *(("derived data", partial(hook, ids)) for hook in hooks),
         ("backups", partial(_remember, store.folder, ids)),
         (_FILES, partial(_scrub, store)),
@@ -72,7 +72,8 @@ def finish(store: Store, hooks: Iterable[PurgeHook]) -> tuple[PlaceReceipt, ...]
     failed = False
     for place, step in steps:
         try:
-            places.append(step())
+            done = step()
+            places += done if isinstance(done, tuple) else (done,)
         except (JmemError, OSError, sqlite3.Error) as error:
             log.warning("a purge is to be repeated: %s", error)
             failed = True
@@ -108,14 +109,20 @@ def _remember(folder: Path, ids: Iterable[str]) -> PlaceReceipt:
 
 def append_purged(folder: Path, ids: Iterable[str]) -> None:
     """Add ids to `purged.jsonl`, on disk when this returns."""
-    path = folder / PURGED_FILE
-    handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
-    try:
-        os.write(handle, "".join(json.dumps({"id": id, "at": now_iso()}) + "\n" for id in ids).encode())
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    lines = "".join(json.dumps({"id": id, "at": now_iso()}) + "\n" for id in ids).encode()
+    with open(folder / PURGED_FILE, "ab+", opener=_private) as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # a line that a crash or a full disk cut off must not take the next one with it
+                lines = b"\n" + lines
+        file.write(lines)
+        file.flush()
+        os.fsync(file.fileno())
     sync_file(folder)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def read_purged(folder: Path) -> set[str]:

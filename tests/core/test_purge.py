@@ -189,3 +189,13 @@ def test_purging_several_is_all_or_nothing(user: User):
     with pytest.raises(NotFound):
         user.service.purge([id, "ffff-ffff"], ME)
     assert user.service.get(id, ME).content == "one"
+
+
+def test_a_cut_line_does_not_take_the_next_id_with_it(tmp_path: Path):
+    first, second = (f"0199f3a1-c2d4-7b3e-9c1a-0123456789a{n}" for n in (1, 2))
+    purge.append_purged(tmp_path, [first])
+    path = tmp_path / purge.PURGED_FILE
+    path.write_bytes(path.read_bytes() + b'{"id": "0199f3a1-c2d4')
+    purge.append_purged(tmp_path, [second])
+    assert purge.read_purged(tmp_path) == {first, second}
+    assert path.stat().st_mode & 0o077 == 0
