@@ -14,6 +14,9 @@ from jmem.core.store import Store
 
 routes = Routes("events")
 
+MAX_DIGITS = 19
+"""of a running number: SQLite counts no further"""
+
 _AFTER = """
 SELECT o.seq, o.payload, EXISTS (SELECT 1 FROM ops p WHERE p.memory_id = o.memory_id AND p.seq < o.seq)
 FROM ops o WHERE o.seq > ? ORDER BY o.seq LIMIT ?"""
@@ -26,7 +29,7 @@ async def events(call: Call, ask: EventsQuery) -> Stream:
     store = call.user.store
     since = ask.since
     if (last := call.headers.get(b"last-event-id")) is not None:
-        if not last.isdigit():
+        if not last.isdigit() or len(last) > MAX_DIGITS:
             raise HttpProblem(422, "invalid", "Last-Event-ID is a number", field="Last-Event-ID")
         since = int(last)
     newest = store.last_seq

@@ -30,7 +30,9 @@ class ImportAsk(Ask):
     secrets: Secrets = "mask"
     dry_run: bool = Field(False, description="report what would happen, change nothing")
     client: ClientName | None = Field(None, description="of items that name none")
-    action: int | None = Field(None, description="what the batch before it answered: undo then takes both back")
+    action: int | None = Field(
+        None, ge=1, le=2**63 - 1, description="what the batch before it answered: undo then takes both back"
+    )
 
 
 class ExportQuery(Query):

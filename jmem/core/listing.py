@@ -47,12 +47,20 @@ def decode_cursor(cursor: str, kind: str, width: int) -> list[Any]:
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
         whole = isinstance(values, list) and len(values) == width + 1 and values[0] == kind
-        if whole and all(isinstance(value, str | int) for value in values):
+        if whole and all(_storable(value) for value in values):
             return list(values[1:])
-    except (ValueError, UnicodeError):
+    except (ValueError, UnicodeError, RecursionError):
         pass
     raise Invalid("the cursor is not one of this list", code="bad_cursor", field="cursor",
                   fix="start again without a cursor, and keep sort as it is")  # fmt: skip
+
+
+def _storable(value: Any) -> bool:
+    """Whether SQLite takes it as a parameter; raises UnicodeError for a text that is none."""
+    if isinstance(value, str):
+        value.encode()
+        return True
+    return isinstance(value, int) and -(2**63) <= value < 2**63
 
 
 def page(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from jmem.core import ids
 from jmem.core.errors import Ambiguous, Invalid, NotFound
 from jmem.core.filter import Filter
-from jmem.core.listing import RARE
+from jmem.core.listing import RARE, encode_cursor
 from jmem.core.service import Actor, Draft, MemoryService
 from tests.core.conftest import User
 
@@ -176,3 +178,16 @@ def test_previews_are_one_short_line():
     assert ids.preview("x" * 80) == "x" * 80
     assert len(ids.preview("x" * 81)) == 80
     assert ids.preview(" " * 400 + "x").endswith("…")
+
+
+@pytest.mark.parametrize("values", [[2**63, "x"], [-(2**70), "x"], ["\ud800", "x"]])
+def test_a_cursor_that_the_database_cannot_take_is_refused(service: MemoryService, values: list[object]):
+    with pytest.raises(Invalid) as caught:
+        service.list(Filter(), ME, cursor=encode_cursor("-created", *values))
+    assert caught.value.code == "bad_cursor"
+
+
+def test_a_cursor_that_is_nested_too_deeply_is_refused(service: MemoryService):
+    with pytest.raises(Invalid) as caught:
+        service.list(Filter(), ME, cursor=base64.urlsafe_b64encode(b"[" * 40_000).decode())
+    assert caught.value.code == "bad_cursor"

@@ -145,3 +145,9 @@ async def test_an_idle_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> 
     hub.close()
     assert [piece async for piece in stream] == []
     assert hub.count() == 0
+
+
+def test_a_last_event_id_of_thousands_of_digits_is_refused(daemon: Home) -> None:
+    headers = [("Host", "x"), ("Last-Event-ID", "9" * 5000)]
+    status, _, body = exchange(daemon.socket_path, request("GET", "/api/v1/events", headers))
+    assert (status, json.loads(body)["code"]) == (422, "invalid")

@@ -116,3 +116,8 @@ def test_a_reader_that_leaves_holds_nothing_up(daemon: Home, other: Api) -> None
         return {place["result"] for place in receipt["receipt"] if "write-ahead" in place["place"]} == {"erased"}
 
     wait_for(scrubbed, 20, "a purge that is not held up")
+
+
+def test_an_action_beyond_what_the_database_counts_is_refused(other: Api) -> None:
+    answer = other.call("POST", "/api/v1/import", {"items": [{"content": "x"}], "action": 2**63})
+    assert (answer.status, answer.body["field"]) == (422, "action")
