@@ -22,7 +22,7 @@ from jmem.core.filter import Filter
 from jmem.core.foreign import Applied
 from jmem.core.history import History, LogEntry, Revision
 from jmem.core.listing import Page
-from jmem.core.model import MAX_BATCH, Memory, Op, now_iso, parse_time
+from jmem.core.model import MAX_BATCH, MAX_CONTENT_BYTES, Memory, Op, now_iso, parse_time
 from jmem.core.purge import PlaceReceipt, Purged, PurgeHook
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
 from jmem.core.undo import Undone, UndoReport
@@ -158,6 +158,10 @@ class MemoryService:
         actor.may("read")
         if not query.query.strip():
             raise Invalid("the query is empty", field="query")
+        if len(query.query) > MAX_CONTENT_BYTES:  # it is kept in the access log and told in the answer
+            raise TooLarge(
+                f"a query has at most {MAX_CONTENT_BYTES:,} characters", field="query", limit=MAX_CONTENT_BYTES
+            )
         listing.check_limit(query.limit)
         if self.searcher is None:
             raise JmemError("this service has no search", code="no_search")

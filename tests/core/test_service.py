@@ -7,6 +7,7 @@ import pytest
 from jmem.core.errors import Ambiguous, Conflict, Invalid, JmemError, NotFound, Refused, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_CONTENT_BYTES, Op
+from jmem.core.search import SearchQuery
 from jmem.core.service import Actor, Added, Draft, MemoryService, draft_of
 from jmem.core.store import oplog
 from tests.core.conftest import User
@@ -451,3 +452,12 @@ def test_lists_show_active_memories_unless_asked(service: MemoryService):
     assert stats["memories"] == 3
     assert stats["clients"] == {"cli": 3}
     assert sum(stats["by_day"].values()) == 3
+
+
+def test_a_query_has_a_limit(service: MemoryService):
+    service.searcher = None
+    with pytest.raises(TooLarge) as caught:
+        service.search(SearchQuery("x" * 65_537), ME)
+    assert caught.value.detail["field"] == "query"
+    with pytest.raises(JmemError, match="no search"):
+        service.search(SearchQuery("x" * 65_536), ME)
