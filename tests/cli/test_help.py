@@ -70,7 +70,8 @@ def test_the_reference_page_is_up_to_date() -> None:
 
 
 def test_completion_script(jmem: Jmem) -> None:
-    result = jmem.ok("--show-completion", "bash")
+    # without this, typer asks the process tree which shell it is, and under some it finds none
+    result = jmem.ok("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
     assert "_JMEM_COMPLETE=complete_bash" in result.out
     assert "complete -o default -F" in result.out
 
