@@ -18,7 +18,9 @@ DOCS = ROOT / "docs"
 PACKAGES = ("jmem", "daemon", "sync")
 
 
-ERRORS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+ERRORS: dict[str, type[errors.JmemError]] = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.JmemError)
+}
 """The classes an error can have, by name."""
 
 
