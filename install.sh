@@ -55,12 +55,19 @@ export PIP_USER PIP_DISABLE_PIP_VERSION_CHECK UV_PYTHON_DOWNLOADS UV_SYSTEM_CERT
 DATA=${XDG_DATA_HOME:-$HOME/.local/share}
 VENV=$DATA/jmem-venv
 LOG=''
+# On a terminal uv and pip show how far they are.
+if [ -t 1 ] && [ -t 2 ]; then QUIET=''; else QUIET=yes; fi
 trap '[ -z "$LOG" ] || rm -f "$LOG"' EXIT
 
-# step MESSAGE REMEDY COMMAND...   runs quietly; its output is shown only when it fails
+# step MESSAGE REMEDY COMMAND...   its output is shown as it comes on a terminal, else only when it fails
 step() {
     message=$1 remedy=$2
     shift 2
+    if [ -t 1 ] && [ -t 2 ]; then
+        "$@" </dev/null && return 0
+        warn "$message failed (above)"
+        fail "jmem is not installed" "$remedy"
+    fi
     [ -n "$LOG" ] || LOG=$(mktemp "${TMPDIR:-/tmp}/jmem-install.XXXXXX")
     if ! "$@" >"$LOG" 2>&1 </dev/null; then
         warn "$message failed:"
@@ -148,7 +155,7 @@ NETWORK='check the lines above; where a package could not be fetched, check your
 
 install_uv() {
     step "uv tool install" "$NETWORK" \
-        uv tool install --quiet --force --reinstall-package jmem --compile-bytecode --python "$PYTHON" "$SOURCE"
+        uv tool install ${QUIET:+--quiet} --force --reinstall-package jmem --compile-bytecode --python "$PYTHON" "$SOURCE"
 }
 
 install_pipx() {
@@ -162,7 +169,7 @@ install_venv() {
         mkdir -p "$DATA"
         step "making $VENV" "remove it and run this again: rm -r $VENV" "$PYTHON" -m venv --clear "$VENV"
     fi
-    step "pip install" "$NETWORK" "$VENV/bin/python" -m pip install --quiet --upgrade --no-compile "$SOURCE"
+    step "pip install" "$NETWORK" "$VENV/bin/python" -m pip install ${QUIET:+--quiet} --upgrade --no-compile "$SOURCE"
     # On every core, which pip does not do. A file that can't be compiled is one that is never imported.
     "$VENV/bin/python" -m compileall -q -j 0 "$VENV/lib" >/dev/null 2>&1 || :
     mkdir -p "$BIN"
@@ -218,6 +225,7 @@ do_install() {
     verb=installed
     [ -x "$JMEM" ] && verb=upgraded
     say "installing jmem with $METHOD and $("$PYTHON" -c 'import platform; print("Python", platform.python_version())')"
+    say "this takes a minute or two"
     "install_$METHOD"
     [ -x "$JMEM" ] || fail "the installation ended without $JMEM" "please report this with the output above"
     # The old version's daemon would go on serving: the next command starts the new one.
@@ -252,6 +260,16 @@ remove_links() {
     done
 }
 
+# What `jmem --install-completion` wrote is the shell's own file, which is for its owner to edit.
+completion_left() {
+    for file in "$HOME/.bashrc" "$HOME/.zshrc" "$HOME/.bash_completions/jmem.sh" "$HOME/.zfunc/_jmem" \
+        "$HOME/.config/fish/completions/jmem.fish"; do
+        if grep -Eq 'bash_completions/jmem\.sh|_JMEM_COMPLETE' "$file" 2>/dev/null; then
+            say "the shell completion of jmem is still in $file; remove it there"
+        fi
+    done
+}
+
 do_uninstall() {
     STORE=$(memories)
     confirm_purge
@@ -275,6 +293,7 @@ do_uninstall() {
         removed=yes
         say "removed jmem (installed with $METHOD)"
     done
+    completion_left
     [ "$removed" = yes ] || say "jmem is not installed"
     [ -d "$STORE" ] || return 0
     if [ "$PURGE" = yes ]; then

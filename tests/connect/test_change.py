@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jmem.cli.connect import CLIENTS, change, files
+from jmem.cli.connect.document import Document
 from jmem.cli.connect.place import Client, Launch, Machine
 from jmem.cli.connect.record import Connection, Connections
 from jmem.core.errors import Conflict, Invalid, StorageFailed
@@ -205,7 +206,7 @@ def test_users_have_servers_of_their_own(zed: Desk) -> None:
     mid = zed.path.read_text()
     changes = change.connecting(zed.client, zed.machine, "bob", LAUNCH)
     Connections(zed.record).put(change.apply(changes, None, "zed", "bob", "stdio"))
-    servers = change.Document.of(zed.place, files.read(zed.path)).get(zed.place.keys)
+    servers = Document.of(zed.place, files.read(zed.path)).get(zed.place.keys)
     assert sorted(servers) == ["jmem", "jmem-bob", "other"]
     known = Connections(zed.record).get("bob", "zed")
     change.undo(change.disconnecting(zed.client, zed.machine, "bob", known), known)

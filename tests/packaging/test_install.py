@@ -66,6 +66,7 @@ def test_with_a_venv(tmp_path: Path, light: Path) -> None:
     (machine.home / "bin/jmem").symlink_to("/removed/.local/bin/jmem")
     done = machine.run(light / "install.sh")
     assert "installing jmem with venv" in done.stdout
+    assert "this takes a minute" in done.stdout
     assert "linked" in done.stdout
     assert (machine.home / "bin/jmem").is_symlink()
     venv = machine.home / ".local/share/jmem-venv"
@@ -73,7 +74,9 @@ def test_with_a_venv(tmp_path: Path, light: Path) -> None:
     first = machine.run("jmem", "version").stdout
     assert "upgraded" in machine.run(light / "install.sh").stdout
     assert machine.run("jmem", "version").stdout == first
-    machine.run(light / "install.sh", "--uninstall")
+    (machine.home / ".bashrc").write_text(f"source '{machine.home}/.bash_completions/jmem.sh'\n")
+    said = machine.run(light / "install.sh", "--uninstall").stdout
+    assert f"still in {machine.home / '.bashrc'}" in said
     assert not venv.exists()
     assert not (machine.home / "bin/jmem").is_symlink()
     assert not (machine.home / ".local/bin/jmem").is_symlink()
