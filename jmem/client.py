@@ -240,8 +240,13 @@ class Client:
         timeout: float | None = TIMEOUT,
         repeat: bool = False,
     ) -> Document:
-        data = wire.dumps(body).encode() if body is not None else b""
-        target = path + encode_query(query)
+        try:
+            data = wire.dumps(body).encode() if body is not None else b""
+            target = path + encode_query(query)
+        except UnicodeEncodeError:  # an argument of the command line that is in another encoding
+            from jmem.core.errors import Invalid
+
+            raise Invalid("the text is not valid UTF-8", fix="convert it to UTF-8, for example with iconv") from None
         repeat = repeat or method == "GET"
         answer = self._send(method, target, data, headers, timeout, repeat=repeat)
         text = self._body(answer, method, path)

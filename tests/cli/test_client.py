@@ -56,6 +56,14 @@ def test_pages(client: Client) -> None:
     assert [len(page["memories"]) for page in pages] == [3, 3, 1]
 
 
+def test_what_is_no_text_is_refused(client: Client) -> None:
+    """What Python makes of an argument in another encoding."""
+    with pytest.raises(Invalid, match="not valid UTF-8"):
+        client.add({"content": "a\udcff"})
+    with pytest.raises(Invalid, match="not valid UTF-8"):
+        client.page({"tag": ["\udcff"]})
+
+
 def test_errors_are_those_of_the_core(client: Client) -> None:
     memory = client.add({"content": "an error's victim"})
     client.edit(memory["id"], {"tags": ["x"]})
