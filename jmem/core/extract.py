@@ -315,7 +315,7 @@ def remember(service: MemoryService, extractor: Extractor | None, draft: Draft, 
         return _verbatim(service, draft, actor, "skipped", "a local memory is not sent to a model on another machine")
     if extractor.remote and find(draft.content):
         return _verbatim(service, draft, actor, "skipped", "a text with a secret is not sent to another machine")
-    known = _known(service, extractor, draft.content, actor)
+    known = _known(service, extractor, draft, actor)
     said_at = fields.get("occurred_at") or now_iso()
     try:
         extraction = extractor.extract(draft.content, known, said_at=said_at, speaker=draft.speaker)
@@ -325,16 +325,19 @@ def remember(service: MemoryService, extractor: Extractor | None, draft: Draft, 
     return _store(service, draft, actor, extraction)
 
 
-def _known(service: MemoryService, extractor: Extractor, text: str, actor: Actor) -> list[Memory]:
+def _known(service: MemoryService, extractor: Extractor, draft: Draft, actor: Actor) -> list[Memory]:
     """Near memories that this actor may read and this model may see; none when search fails."""
     from jmem.core.search import SearchQuery
 
     if not actor.read or service.searcher is None:
         return []
     privacy = None if extractor.may_see("local") else "synced"
-    query = SearchQuery(text[:MAX_QUERY_CHARS], MAX_KNOWN, Filter(privacy=privacy))
+    # the model may be on this machine and the embedder on another one
+    stays = draft.privacy == "local" and not extractor.allow_remote_for_local
+    mode = "text" if stays and getattr(service.searcher, "remote", False) else "hybrid"
+    query = SearchQuery(draft.content[:MAX_QUERY_CHARS], MAX_KNOWN, Filter(privacy=privacy), mode)
     try:
-        hits = service.search(query, actor).hits
+        hits = service.search(query, actor, keep_query=False).hits
     except JmemError as error:
         log.warning("extraction goes on without what is known: %s", error.message)
         return []

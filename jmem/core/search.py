@@ -101,6 +101,11 @@ class Searcher:
         self._resting_until = 0.0
         self._pool = ThreadPoolExecutor(4, f"jmem-search-{store.folder.name[:8]}")
 
+    @property
+    def remote(self) -> bool:
+        """Whether the words of a query go to another process for their vector."""
+        return self._embedder.remote
+
     def close(self) -> None:
         """Let the threads go; a search after this fails."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -153,8 +153,11 @@ class MemoryService:
         self._log(actor, "list", page.memories)
         return page
 
-    def search(self, query: SearchQuery, actor: Actor) -> SearchOutcome:
-        """Search within what the actor may see; raises Invalid for an empty query."""
+    def search(self, query: SearchQuery, actor: Actor, *, keep_query: bool = True) -> SearchOutcome:
+        """Search within what the actor may see; raises Invalid for an empty query, TooLarge.
+
+        Without `keep_query` the access log does not get its words: they are a memory's, and a purge would miss them.
+        """
         actor.may("read")
         if not query.query.strip():
             raise Invalid("the query is empty", field="query")
@@ -170,7 +173,7 @@ class MemoryService:
             outcome = replace(outcome, hits=[hit for hit in outcome.hits if actor.sees(hit.memory.tags)])
         answers = [Answer(hit.memory.id, hit.score, hit.explain) for hit in outcome.hits[:_ANSWERS_KEPT]]
         detail = {"mode": outcome.mode, "took_ms": outcome.took_ms, "confident": outcome.confident}
-        self.access.record(Access(actor.client, "search", answers, query.query, detail))
+        self.access.record(Access(actor.client, "search", answers, query.query if keep_query else None, detail))
         return outcome
 
     def tags(self, actor: Actor, filter: Filter | None = None) -> Sequence[tuple[str, int]]:

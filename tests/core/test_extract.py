@@ -276,6 +276,35 @@ def test_local_memories_stay_on_this_machine(service: MemoryService, model: Mode
     assert remember(service, extractor, Draft(PASSAGE + " Yes.", privacy="local"), OWNER).inferred
 
 
+def test_a_local_passage_goes_to_no_embedder_on_another_machine(
+    service: MemoryService, model: Model, extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.answer = says(facts())
+    modes: list[str] = []
+    searcher = service.searcher
+    assert searcher is not None
+    find = searcher.search
+    monkeypatch.setattr(searcher, "search", lambda query: [modes.append(query.mode), find(query)][1])
+    for remote in (False, True):  # the model is here either way
+        monkeypatch.setattr(searcher, "remote", remote, raising=False)
+        remember(service, extractor, Draft(PASSAGE, privacy="local"), OWNER)
+        remember(service, extractor, Draft(PASSAGE), OWNER)
+    extractor.allow_remote_for_local = True
+    remember(service, extractor, Draft(PASSAGE, privacy="local"), OWNER)
+    assert modes == ["hybrid", "hybrid", "text", "hybrid", "hybrid"]
+
+
+def test_a_passage_is_not_kept_in_the_access_log(service: MemoryService, model: Model, extractor: Extractor) -> None:
+    """A purge of what it became finds the records that answered with it, and this one did not."""
+    service.add(Draft("Something else"), OWNER)
+    model.answer = says("no facts")
+    stored = remember(service, extractor, Draft(PASSAGE), OWNER).added[0].memory
+    service.purge(stored.id, OWNER)
+    searched = [access for access in service.accesses(OWNER) if access.what == "search"]
+    assert [len(access.answers) for access in searched] == [1]
+    assert "Lisbon" not in str(searched)
+
+
 def test_secrets_are_refused_before_the_model_sees_them(
     service: MemoryService, model: Model, extractor: Extractor
 ) -> None:
