@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from jmem.core.embed import Embedder, EmbedderUnavailable, embed_text
@@ -24,6 +25,8 @@ EMBED_STEP = 32
 """Texts embedded before their vectors are written; commands and a stop are heeded in between."""
 LOCAL_BATCH = 8
 """Texts in one call of a local model: as fast as more of them, and a query waits less."""
+LOCAL_CHARS = 8_000
+"""Text in one call of a local model: a command and a stop wait for no more than that."""
 
 _COLUMNS = "id, seq, deleted, content, speaker, tags, client, state, privacy, at, expires_at, thread, source, text_key"
 
@@ -120,7 +123,10 @@ class Feeder:
             if not go_on():
                 return
             step = order[start : start + EMBED_STEP]
-            step_vectors = self._embed_step(step)
+            step_vectors = self._embed_step(step, go_on)
+            if not step_vectors:
+                return
+            step = step[: len(step_vectors)]
             if self._embedder.fingerprint != shard.mark.fingerprint:
                 raise EmbedderUnavailable("the embedding model has changed its dimension")
             self._vectors.put(
@@ -130,15 +136,21 @@ class Feeder:
             shard.upsert([row.point(vector) for row, vector in zip(step, step_vectors, strict=True)])
             yield step
 
-    def _embed_step(self, rows: Sequence[Row]) -> list[Vector]:
-        """In small batches, each of which gives way to queries."""
+    def _embed_step(self, rows: Sequence[Row], go_on: Callable[[], bool]) -> list[Vector]:
+        """In small batches, each of which gives way to queries; those of the first rows when `go_on` says no."""
         vectors: list[Vector] = []
-        size = EMBED_STEP if self._embedder.remote else LOCAL_BATCH
-        for start in range(0, len(rows), size):
-            texts = [embed_text(row.content, row.speaker) for row in rows[start : start + size]]
+        texts = [embed_text(row.content, row.speaker) for row in rows]
+        while len(vectors) < len(rows) and go_on():
+            batch = texts[len(vectors) :][: self._batch_size(texts[len(vectors) :])]
             with self._embedder.gate.bulk():
-                vectors.extend(self._embedder.embed(texts))
+                vectors.extend(self._embedder.embed(batch))
         return vectors
+
+    def _batch_size(self, texts: Sequence[str]) -> int:
+        if self._embedder.remote:
+            return EMBED_STEP
+        chars = accumulate(len(text) for text in texts[:LOCAL_BATCH])
+        return max(1, sum(total <= LOCAL_CHARS for total in chars))
 
     def _embeddable(self, row: Row) -> bool:
         return not (self._private_stays and row.privacy == "local")

@@ -142,15 +142,15 @@ class Indexer:
         """Close the index until it is needed again, to give its memory back."""
         self._order(_Command("release"))
 
-    def forget(self, ids: list[str]) -> PlaceReceipt:
+    def forget(self, ids: list[str]) -> tuple[PlaceReceipt, ...]:
         """Purge hook: erase the vectors of these memories and rewrite the index without them, files and all."""
         command = self._order(_Command("forget", ids))
         if not self._thread.is_alive():
             for each in self._take_commands():
                 self._carry_out(each)
-        if not command.done.wait(FORGET_TIMEOUT):
-            return erased("vectors", "erased; the index files are still being rewritten")
-        return erased("vectors", command.error or "erased")
+        done = command.done.wait(FORGET_TIMEOUT)
+        result = (command.error or "erased") if done else "still being erased"
+        return erased("vectors", result), erased("vector index", result)
 
     def _order(self, command: _Command) -> _Command:
         with self._changed:

@@ -15,6 +15,7 @@ from jmem.core.drafts import Draft
 from jmem.core.filter import Filter
 from jmem.core.model import now_iso
 from jmem.core.search import SearchQuery
+from jmem.core.store.text import text_key
 
 ME = Actor("cli")
 Open = Callable[..., Any]
@@ -201,12 +202,46 @@ def test_rebuild_from_vectors_and_from_texts(recall: Any) -> None:
     assert indexed(recall) == set(ids)
 
 
+def test_a_purge_and_a_stop_wait_for_one_batch_only(open_recall: Open, word_embedder: Any) -> None:
+    embedder, steps, began = word_embedder(64), threading.Semaphore(0), threading.Semaphore(0)
+    recall = open_recall(embedder)
+    (gone,) = recall.add("tea with milk")
+    embed, sizes = embedder.embed, list[int]()
+
+    def one_at_a_time(texts: Any, **options: Any) -> Any:
+        sizes.append(len(texts))
+        began.release()
+        assert steps.acquire(timeout=20)
+        return embed(texts, **options)
+
+    embedder.embed = one_at_a_time
+    recall.service.add_many([Draft(f"number {n} " + "long " * 600) for n in range(30)], ME)
+    assert began.acquire(timeout=20)
+    forgetting = threading.Thread(target=recall.service.purge, args=([gone], ME))
+    forgetting.start()
+    wait(lambda: bool(recall.indexer._commands))
+    steps.release()
+    assert began.acquire(timeout=20)  # the next batch begins when the purge is through
+    wait(lambda: not recall.vectors.get("words/64", [(gone, text_key("tea with milk", None))]))
+    forgetting.join(20)
+    assert not forgetting.is_alive()
+    stopping = threading.Thread(target=recall.indexer.stop)
+    stopping.start()
+    wait(lambda: recall.indexer._stopping)
+    steps.release()
+    stopping.join(20)
+    assert not stopping.is_alive()
+    assert len(sizes) == 2
+    assert max(sizes) <= 3  # of long texts
+
+
 def test_a_purge_reaches_vectors_and_index_files(open_recall: Open, word_embedder: Any) -> None:
     recall = open_recall(word_embedder(64))
     gone, kept = recall.add("tea with milk", "coffee, black", thread="unmistakable-thread")
     (vector,) = recall.vectors.get("words/64", [(gone, _key(recall, gone))]).values()
     (purged,) = recall.service.purge([gone], ME)
-    assert {r.place: r.result for r in purged.receipt}["vectors"] == "erased"
+    places = {r.place: r.result for r in purged.receipt}
+    assert (places["vectors"], places["vector index"]) == ("erased", "erased")
     assert indexed(recall) == {kept}
     recall.indexer.release()
     assert recall.indexer.wait_idle(10)
