@@ -17,16 +17,24 @@ from jmem.core.errors import Invalid
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65535:
-        raise ValueError("a port is 1 to 65535")
-    return value
+    return _whole(text, "a port is 1 to 65535", 1, 65535)
 
 
 def _seconds(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError("seconds are 0 or more")
+    return _whole(text, "a whole number of seconds, 0 or more")
+
+
+def _count(text: str) -> int:
+    return _whole(text, "a whole number, 0 or more")
+
+
+def _whole(text: str, what: str, low: int = 0, high: int | None = None) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError(what) from None
+    if value < low or (high is not None and value > high):
+        raise ValueError(what)
     return value
 
 
@@ -71,7 +79,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("allow_remote_for_local", _bool, False, "whether private (local) memories may be sent to a remote model or embedder"),
     Setting("idle.unload", _seconds, 900, "seconds without use after which the embedding model is released; 0 keeps it"),
     Setting("idle.stop", _seconds, 0, "seconds without use after which the daemon stops; 0 keeps it running"),
-    Setting("backup.keep", _seconds, 7, "daily backups kept; 0 turns daily backups off"),
+    Setting("backup.keep", _count, 7, "daily backups kept; 0 turns daily backups off"),
     Setting("log.level", _choice("debug", "info", "warning", "error"), "info", "what goes into the log; memory content only at debug"),
     Setting("mcp.delete_all", _bool, False, "whether MCP clients get the delete_all_memories tool"),
     Setting("hosted.url", str, "", "address of the hosted account", "JMEM_HOSTED_URL"),
