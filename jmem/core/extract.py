@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0
 """Seconds for the whole exchange with the model, repeats included."""
+NO_MODEL = "no model is set: jmem config set llm.model NAME"
 MAX_KNOWN = 8
 MAX_FACTS = 50
 MAX_FACT_CHARS = 4_000
@@ -310,7 +311,7 @@ def remember(service: MemoryService, extractor: Extractor | None, draft: Draft, 
     draft = replace(draft, **{name: fields[name] for name in ("content", "metadata", "source", "thread", "speaker")
                               if name in fields}, tags=tuple(fields.get("tags", ())), secrets="allow")  # fmt: skip
     if extractor is None:
-        return Remembered([service.add(draft, actor)], reason="no model is set")
+        return Remembered([service.add(draft, actor)], reason=NO_MODEL)
     if not extractor.may_see(draft.privacy):
         return _verbatim(service, draft, actor, "skipped", "a local memory is not sent to a model on another machine")
     if extractor.remote and find(draft.content):

@@ -359,6 +359,7 @@ def test_it_is_off_until_a_model_is_set(tmp_path: Path, service: MemoryService) 
     assert made.remote
     outcome = remember(service, None, Draft(PASSAGE), OWNER)
     assert not outcome.inferred
+    assert outcome.reason == "no model is set: jmem config set llm.model NAME"
     assert outcome.added[0].memory.metadata == {}
 
 
