@@ -54,9 +54,13 @@ class Near(Reply):
 
 
 class MemoryAdded(Memory):
-    """The memory that was stored, or the equal one that was there (`duplicate`)."""
+    """The memory that was stored, or the equal one that was there (`duplicate`).
+
+    `differs` names the given fields that the memory which was there does not have like that; they were not taken.
+    """
 
     duplicate: bool
+    differs: list[str]
     similar: list[Near]
 
 

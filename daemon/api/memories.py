@@ -45,7 +45,8 @@ def _infer(call: Call, draft: Draft) -> Answer:
 
 def added_dict(added: Added) -> dict[str, Any]:
     """The wire shape of what an add stored."""
-    return {**added.memory.as_dict(), "duplicate": added.duplicate, "similar": [n.as_dict() for n in added.similar]}
+    near = [one.as_dict() for one in added.similar]
+    return {**added.memory.as_dict(), "duplicate": added.duplicate, "differs": list(added.differs), "similar": near}
 
 
 @routes.route("GET", "/memories/{id}", NoQuery, "Read a memory", answers={200: answers.Memory}, problems=(404, 409))
@@ -124,7 +125,7 @@ def _result(result: BatchResult) -> dict[str, Any]:
         return {"status": result.status, "problem": result.error.problem()}
     found: dict[str, Any] = {"status": result.status}
     if result.memory is not None:
-        memory = {**result.memory.as_dict(), "duplicate": result.duplicate}
+        memory = {**result.memory.as_dict(), "duplicate": result.duplicate, "differs": list(result.differs)}
         found["memory"] = {**memory, "replaces": result.replaces} if result.replaces else memory
     if result.deleted is not None:
         found["deleted"] = [result.deleted]

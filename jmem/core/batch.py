@@ -22,6 +22,7 @@ class BatchResult:
     status: int
     memory: Memory | None = None
     duplicate: bool = False
+    differs: tuple[str, ...] = ()
     replaces: str | None = None
     deleted: str | None = None
     purged: str | None = None
@@ -53,7 +54,9 @@ def _one(tx: Tx, action: int, operation: Mapping[str, Any], actor: Actor) -> Bat
         actor.may("write")
         draft = draft_of(values)
         added = writes.add(tx, action, draft, checked_fields(draft, actor), actor)
-        return BatchResult(200 if added.duplicate else 201, added.memory, duplicate=added.duplicate)
+        return BatchResult(
+            200 if added.duplicate else 201, added.memory, duplicate=added.duplicate, differs=added.differs
+        )
     if op not in ("edit", "delete", "restore", "purge"):
         raise Invalid("op must be one of add, edit, delete, restore, purge", field="op")
     id = values.pop("id", None)

@@ -53,6 +53,8 @@ class Added:
     memory: Memory
     duplicate: bool = False
     similar: tuple[Near, ...] = ()
+    differs: tuple[str, ...] = ()
+    """of a duplicate: the given fields that the memory which was there does not have like that"""
 
 
 DRAFT_FIELDS = frozenset(

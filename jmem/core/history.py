@@ -16,6 +16,13 @@ from jmem.core.store import oplog
 
 MAX_IDS = 100
 """ids named in one entry of the log; `count` has the whole number"""
+FORGOTTEN = "(forgotten)"
+_MOVES = """
+SELECT o.stamp FROM ops o JOIN actions a ON a.id = o.action WHERE o.memory_id = ? AND a.kind = 'privacy'"""
+_STOOD = """
+SELECT substr(json_extract(payload, '$.set.content'), 1, 400) FROM ops
+WHERE memory_id = ?1 AND json_type(payload, '$.set.content') = 'text'
+AND seq <= (SELECT MAX(seq) FROM ops WHERE action = ?2 AND memory_id = ?1) ORDER BY action = ?2 DESC, stamp DESC LIMIT 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,10 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """An action: what one command did. `undone` is the action that took it back."""
+    """An action: what one command did. `undone` is the action that took it back.
+
+    `preview` begins the text of its first memory as of then, `FORGOTTEN` once that was purged.
+    """
 
     action: int
     at: str
@@ -74,14 +84,17 @@ def history(conn: sqlite3.Connection, part: str, actor: Actor) -> History:
     """The history of a memory, deleted ones included; raises NotFound, Ambiguous."""
     id = ids.resolve(conn, part, actor, deleted=True)
     log = oplog.ops_of(conn, id)
+    moves = {stamp for (stamp,) in conn.execute(_MOVES, (id,))}
     registers: Registers = {}
     revisions: list[Revision] = []
     for rev, op in enumerate(log, 1):
         before = {name: value for name, (_, value) in registers.items()}
         merge.merge_op(registers, op)
         content = registers["content"][1] if "content" in registers else None
-        at = iso(stamp_ms(op.stamp))
-        revisions.append(Revision(rev, op.stamp, at, op.client, kind_of(op, before), dict(op.set), content))
+        at, kind = iso(stamp_ms(op.stamp)), kind_of(op, before)
+        if kind == "add" and op.stamp in moves:
+            kind = "privacy"
+        revisions.append(Revision(rev, op.stamp, at, op.client, kind, dict(op.set), content))
     return History(id, revisions, merge.heads(log))
 
 
@@ -115,7 +128,9 @@ def log_page(
 
 def _entry(conn: sqlite3.Connection, action: int, at: str, client: str, kind: str, undone: int | None) -> LogEntry:
     touched = oplog.ids_of_action(conn, action)
-    first = conn.execute("SELECT substr(content, 1, 400) FROM memories WHERE id = ?", (touched[0],)).fetchone()
-    return LogEntry(
-        action, at, client, kind, touched[:MAX_IDS], len(touched), undone, ids.preview(first[0]) if first else ""
-    )
+    if oplog.is_purged(conn, touched[0]):
+        preview = FORGOTTEN
+    else:
+        stood = conn.execute(_STOOD, (touched[0], action)).fetchone()
+        preview = ids.preview(stood[0]) if stood else ""
+    return LogEntry(action, at, client, kind, touched[:MAX_IDS], len(touched), undone, preview)

@@ -10,6 +10,7 @@ from jmem.core.actor import Actor
 from jmem.core.errors import Ambiguous, Invalid, NotFound
 from jmem.core.filter import Filter
 from jmem.core.model import is_id
+from jmem.core.store import oplog
 from jmem.core.store.rows import reverse_id
 
 MIN_PART = 4
@@ -49,6 +50,9 @@ def missing(conn: sqlite3.Connection, part: str, found: Sequence[tuple[str, int,
     if found:
         return NotFound(f"memory {found[0][0]} was deleted", id=found[0][0], deleted=True,
                         fix=f"jmem restore {found[0][0]}")  # fmt: skip
+    if new := oplog.moved_to(conn, part):
+        return NotFound(f"memory {part} was forgotten when its privacy changed; it is {new} now", id=part, purged=True,
+                        replaced_by=new, fix=f"jmem show {new}")  # fmt: skip
     if conn.execute("SELECT 1 FROM purged WHERE id = ?", (part,)).fetchone():
         return NotFound(f"memory {part} was forgotten for ever", id=part, purged=True)
     return NotFound(f"no memory has the id {part!r}", id=part, fix="jmem list   shows the ids")

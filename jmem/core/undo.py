@@ -8,7 +8,7 @@ taken back, and not itself undo or redo) is left alone and reported.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ from jmem.core.store import Tx, oplog, rows
 from jmem.core.writes import DEFAULTS
 
 FINAL = frozenset(("purge", "privacy"))
-"""Kinds that forget an id for ever."""
+"""Kinds that forget an id for ever: undo steps over them."""
+_FORGOTTEN = "forgotten for ever"
+_MOVED = "its privacy changed; that can't be taken back"
 _OWN = frozenset(("undo", "redo"))
 _FIXED = frozenset(("client", "created_at"))
 
@@ -35,20 +37,25 @@ class Undone:
 
 @dataclass(frozen=True, slots=True)
 class UndoReport:
-    """What undo did; `skipped` are (id, reason) pairs of what it left alone."""
+    """What undo did; `skipped` are (id, reason) pairs of what it left alone, and of what it stepped over."""
 
     undone: list[Undone]
     skipped: list[tuple[str, str]]
 
 
 def run(tx: Tx, client: str, n: int, redo: bool) -> UndoReport:
-    """Take back the newest `n` actions that count, or repeat the `n` that were undone last."""
+    """Take back the newest `n` actions that can be, or repeat the `n` that were undone last.
+
+    An action of which nothing is left but what was forgotten for ever is no step: it is named and passed over.
+    """
     undone: list[Undone] = []
-    skipped: list[tuple[str, str]] = []
-    for marked, toggled, kind, at, by in _targets(tx.conn, n, redo):
+    skipped: dict[tuple[str, str], None] = {}
+    for marked, toggled, kind, at, by in _targets(tx.conn, redo):
+        if len(undone) == n:
+            break
         touched = oplog.ids_of_action(tx.conn, toggled)
-        if kind in FINAL:
-            skipped += [(id, "forgotten for ever") for id in touched]
+        if kind in FINAL or all(oplog.is_purged(tx.conn, id) for id in touched):
+            skipped.update(dict.fromkeys(_gone(tx.conn, id) for id in touched if oplog.is_purged(tx.conn, id)))
             continue
         own, seq = oplog.begin_action(tx, client, "redo" if redo else "undo", marked), tx.last_seq
         changed: list[str] = []
@@ -57,28 +64,39 @@ def run(tx: Tx, client: str, n: int, redo: bool) -> UndoReport:
             if written:
                 changed.append(id)
             if reason is not None:
-                skipped.append((id, reason))
+                skipped[_gone(tx.conn, id) if reason == _FORGOTTEN else (id, reason)] = None
         # an action of which nothing could be taken back marks itself, so that the next undo gets past it
         tx.conn.execute("UPDATE actions SET undone_by = ? WHERE id = ?", (own if tx.last_seq > seq else marked, marked))
         if redo:
             tx.conn.execute("UPDATE actions SET undone_by = NULL WHERE id = ?", (toggled,))
         undone.append(Undone(toggled, kind, at, by, changed))
-    return UndoReport(undone, skipped)
+    return UndoReport(undone, list(skipped))
 
 
-def _targets(conn: sqlite3.Connection, n: int, redo: bool) -> list[tuple[int, int, str, str, str]]:
-    """(action to mark, action whose ops are toggled, kind, at, client), newest first."""
+def _targets(conn: sqlite3.Connection, redo: bool) -> Iterator[tuple[int, int, str, str, str]]:
+    """(action to mark, action whose ops are toggled, kind, at, client), newest first; one query each, as it is used."""
     if redo:
-        return conn.execute(
+        sql = (
             "SELECT u.id, a.id, a.kind, a.at, a.client FROM actions u JOIN actions a ON a.id = u.undoes"
-            " WHERE u.kind = 'undo' AND u.undone_by IS NULL ORDER BY u.id DESC LIMIT ?",
-            (n,),
-        ).fetchall()
-    return conn.execute(
-        "SELECT id, id, kind, at, client FROM actions"
-        " WHERE undone_by IS NULL AND kind NOT IN ('undo', 'redo', 'sync') ORDER BY id DESC LIMIT ?",
-        (n,),
-    ).fetchall()
+            " WHERE u.kind = 'undo' AND u.undone_by IS NULL AND u.id < ? ORDER BY u.id DESC LIMIT 1"
+        )
+    else:
+        sql = (
+            "SELECT id, id, kind, at, client FROM actions"
+            " WHERE undone_by IS NULL AND kind NOT IN ('undo', 'redo', 'sync') AND id < ? ORDER BY id DESC LIMIT 1"
+        )
+    below = 2**63 - 1
+    while (found := conn.execute(sql, (below,)).fetchone()) is not None:
+        yield found
+        below = found[0]
+
+
+def _gone(conn: sqlite3.Connection, id: str) -> tuple[str, str]:
+    """Why a purged id can't come back; a change of privacy is told of the memory that took its place."""
+    moved = False
+    while (new := oplog.moved_to(conn, id)) is not None:
+        id, moved = new, True
+    return id, _MOVED if moved and not oplog.is_purged(conn, id) else _FORGOTTEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +126,7 @@ def _toggle(tx: Tx, own: int, action: int, id: str, client: str, *, enable: bool
     """
     held = rows.read_registers(tx.conn, id)
     if held is None:
-        return False, "forgotten for ever" if oplog.is_purged(tx.conn, id) else "it has no content"
+        return False, _FORGOTTEN if oplog.is_purged(tx.conn, id) else "it has no content"
     log = _entries(tx.conn, id)
     mine = [entry.op for entry in log if entry.action == action]
     fields: dict[str, Any] = {}

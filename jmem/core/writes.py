@@ -50,13 +50,25 @@ def add(tx: Tx, action: int, draft: Draft, fields: dict[str, Any], actor: Actor)
     """Store a checked draft, or return the equal memory that the actor can read already."""
     equal = equal_memory(tx.conn, fields, actor, now_iso())
     if equal is not None:
-        return Added(equal, duplicate=True)
+        return Added(equal, duplicate=True, differs=_differs(equal, draft, fields))
     if draft.supersedes is not None:
         fields = {**fields, "supersedes": ids.resolve(tx.conn, draft.supersedes, actor)}
     id = new_id()
     memory = oplog.write(tx, action, id, fields, actor.client, fresh=True)
     assert memory is not None
     return Added(memory)
+
+
+def _differs(equal: Memory, draft: Draft, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """The given fields that would be lost; tags and metadata the memory has beyond the given ones lose nothing."""
+    lost = [name for name in ("privacy", "expires_at", "source", "state")
+            if name in fields and fields[name] != getattr(equal, name)]  # fmt: skip
+    if draft.tags and not set(fields["tags"]) <= set(equal.tags):
+        lost.append("tags")
+    given = fields.get("metadata", {})
+    if any(name not in equal.metadata or equal.metadata[name] != value for name, value in given.items()):
+        lost.append("metadata")
+    return tuple(sorted(lost))
 
 
 def edit(

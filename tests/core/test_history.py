@@ -72,11 +72,34 @@ def test_the_log_names_what_was_undone_and_cuts_long_texts(service: MemoryServic
     assert add.preview.endswith("…")
 
 
+def test_the_log_shows_each_text_as_it_was_then(service: MemoryService):
+    id = service.add(Draft("one"), ME).memory.id
+    service.edit(id, {"tags": ["x"]}, ME)
+    service.edit(id, {"content": "two"}, ME)
+    service.delete(id, ME)
+    service.restore(id, ME)
+    service.edit(id, {"content": "three"}, ME)
+    assert [(e.kind, e.preview) for e in service.log(ME)[0]] == [
+        ("edit", "three"), ("restore", "two"), ("delete", "two"), ("edit", "two"), ("tag", "one"), ("add", "one"),
+    ]  # fmt: skip
+
+
+def test_a_change_of_privacy_is_told_of_the_new_id(service: MemoryService):
+    old = service.add(Draft("secret plan"), ME).memory.id
+    new = service.edit(old, {"privacy": "local"}, ME).memory.id
+    with pytest.raises(NotFound, match=f"it is {new} now") as caught:
+        service.history(old, ME)
+    assert caught.value.detail["replaced_by"] == new
+    assert [(r.kind, r.content) for r in service.history(new, ME).revisions] == [("privacy", "secret plan")]
+    entry = service.log(ME, id=new)[0][0]
+    assert (entry.kind, entry.ids, entry.preview) == ("privacy", [new, old], "secret plan")
+
+
 def test_a_purged_memory_leaves_its_actions_without_text(service: MemoryService):
     id = service.add(Draft("secret plan"), ME).memory.id
     service.purge(id, ME)
     entries, _ = service.log(ME)
-    assert [(e.kind, e.preview) for e in entries] == [("purge", ""), ("add", "")]
+    assert [(e.kind, e.preview) for e in entries] == [("purge", "(forgotten)"), ("add", "(forgotten)")]
 
 
 def test_a_large_action_names_its_first_ids_and_the_count(service: MemoryService):

@@ -82,9 +82,26 @@ def test_an_op_that_would_be_too_large_is_refused(service: MemoryService):
 def test_the_same_again_is_not_stored(user: User):
     first = user.service.add(Draft("I prefer aisle seats", tags=("travel",)), ME).memory
     again = user.service.add(Draft("I prefer aisle seats", tags=("other",)), CLAUDE)
-    assert again == Added(first, duplicate=True)
+    assert again == Added(first, duplicate=True, differs=("tags",))
     assert len(user.rows()) == 1
     assert user.store.last_seq == 1
+
+
+@pytest.mark.parametrize(("given", "differs"), [
+    ({}, ()), ({"tags": ["b"], "metadata": {"k": 1}}, ()), ({"tags": ["a", "c"]}, ("tags",)),
+    ({"metadata": {"k": 2}}, ("metadata",)), ({"metadata": {"other": None}}, ("metadata",)),
+    ({"privacy": "local", "state": "archived"}, ("privacy", "state")), ({"source": "notes.md"}, ("source",)),
+    ({"expires_at": "2999-01-01"}, ("expires_at",)),
+])  # fmt: skip
+def test_a_duplicate_names_what_was_not_taken(
+    service: MemoryService, given: dict[str, object], differs: tuple[str, ...]
+):
+    service.add(Draft("I prefer aisle seats", tags=("a", "b"), metadata={"k": 1}), ME)
+    values = {"content": "I prefer aisle seats", **given}
+    added = service.add(draft_of(values), ME)
+    assert (added.duplicate, added.differs) == (True, differs)
+    (result,) = service.batch([{"op": "add", **values}], ME)
+    assert (result.duplicate, result.differs) == (True, differs)
 
 
 @pytest.mark.parametrize("other", [
@@ -246,7 +263,7 @@ def test_a_change_of_privacy_gives_a_new_id_without_the_past(user: User):
     with pytest.raises(NotFound):
         service.get(old.id, ME)
     assert all(oplog.is_blank(op) for op in ops_of(service, old.id))
-    assert service.undo(ME).skipped[0][1] == "forgotten for ever"
+    assert service.undo(ME, dry_run=True).skipped == [(new.id, "its privacy changed; that can't be taken back")]
     back = service.edit(new.id, {"privacy": "synced"}, ME)
     assert back.replaces == new.id
     assert back.memory.content == "mine alone"
@@ -426,7 +443,7 @@ def test_a_batch_is_one_action_of_operations_that_stand_alone(user: User):
     assert results[8].receipt
     assert results[12].replaces == two
     assert [e.kind for e in service.log(ME)[0][:2]] == ["privacy", "batch"]
-    service.undo(ME, n=2)
+    assert service.undo(ME).undone[0].kind == "batch"
     assert service.get(one, ME).content == "one"
     assert service.get(results[12].memory.id, ME).content == "two"  # type: ignore[union-attr]
     with pytest.raises(NotFound):

@@ -114,15 +114,54 @@ def test_part_of_an_edit_can_be_taken_back(service: MemoryService):
     assert (memory.content, memory.tags) == ("a", ("z",))
 
 
-def test_a_purge_counts_as_a_step_and_says_no(service: MemoryService):
-    kept, gone = add(service, "kept"), add(service, "gone")
+def test_a_purge_is_no_step_and_is_named(service: MemoryService):
+    add(service, "first")
+    gone = add(service, "gone")
+    add(service, "second")
     service.purge(gone, ME)
-    report = service.undo(ME)
-    assert report.undone == []
-    assert report.skipped == [(gone, "forgotten for ever")]
-    report = service.undo(ME, n=3)
-    assert (kept, "forgotten for ever") not in report.skipped
+    for dry_run in (True, False):
+        report = service.undo(ME, dry_run=dry_run)
+        assert [u.kind for u in report.undone] == ["add"]
+        assert report.skipped == [(gone, "forgotten for ever")]
+    assert live(service) == ["first"]
+    report = service.undo(ME)  # past the adding of what is gone too
+    assert (len(report.undone), report.skipped) == (1, [(gone, "forgotten for ever")])
     assert live(service) == []
+    report = service.undo(ME)
+    assert (report.undone, report.skipped) == ([], [(gone, "forgotten for ever")])
+    service.undo(ME, n=2, redo=True)
+    assert live(service) == ["first", "second"]
+
+
+def test_a_repeated_purge_is_no_step(user: User):
+    gone, kept = add(user.service, "gone"), add(user.service, "kept")
+    (user.folder / "purged.jsonl").write_text(f'{{"id": "{gone}", "at": "2026-01-01T00:00:00Z"}}\n')
+    assert user.service.replay_purges() == [gone]
+    report = user.service.undo(ME)
+    assert [u.ids for u in report.undone] == [[kept]]
+    assert report.skipped == [(gone, "forgotten for ever")]
+
+
+def test_a_redo_steps_over_what_was_purged_since(service: MemoryService):
+    one, two = add(service, "one"), add(service, "two")
+    service.undo(ME, n=2)
+    service.purge(one, ME)
+    report = service.undo(ME, redo=True)
+    assert ([u.ids for u in report.undone], report.skipped) == ([[two]], [(one, "forgotten for ever")])
+
+
+def test_a_change_of_privacy_is_no_step_and_names_the_living(service: MemoryService):
+    add(service, "before")
+    old = add(service, "moved")
+    service.edit(old, {"content": "moved on"}, ME)
+    new = service.edit(old, {"privacy": "local"}, ME).memory.id
+    newest = service.edit(new, {"privacy": "synced"}, ME).memory.id
+    report = service.undo(ME)
+    assert report.skipped == [(newest, "its privacy changed; that can't be taken back")]
+    assert [u.kind for u in report.undone] == ["add"]
+    assert live(service) == ["moved on"]
+    service.purge(newest, ME)
+    assert service.undo(ME).skipped == [(newest, "forgotten for ever")]
 
 
 def test_a_dry_run_tells_and_changes_nothing(user: User):

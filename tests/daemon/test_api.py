@@ -26,9 +26,11 @@ def test_a_memory_is_added_read_changed_and_deleted(api: Api) -> None:
     answer = api.call("POST", "/api/v1/memories", {"content": "I prefer aisle seats", "tags": ["travel"]})
     memory = answer.body
     assert (answer.status, memory["duplicate"], memory["similar"]) == (201, False, [])
-    assert memory["client"] == "cli"
+    assert (memory["client"], memory["differs"]) == ("cli", [])
     again = api.call("POST", "/api/v1/memories", {"content": "I prefer aisle seats"})
     assert (again.status, again.body["duplicate"], again.body["id"]) == (200, True, memory["id"])
+    other = {"content": "I prefer aisle seats", "tags": ["other"], "privacy": "local"}
+    assert api.must("POST", "/memories", other)["differs"] == ["privacy", "tags"]
     suffix = memory["id"][-8:]
     assert api.must("GET", f"/memories/{suffix}")["id"] == memory["id"]
     changed = api.must("PATCH", f"/memories/{suffix}", {"content": "I prefer window seats", "add_tags": ["seat"]})

@@ -93,6 +93,16 @@ def is_purged(conn: sqlite3.Connection, id: str) -> bool:
     return conn.execute("SELECT 1 FROM purged WHERE id = ?", (id,)).fetchone() is not None
 
 
+def moved_to(conn: sqlite3.Connection, id: str) -> str | None:
+    """The id that a change of privacy gave the memory instead of this one; its op is the first of that action."""
+    found = conn.execute(
+        "SELECT o.action FROM purged p JOIN ops o ON o.seq = p.seq JOIN actions a ON a.id = o.action"
+        " WHERE p.id = ? AND a.kind = 'privacy'",
+        (id,),
+    ).fetchone()
+    return None if found is None else ids_of_action(conn, found[0])[0]
+
+
 # ---- foreign ops ------------------------------------------------------------------------------
 
 
