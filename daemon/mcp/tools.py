@@ -60,6 +60,8 @@ def add(caller: Caller, given: arguments.Add) -> Outcome:
     fitted = fit([item(added.memory, duplicate=added.duplicate), *(near.as_dict() for near in added.similar)])
     known = "This was known already, so nothing new was stored:" if added.duplicate else "Saved:"
     text = f"{known}\n{fitted.texts[0]}"
+    if "tags" in added.differs:
+        text += "\nIts tags stayed as they were: the given ones were not added."
     if similar := fitted.items[1:]:
         text += "\nIt resembles what was saved before; delete what is no longer true:\n" + "\n".join(fitted.texts[1:])
     return Outcome({"memories": fitted.items[:1], "similar": similar}, text)

@@ -106,6 +106,10 @@ def test_what_was_stored_is_told_and_what_resembles_it(home: Home) -> None:
     assert [near["id"] for near in second["structuredContent"]["similar"]] == [one["id"]]
     assert one["id"] in second["content"][0]["text"]
     assert two["id"] in second["content"][0]["text"]
+    again = mine.tool("add_memories", text="The dentist appointment is on Tuesday at nine", tags=["teeth"])
+    assert "tags stayed as they were" in again["content"][0]["text"]
+    same = mine.tool("add_memories", text="The dentist appointment is on Tuesday at nine", tags=["health"])
+    assert "stayed as they were" not in same["content"][0]["text"]
 
 
 def test_pages_follow_each_other_to_the_end(home: Home) -> None:
