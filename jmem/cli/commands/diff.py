@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
+_AT_FIRST: dict[str, object] = {"state": "active", "deleted": False, "privacy": "synced"}
+"""What a field is while no revision has set it; the others are null."""
+
 COMMAND = Command(
     "diff",
     "Show what changed between two revisions of a memory.",
@@ -34,12 +37,12 @@ def run(args: Args) -> int:
     history = args.daemon.history(args.id)
     states = _states(history["revisions"])
     old, new = _choose(args, states)
-    before, after = states.get(old, {}), states[new]
+    before, after = states.get(old, _AT_FIRST), states[new]
     if args.out.json:
         changes = {
             name: {"old": before.get(name), "new": after.get(name)}
             for name in dict.fromkeys([*before, *after])
-            if before.get(name) != after.get(name)
+            if _differ(before.get(name), after.get(name))
         }
         args.out.document({"id": history["id"], "old": old, "new": new, "changes": changes})
         return 0
@@ -49,7 +52,7 @@ def run(args: Args) -> int:
 
 def _states(revisions: list[Document]) -> dict[int, Document]:
     """Each revision's number with all fields as they were then."""
-    fields: Document = {}
+    fields = _AT_FIRST
     states = {}
     for revision in revisions:
         fields = {**fields, **revision["set"]}
@@ -84,11 +87,16 @@ def _show(out: Output, before: Document, after: Document, old: int, new: int) ->
         )
         out.line((out.paint(style, sign) if style else sign) + " " + text)
     for name in dict.fromkeys([*before, *after]):
-        if name != "content" and before.get(name) != after.get(name):
+        if name != "content" and _differ(before.get(name), after.get(name)):
             if before.get(name) not in (None, [], {}):
                 out.line(out.paint("removed", f"- {name}: {_value(before[name])}"))
             if after.get(name) not in (None, [], {}):
                 out.line(out.paint("added", f"+ {name}: {_value(after[name])}"))
+
+
+def _differ(old: object, new: object) -> bool:
+    """Whether that is a change: setting nothing where nothing was is none."""
+    return old != new and bool(old or new)
 
 
 Pieces = list[tuple[bool, str]]
