@@ -21,8 +21,14 @@ THRESHOLD, TYPICAL_ROWS, RISE = 0.46, 500, 0.015
 WORDS_THRESHOLD = 0.12
 
 
-def is_confident(weighed: Weighed, lexical: float, vector: float | None) -> bool:
-    """`lexical`: the best bm25; `vector`: the best cosine, None when words alone were used."""
+def is_confident(weighed: Weighed, lexical: float, vector: float | None, *, scoped: bool = False) -> bool:
+    """`lexical`: the best bm25; `vector`: the best cosine, None when words alone were used.
+
+    `scoped`: the asker sees a part of the store. How frequent a word is in all of it would tell which words the
+    hidden part has, so only what was found counts.
+    """
+    if scoped:
+        return lexical > 0 if vector is None else vector >= THRESHOLD
     share = lexical / weighed.best_score if weighed.frequencies else 0.0
     if vector is None:
         return share >= WORDS_THRESHOLD

@@ -322,7 +322,8 @@ class _Search:
 
 def _confident(search: _Search) -> bool:
     vector = None if search.vector is None else search.pool.best_vector()
-    return is_confident(search.weighed, search.pool.best_lexical(), vector)
+    scoped = search.query.filter.visible is not None
+    return is_confident(search.weighed, search.pool.best_lexical(), vector, scoped=scoped)
 
 
 def _clean(query: str) -> str:

@@ -143,6 +143,15 @@ def test_a_scope_does_not_learn_from_the_context_what_hidden_neighbours_say(reca
     assert recall.find("monday", mode="text", visible=("work",)) == ["we meet on monday"]
 
 
+def test_confidence_tells_a_scope_nothing_of_hidden_words(recall: Any) -> None:
+    recall.add("the budget is due", tags=("work",))
+    scope = Filter(visible=("work",))
+    questions = [SearchQuery(f"budget {word}", filter=scope, mode="text") for word in ("flugelhorn", "unknownword")]
+    before = [recall.searcher.search(question).confident for question in questions]
+    recall.add(*(f"flugelhorn lesson {n}" for n in range(30)), tags=("private",))
+    assert [recall.searcher.search(question).confident for question in questions] == before == [True, True]
+
+
 def test_many_archived_ones_do_not_crowd_out_the_active(recall: Any) -> None:
     recall.add(*(f"alpha alpha alpha {i}" for i in range(450)), state="archived")
     recall.add("alpha and a lot of other words that make it rank below them")
