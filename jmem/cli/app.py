@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from jmem import __version__
 from jmem.cli import helptext, registry
+from jmem.cli.completion import offers
 from jmem.cli.fast import HELP, is_word
 from jmem.cli.main import execute
 from jmem.cli.output import OK, Output
@@ -54,7 +55,9 @@ def build(out: Output, environ: Mapping[str, str]) -> typer.Typer:
         context.obj = {name: value for name, value in values.items() if value}
 
     version: Any = typer.Option("--version", help="Print the version.", is_eager=True)
-    _sign(root, [*map(_parameter, COMMON), _keyword("version", False, Annotated[bool, version])])
+    _sign(
+        root, [*(_parameter(param, environ) for param in COMMON), _keyword("version", False, Annotated[bool, version])]
+    )
     app.callback(invoke_without_command=True)(root)
     for name in registry.NAMES:
         entry = registry.load(name)
@@ -145,7 +148,7 @@ def _callback(command: Command, environ: Mapping[str, str]) -> Callable[..., int
                 values[name] = value
         return execute(command, values, environ)
 
-    return _sign(callback, list(map(_parameter, command.params)))
+    return _sign(callback, [_parameter(param, environ) for param in command.params])
 
 
 def _value(param: Param, value: Any) -> Any:
@@ -163,7 +166,7 @@ def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _parameter(param: Param) -> inspect.Parameter:
+def _parameter(param: Param, environ: Mapping[str, str]) -> inspect.Parameter:
     """One parameter of a callback, with the annotation that typer reads."""
     kind: Any = {"flag": bool, "int": int, "text": str}[param.kind]
     if param.choices:
@@ -176,7 +179,8 @@ def _parameter(param: Param) -> inspect.Parameter:
         metavar = None if param.kind == "flag" else param.metavar
         info = typer.Option(*param.names, help=param.help, metavar=metavar, **limits)
     else:
-        info = typer.Argument(help=param.help, metavar=param.metavar, **limits)
+        offered = offers(param.complete, environ) if param.complete else None
+        info = typer.Argument(help=param.help, metavar=param.metavar, autocompletion=offered, **limits)
     if isinstance(param, Argument) and param.required:
         return _keyword(param.dest, inspect.Parameter.empty, Annotated[kind, info])
     default = None if param.default == () else param.default

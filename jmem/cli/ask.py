@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jmem.cli import stdin
-from jmem.core.errors import Invalid
+from jmem.core.errors import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def confirmed(out: Output, question: str, yes: bool) -> bool:
-    """Whether to go on: --yes, or a `y` typed in. Raises Invalid where there is nobody to ask."""
+    """Whether to go on: --yes, or a `y` typed in. Raises Refused where there is nobody to ask."""
     if yes:
         return True
     if not stdin.is_terminal() or not out.stderr_tty:
-        raise Invalid(f"{question} needs a yes", code="usage", fix="add --yes")
+        raise Refused(f"nobody is here to answer '{question}?'; nothing was changed", code="needs_yes", fix="add --yes")
     out.write_error(f"{question}? [y/N] ")
     try:
         return input().strip().lower() in ("y", "yes")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import subprocess
 import tempfile
 
-from jmem.cli.stdin import decode
+from jmem.cli.stdin import decode, is_terminal
 from jmem.core.errors import Invalid, JmemError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from typing import IO
 
 
 def command(environ: Mapping[str, str]) -> list[str]:
@@ -27,11 +29,26 @@ def command(environ: Mapping[str, str]) -> list[str]:
     raise Invalid("there is no editor", code="usage", fix="set EDITOR, or give the text on the command line")
 
 
+@contextlib.contextmanager
+def _keyboard() -> Iterator[IO[bytes] | None]:
+    """What the editor reads: stdin where a person types there, else the terminal, never what a pipe holds for others."""
+    if is_terminal():
+        yield None
+        return
+    try:
+        file = open("/dev/tty", "rb")  # noqa: SIM115 (closed below)
+    except OSError:
+        file = open(os.devnull, "rb")  # noqa: SIM115
+    with file:
+        yield file
+
+
 def open_file(environ: Mapping[str, str], path: str) -> None:
     """Let the user edit a file; raises JmemError when the editor fails."""
     words = command(environ)
     try:
-        code = subprocess.call([*words, path])
+        with _keyboard() as keyboard:
+            code = subprocess.call([*words, path], stdin=keyboard)
     except OSError as error:
         raise JmemError(f"{words[0]} can't be run: {error.strerror}", code="editor", fix="set EDITOR") from None
     if code:

@@ -12,7 +12,7 @@ STATE = Option(
     choices=("active", "paused", "archived", "all"),
 )
 SINCE = Option("--since", help="Not before this time: 2026-11-22, yesterday, 'last week'.", metavar="WHEN")
-UNTIL = Option("--until", help="Before this time.", metavar="WHEN")
+UNTIL = Option("--until", help="Up to this time; a day or a month is included.", metavar="WHEN")
 THREAD = Option("--thread", help="Only of this conversation or document.")
 PRIVACY = Option("--privacy", help="Only local or only synced ones.", choices=("local", "synced"))
 YES = Option("--yes", "-y", help="Do it without asking.", kind="flag")

@@ -6,11 +6,11 @@ import os
 import sys
 
 from jmem import wire
-from jmem.cli.text import block, one_line
+from jmem.cli.text import block, cut, one_line, short_ids, width, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any, TextIO
 
     from jmem.core.errors import JmemError
@@ -114,7 +114,7 @@ class Output:
     def note(self, text: str) -> None:
         """Something worth knowing, unless --quiet."""
         if not self.quiet:
-            self.write_error("jmem: " + block(text) + "\n")
+            self.write_error(self._fitted("jmem: " + block(text)) + "\n")
 
     def detail(self, text: str) -> None:
         """Something for --verbose."""
@@ -123,18 +123,25 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Something that went wrong without ending the command."""
-        self.write_error(self._paint_error("warn", "jmem: ") + block(text) + "\n")
+        self.write_error(self._paint_error("warn", "jmem: ") + self._fitted("jmem: " + block(text))[6:] + "\n")
 
     def error(self, error: JmemError) -> None:
         """A failure with its remedy; with --json its problem document."""
         if self.json:
             self.write_error(wire.dumps(error.problem()).translate(_JSON_ESCAPES) + "\n")
             return
-        self.write_error(self._paint_error("bad", "jmem: ") + block(error.message) + "\n")
-        for candidate in error.detail.get("candidates") or ():
-            self.write_error("  " + one_line(_candidate(candidate)) + "\n")
+        self.write_error(self._paint_error("bad", "jmem: ") + self._fitted("jmem: " + block(error.message))[6:] + "\n")
+        for line in _candidates(error.detail.get("candidates") or ()):
+            self.write_error("  " + cut(line, self.columns - 2 if self.stderr_tty else 200) + "\n")
         if error.fix:
-            self.write_error("  fix: " + block(error.fix) + "\n")
+            self.write_error(self._fitted("  fix: " + block(error.fix)) + "\n")
+
+    def _fitted(self, text: str) -> str:
+        """Narration broken between words where the terminal would break it within one."""
+        columns = self.columns if self.stderr_tty else 0
+        if not columns or width(text) <= columns or "\n" in text or max(map(width, text.split(" "))) > columns:
+            return text
+        return "\n".join(wrap(text, columns))
 
     def write_error(self, text: str) -> None:
         """Raw text on stderr."""
@@ -168,10 +175,14 @@ def failure(error: Exception, out: Output) -> int:
     return error.exit_code
 
 
-def _candidate(candidate: Any) -> str:
-    if isinstance(candidate, dict):
-        return f"{candidate.get('id')}  {candidate.get('content', '')}"
-    return str(candidate)
+def _candidates(candidates: Sequence[Any]) -> list[str]:
+    """A line a memory that was meant: an ending of its id that no other of them has, and how its text begins."""
+    known = [one for one in candidates if isinstance(one, dict) and "id" in one]
+    short = short_ids(str(one["id"]) for one in known)
+    return [
+        one_line(f"{short[str(one['id'])]}  " + " ".join(str(one.get("preview") or one.get("content") or "").split()))
+        for one in known
+    ]
 
 
 def _is_tty(stream: TextIO | None) -> bool:

@@ -27,6 +27,11 @@ Environment: `JMEM_HOME` (where everything is kept), `JMEM_USER` (as `--user`), 
 `VISUAL` and `EDITOR`. Settings have their own: see [settings](#settings).
 """
 
+_COMPLETION = """
+`jmem --install-completion` teaches your shell (bash, zsh, fish) to complete commands and options, ids of recent memories
+(with their text beside them, where the shell shows it), the names of programs and of settings; `--show-completion` prints
+the script instead. Completion never starts the daemon."""
+
 
 def page() -> str:
     """The whole page."""
@@ -37,6 +42,7 @@ def _lines() -> Iterator[str]:
     yield _INTRO
     yield "## Options of every command\n"
     yield from _options(COMMON)
+    yield _COMPLETION
     yield "\n## Exit codes\n"
     yield "| code | meaning |\n| --- | --- |"
     for code, meaning in EXIT_CODES.items():

@@ -24,8 +24,17 @@ def plain_row(out: Output, memory: Document, *more: object) -> None:
     out.row(memory["id"], memory["content"], ",".join(memory["tags"]), memory["created_at"], *more)
 
 
-def table(out: Output, memories: Sequence[Document]) -> None:
-    """One line a memory: short id, text, tags, age."""
+SHOWN = 5
+"""How many ids of one action are named."""
+
+
+def some_ids(ids: Sequence[str], count: int) -> str:
+    """The ids with commas; of more than a few only how many."""
+    return ",".join(ids) if count <= SHOWN else f"{count} memories"
+
+
+def table(out: Output, memories: Sequence[Document], sort: str = "") -> None:
+    """One line a memory: short id, text, tags, age of what it is sorted by, else of when it happened."""
     if not out.human:
         for memory in memories:
             plain_row(out, memory)
@@ -44,7 +53,7 @@ def table(out: Output, memories: Sequence[Document]) -> None:
         if tag_columns:
             shown = cut(tag, tag_columns)
             cells.append(out.paint("tag", shown) + " " * (tag_columns - width(shown)))
-        cells.append(out.paint("dim", age(_moment(memory)).rjust(AGE_COLUMNS)))
+        cells.append(out.paint("dim", age(memory.get(f"{sort}_at") or _moment(memory)).rjust(AGE_COLUMNS)))
         out.line(GAP.join(cells))
 
 
@@ -124,6 +133,11 @@ def explain_lines(explain: Document) -> Iterable[str]:
             yield f"{name}: " + ", ".join(f"{k} {_figure(v)}" for k, v in value.items() if v is not None)
         elif value not in (None, []):
             yield f"{name}: {_figure(value)}"
+
+
+def explain_cells(explain: Document) -> list[object]:
+    """Rank and score by words, rank and score by meaning: columns in a pipe, empty where a leg did not find it."""
+    return [(explain.get(leg) or {}).get(name) for leg in ("text", "vector") for name in ("rank", "score")]
 
 
 def _figure(value: Any) -> str:

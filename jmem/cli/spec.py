@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Param:
-    """What arguments and options share. `kind` is "text", "int" or "flag"."""
+    """What arguments and options share.
+
+    `kind` is "text", "int" or "flag"; `complete` names what the shell offers for it (see completion.py).
+    """
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class Param:
         low: int | None = None,
         high: int | None = None,
         metavar: str = "",
+        complete: str = "",
     ) -> None:
         self.dest = dest
         self.help = help
@@ -35,6 +39,7 @@ class Param:
         self.choices = choices
         self.low = low
         self.high = high
+        self.complete = complete
         self.metavar = metavar or ("N" if kind == "int" else dest.upper().replace("_", "-"))
 
 

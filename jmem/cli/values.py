@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from jmem.cli.output import Output
+
 CLEAR = ("", "none", "never")
 """What clears a time or a name in `jmem edit`."""
 
@@ -48,3 +50,13 @@ def moment(text: str, option: str, *, end: bool = False) -> str:
     from jmem.core.timewords import parse_moment
 
     return parse_moment(text, field=option)[1 if end else 0]
+
+
+def warn_if_past(out: Output, expires: str | None) -> None:
+    """Say that what is stored now is out of date already; nothing for None."""
+    import time
+
+    from jmem.cli.text import epoch, local_time
+
+    if expires and epoch(expires) <= time.time():
+        out.warn(f"it expires in the past ({local_time(expires)}): searches and lists leave it out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_everything_survives_a_round_trip(jmem: Jmem, tmp_path: Path) -> None:
     here.ok("edit", ids[0], "first, edited")
     here.ok("rm", ids[1])
     file = tmp_path / "all.jsonl"
-    assert here.ok("export", "-o", str(file)).err == f"jmem: exported 3 memories to {file}\n"
+    assert here.ok("export", "-o", str(file)).err == f"jmem: exported 3 memories (2 live, 1 deleted) to {file}\n"
     report = json.loads(there.ok("import", str(file), "--json").out)
     assert (report["added"], report["duplicates"], report["skipped"]) == (3, 0, [])
     assert listed(there) == listed(here)
@@ -103,7 +104,9 @@ def test_import_reports_item_by_item(jmem: Jmem, tmp_path: Path) -> None:
     contents = {memory["content"] for memory in listed(jmem)}
     assert not [content for content in contents if "AKIAIOSFODNN7EXAMPLQ" in content]
     people = jmem.tty("import", str(file), env={"NO_COLOR": "1"})
-    assert "jmem: 2: not JSON" in people.out
+    assert "jmem: line 2: not JSON" in people.out
+    numbers = [int(line.split()[2].rstrip(":")) for line in people.out.splitlines() if line.startswith("jmem: line ")]
+    assert numbers == [2, 3, 6, 7]
     assert (
         people.out.rstrip().endswith("added 0 · 4 already there · 1 masked · 3 skipped")
         or "already there" in people.out
@@ -160,10 +163,15 @@ def test_backup_and_restore(make_jmem) -> None:
     jmem.ok("add", "not in the backup")
     rows = [line.split("\t") for line in jmem.ok("backup", "list").lines]
     assert rows[0][0] == made["name"]
-    assert made["name"] in jmem.tty("backup", "list").out
+    screen = jmem.tty("backup", "list", env={"NO_COLOR": "1"}).out
+    assert made["name"] in screen
+    assert max(map(len, screen.splitlines())) <= 80
+    status = jmem.tty("daemon", "status", env={"NO_COLOR": "1"}).out
+    assert re.search(r"(?m)^daemon +running, pid \d+, version ", status)
+    assert re.search(r"(?m)^memory +\d+ MB$", status)
     assert json.loads(jmem.ok("backup", "list", "--json").out)["backups"][0]["name"] == made["name"]
     asks = jmem("backup", "restore", made["name"])
-    assert (asks.code, "fix: add --yes" in asks.err) == (2, True)
+    assert (asks.code, "fix: add --yes" in asks.err) == (6, True)
     result = jmem.ok("backup", "restore", made["name"], "--yes")
     assert "restored 1 memories" in result.err
     assert [memory["content"] for memory in listed(jmem)] == ["in the backup"]

@@ -35,8 +35,18 @@ def test_undo_names_what_it_leaves(jmem: Jmem) -> None:
     jmem = jmem.apart()
     id = add(jmem, "soon gone for ever")
     jmem.ok("rm", id, "--purge", "--yes")
-    result = jmem.ok("undo")
-    assert id[-6:] in result.err or "nothing to undo" in result.err
+    result = jmem("undo")
+    assert (result.code, result.out) == (6, "")
+    assert f"nothing could be undone: {id[-6:]} stays as it is: " in result.err
+    problem = json.loads(jmem("undo", "--json").err)
+    assert problem["skipped"][0]["id"] == id
+
+
+def test_many_ids_are_counted(jmem: Jmem) -> None:
+    jmem = jmem.apart()
+    jmem.ok("add", "--lines", stdin="".join(f"one of many {n}\n" for n in range(9)))
+    assert jmem.ok("log").lines[0].split("\t")[4] == "9 memories"
+    assert jmem.ok("undo").lines[0].split("\t")[4] == "9 memories"
 
 
 def test_log_of_a_memory_and_restore_of_a_revision(jmem: Jmem) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+
+from jmem.cli.output import Output
+from jmem.cli.remarks import not_taken
 
 from .conftest import Jmem, command
 
@@ -44,7 +48,7 @@ def test_add_answers_with_the_whole_memory(jmem: Jmem) -> None:
         jmem, "I fly on Fridays", "-t", "travel", "--tag", "work", "--source", "calendar", "--thread", "week 12", "--speaker", "Ann",
         "--at", "2026-11-20T08:00:00Z", "--expires", "2099-01-01T00:00:00Z", "--local", "-m", "seat=12A", "-m", '{"miles":{"n":3}}',
     )  # fmt: skip
-    assert set(memory) == FIELDS | {"duplicate", "similar"}
+    assert set(memory) == FIELDS | {"duplicate", "similar", "differs"}
     assert memory["tags"] == ["travel", "work"]
     assert (memory["source"], memory["thread"], memory["speaker"]) == ("calendar", "week 12", "Ann")
     assert (memory["occurred_at"], memory["expires_at"]) == ("2026-11-20T08:00:00.000Z", "2099-01-01T00:00:00.000Z")
@@ -69,6 +73,35 @@ def test_add_names_what_resembles(jmem: Jmem) -> None:
     assert near["duplicate"] is False
     assert first["id"] in [one["id"] for one in near["similar"]]
     assert "resembles" in jmem.tty("add", "The dentist is called Doctor Pereira and works in Porto on Tuesdays").out
+
+
+def test_add_says_on_stderr_what_a_pipe_does_not_show(jmem: Jmem) -> None:
+    first = added(jmem, "The plumber is called Joana and comes from Braga")
+    near = jmem.ok("add", "The plumber is called Joana and comes from Braga by train")
+    assert f"jmem: resembles {first['id'][-6:]}  The plumber is called Joana" in near.err
+    assert len(near.lines) == 1
+    past = jmem.ok("add", "over long ago", "--expires", "2020-01-01")
+    assert "it expires in the past" in past.err
+
+
+def test_a_repeated_add_says_what_it_did_not_take(jmem: Jmem) -> None:
+    first = added(jmem, "said twice, once with more")
+    again = jmem.ok("add", "said twice, once with more", "--local", "-t", "more")
+    assert again.out.strip() == first["id"]
+    assert f"fix: jmem edit {first['id'][-6:]} --local\n" in again.err
+    assert f"fix: jmem tag {first['id'][-6:]} +more\n" in again.err
+    assert "fix" not in jmem.ok("add", "said twice, once with more").err
+
+
+def test_what_an_equal_memory_did_not_take_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    memory = {"id": "0" * 30 + "abcdef", "tags": ["old"], "differs": ["privacy", "tags", "expires_at", "source"]}
+    fields = {"privacy": "local", "tags": ["new one", "old"], "expires_at": "2099-01-01T00:00:00.000Z", "source": "a b"}
+    not_taken(Output({}), memory, fields)
+    assert capsys.readouterr().err.splitlines() == [
+        "jmem: not taken over, since the memory was there before: privacy, tags, expiry and source",
+        "  fix: jmem edit abcdef --local --expires 2099-01-01T00:00:00.000Z --source 'a b'",
+        "  fix: jmem tag abcdef '+new one'",
+    ]
 
 
 def test_add_lines(jmem: Jmem) -> None:
@@ -167,7 +200,7 @@ def test_a_secret_is_refused_with_both_ways_on(jmem: Jmem) -> None:
         (["show", ""], None, 5, "no memory"),
         (["show", "a/b?c"], None, 5, "no memory"),
         (["edit", "ffffffff", "x"], None, 5, "no memory"),
-        (["rm", "ffffffff"], None, 5, "not found: ffffffff"),
+        (["rm", "ffffffff"], None, 5, "no memory has the id 'ffffffff'"),
         (["restore", "ffffffff"], None, 5, "no memory"),
         (["log", "ffffffff"], None, 5, "no memory"),
         (["list", "--cursor", "nonsense"], None, 2, "cursor"),
@@ -178,10 +211,10 @@ def test_a_secret_is_refused_with_both_ways_on(jmem: Jmem) -> None:
 def test_errors(argv: list[str], stdin: str | bytes | None, code: int | None, said: str, jmem: Jmem) -> None:
     result = jmem(*argv, stdin=stdin)
     assert result.code == code if code else result.code in (2, 5)
-    assert result.err.splitlines()[-1 if said.startswith("not found") else 0].startswith("jmem: ")
+    assert result.err.startswith("jmem: ")
     assert said in result.err
     assert "Traceback" not in result.err
-    if "--lines" not in argv and argv[0] != "rm":
+    if "--lines" not in argv:
         assert result.out == ""
         problem = json.loads(jmem(*argv, "--json", stdin=stdin).err)
         assert {"type", "title", "status", "code"} <= set(problem)
@@ -312,7 +345,8 @@ def test_an_ambiguous_id_names_the_candidates(shelf) -> None:
     jmem, ids = shelf
     result = jmem("show", ids["cat"][:4])
     assert result.code == 5
-    assert sum(id in result.err for id in ids.values()) >= 2
+    assert f"  {ids['cat'][-6:]}  The cat is called Miso\n" in result.err
+    assert f"  {ids['logan'][-6:]}  Usually flies from Logan\n" in result.err
     problem = json.loads(jmem("show", ids["cat"][:4], "--json").err)
     assert problem["code"] == "ambiguous"
 
@@ -364,6 +398,34 @@ def test_edit_in_the_editor(jmem: Jmem, tmp_path: Path) -> None:
     assert "false ended with code 1" in failed.out
 
 
+def test_a_list_shows_the_age_of_what_it_is_sorted_by(jmem: Jmem) -> None:
+    jmem = jmem.apart()
+    jmem.ok("add", "long ago", "--at", "2001-02-03")
+    assert jmem.tty("list", env={"NO_COLOR": "1"}).out.rstrip().endswith(" now")
+    assert jmem.tty("list", "--sort", "occurred", env={"NO_COLOR": "1"}).out.rstrip().endswith("y")
+    assert jmem.tty("list", "--sort", "updated", env={"NO_COLOR": "1"}).out.rstrip().endswith(" now")
+
+
+def test_explanations_are_columns_in_a_pipe(jmem: Jmem) -> None:
+    jmem.ok("add", "an explained thing")
+    cells = jmem.ok("search", "explained thing", "--mode", "text", "--explain", "-n", "1").lines[0].split("\t")
+    assert len(cells) == 9
+    assert (cells[5], cells[7:]) == ("1", ["", ""])
+
+
+def test_only_a_dash_lets_edit_read_stdin(jmem: Jmem, tmp_path: Path) -> None:
+    id = added(jmem, "text that a loop must not overwrite")["id"]
+    lost = jmem("edit", id, stdin="the ids of others\n", env={"VISUAL": "", "EDITOR": ""})
+    assert lost.code == 2
+    assert f"fix: jmem edit {id} -" in lost.err
+    env = {"EDITOR": editor(tmp_path, 'cat >/dev/null; echo "from the editor, in a loop" > "$1"')}
+    loop = f"while read id; do {command()[0]} edit $id; echo more $id; done"
+    other = added(jmem, "the second of a loop")["id"]
+    done = jmem.ok("-c", loop, program=["sh"], stdin=f"{id}\n{other}\n", env={**env, "JMEM_USER": "default"})
+    assert shown(jmem, id)["content"] == "from the editor, in a loop"
+    assert f"more {other}" in done.out, "the editor took the loop's input"
+
+
 def test_the_editor_overwrites_nothing_unseen(jmem: Jmem, tmp_path: Path) -> None:
     id = added(jmem, "seen in the editor")["id"]
     other = f'{command()[0]} edit {id} "changed meanwhile" >/dev/null'
@@ -399,8 +461,10 @@ def test_rm_and_restore(jmem: Jmem) -> None:
     one = jmem.ok("rm", ids[0])
     assert (one.out.strip(), one.err) == (ids[0], "jmem: deleted 1; `jmem undo` brings it back\n")
     asks = jmem("rm", *ids[1:])
-    assert asks.code == 2
+    assert asks.code == 6
+    assert "nobody is here to answer 'Delete 2 memories?'; nothing was changed" in asks.err
     assert "fix: add --yes" in asks.err
+    assert json.loads(jmem("rm", *ids[1:], "--json").err)["code"] == "needs_yes"
     gone = jmem("rm", ids[1], "ffffffff", ids[2], "--yes", "--json")
     assert json.loads(gone.out) == {"deleted": ids[1:], "missing": ["ffffffff"]}
     assert gone.code == 5
@@ -423,15 +487,32 @@ def test_rm_asks_on_a_terminal(jmem: Jmem) -> None:
 
 def test_purge_prints_a_receipt(jmem: Jmem) -> None:
     id = added(jmem, "purge me entirely")["id"]
-    assert jmem("rm", id, "--purge").code == 2
+    assert jmem("rm", id, "--purge").code == 6
     result = jmem.ok("rm", id, "--purge", "--yes")
     assert len(result.lines) > 3
     assert all(line.split("\t")[0] == id and len(line.split("\t")) == 4 for line in result.lines)
     again = jmem("rm", id, "--purge", "--yes", "--json")
-    assert (again.code, json.loads(again.out)) == (5, {"purged": [], "missing": [id]})
+    assert (again.code, again.out, json.loads(again.err)["code"]) == (5, "", "not_found")
     other = added(jmem, "delete me, then purge me too")["id"]
     jmem.ok("rm", other)
     assert json.loads(jmem.ok("rm", other, "--purge", "--yes", "--json").out)["purged"][0]["id"] == other
+
+
+def test_a_receipt_on_a_terminal_fits_and_says_the_time_once(jmem: Jmem) -> None:
+    id = added(jmem, "purge me on a terminal")["id"]
+    screen = jmem.tty("rm", id, "--purge", "--yes", env={"NO_COLOR": "1"}).out
+    assert max(map(len, screen.splitlines())) <= 80
+    assert len(re.findall(r"\d{4}-\d\d-\d\d.\d\d:\d\d", screen)) == 1
+
+
+def test_ids_of_nothing(jmem: Jmem) -> None:
+    both = jmem("rm", "ffffffff", "eeeeeeee", "--yes")
+    assert (both.code, both.out, both.err.count("no memory has the id")) == (5, "", 2)
+    assert "fix: jmem list" in both.err
+    one = jmem("rm", "ffffffff", "--json")
+    assert (one.code, one.out, json.loads(one.err)["code"]) == (5, "", "not_found")
+    many = jmem("rm", "ffffffff", "eeeeeeee", "--yes", "--json")
+    assert (many.code, many.out, json.loads(many.err)["missing"]) == (5, "", ["ffffffff", "eeeeeeee"])
 
 
 def test_users_are_apart(jmem: Jmem) -> None:

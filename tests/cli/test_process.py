@@ -67,7 +67,7 @@ def test_start_stop_restart(make_jmem) -> None:
 def test_twenty_racing_commands_start_one_daemon(make_jmem) -> None:
     jmem = make_jmem()
     racing = [
-        subprocess.Popen([*command(), "add", f"racer {n}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        subprocess.Popen([*command(), "add", "-q", f"racer {n}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          env=jmem.environ()) for n in range(20)
     ]  # fmt: skip
     for process in racing:

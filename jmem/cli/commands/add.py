@@ -61,6 +61,10 @@ def run(args: Args) -> int:
     if "memories" in answer:
         return _inferred(args, answer)
     _say(args, answer)
+    if answer.get("duplicate") and answer.get("differs"):
+        from jmem.cli.remarks import not_taken
+
+        not_taken(args.out, answer, fields)
     return 0
 
 
@@ -92,6 +96,7 @@ def _fields(args: Args) -> dict[str, Any]:
             fields["occurred_at"] = values.moment(args.at, "--at")
         if args.expires is not None:
             fields["expires_at"] = values.moment(args.expires, "--expires", end=True)
+            values.warn_if_past(args.out, fields["expires_at"])
         if args.metadata:
             fields["metadata"] = values.metadata(args.metadata)
     if args.infer or args.raw:
@@ -110,6 +115,10 @@ def _say(args: Args, memory: dict[str, Any]) -> None:
         out.line(memory["id"])
         if memory["duplicate"]:
             out.note(f"already there: {memory['id']}")
+        elif memory["similar"]:
+            from jmem.cli.remarks import resembles
+
+            resembles(out, memory["similar"])
         return
     from jmem.cli.render import table
 
@@ -144,7 +153,7 @@ def _inferred(args: Args, answer: dict[str, Any]) -> int:
 
         table(out, answer["memories"])
     if not answer.get("inferred", True):
-        out.warn("no model answered, so the text is stored as it is")
+        out.warn(f"the text is stored as it is: {answer.get('reason') or 'no model answered'}")
     if answer.get("superseded"):
         out.note(f"replaced {len(answer['superseded'])}: " + " ".join(id[-6:] for id in answer["superseded"]))
     return 0

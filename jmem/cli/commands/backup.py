@@ -6,8 +6,9 @@ import os
 
 from jmem.cli.ask import confirmed
 from jmem.cli.options import YES
-from jmem.cli.render import ago
+from jmem.cli.render import AGE_COLUMNS, ago
 from jmem.cli.spec import Argument, Command, Group
+from jmem.cli.text import cut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,11 +90,9 @@ def _row(out: Output, backup: Document) -> None:
             backup["name"], backup["created_at"], backup["bytes"], backup["memories"], backup["kind"], backup["path"]
         )
         return
-    size, count = _size(backup["bytes"]), f"{backup['memories']:,} memories"
-    out.line(
-        f"{out.paint('id', backup['name'])}  {backup['kind']:<9}  {size:>8}  {count:>16}  "
-        + out.paint("dim", ago(backup["created_at"]))
-    )
+    particulars = f"  {backup['kind']:<9}  {_size(backup['bytes']):>8}  {backup['memories']:>7,}  "
+    name = cut(backup["name"], max(out.columns - len(particulars) - AGE_COLUMNS - 4, 8))
+    out.line(out.paint("id", name) + particulars + out.paint("dim", ago(backup["created_at"])))
 
 
 def restore(args: Args) -> int:

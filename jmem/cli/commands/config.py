@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jmem.cli.args import Args
 
 _RUN = "jmem.cli.commands.config:"
-_KEY = Argument("key", "The setting, as `jmem config list` names it.")
+_KEY = Argument("key", complete="settings", help="The setting, as `jmem config list` names it.")
 GROUP = Group("config", "Settings, kept in config.toml.", default="list")
 COMMANDS = (
     Command(

@@ -13,7 +13,7 @@ COMMAND = Command(
     "Knows claude (Claude Desktop), claude-code, cursor, vscode, windsurf, zed, codex and gemini; any other name works "
     "with --print. Without a name: which of them are installed and connected. `jmem disconnect` takes it back.",
     params=(
-        Argument("name", "The program.", required=False),
+        Argument("name", "The program.", required=False, complete="programs"),
         Option("--print", help="Only print its URLs and its command, as JSON; changes no settings.", kind="flag"),
         Option("--http", help="Connect by URL instead of a command, and let the daemon start at login.", kind="flag"),
         Option("--stdio", help="Connect by a command that the program runs (what is done anyway).", kind="flag"),

@@ -6,14 +6,18 @@ import os
 import sys
 
 from jmem.cli.output import OK, UNREACHABLE
+from jmem.cli.progress import duration
 from jmem.cli.spec import Command, Group, Option
-from jmem.cli.text import block
+from jmem.cli.text import block, wrap
 from jmem.client import Client
 from jmem.core import places
 from jmem.core.errors import JmemError, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from jmem.cli.args import Args
 
 _RUN = "jmem.cli.commands.daemon:"
@@ -105,11 +109,28 @@ def status(args: Args) -> int:
     if out.json:
         out.document({"daemon": daemon})
     elif out.human:
-        out.line("running, " + ", ".join(f"{name} {value}" for name, value in daemon.items() if value is not None))
+        for name, value in _status_rows(daemon):
+            first, *more = wrap(block(value), max(out.columns - 11, 20))
+            out.line(out.paint("dim", f"{name:<10} ") + first)
+            for line in more:
+                out.line(" " * 11 + line)
     else:
         for name, value in daemon.items():
             out.row(name, value)
     return OK
+
+
+def _status_rows(daemon: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a person wants to know of it, with units."""
+    yield "daemon", f"running, pid {daemon['pid']}, version {daemon.get('version', 'unknown')}"
+    if daemon.get("uptime_s") is not None:
+        yield "up", duration(daemon["uptime_s"])
+    if daemon.get("rss_mb") is not None:
+        yield "memory", f"{daemon['rss_mb']:.0f} MB"
+    told = {"pid", "version", "uptime_s", "rss_mb"}
+    for name, value in daemon.items():
+        if name not in told and value is not None:
+            yield name.replace("_", " "), str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def start(args: Args) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jmem.cli import stdin
 from jmem.cli.render import table
 from jmem.cli.spec import Argument, Command, Option
-from jmem.cli.values import CLEAR, metadata, moment
+from jmem.cli.values import CLEAR, metadata, moment, warn_if_past
 from jmem.core.errors import Invalid
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ COMMAND = Command(
     "neither, the text opens in $VISUAL or $EDITOR; if something else changes the memory meanwhile, nothing is\n"
     "overwritten and your text is kept. 'none' clears a time, source, thread or speaker.",
     params=(
-        Argument("id", "Which memory: any unique part of its id.", metavar="ID"),
+        Argument("id", "Which memory: any unique part of its id.", metavar="ID", complete="ids"),
         Argument("text", "The new text; '-' reads stdin.", many=True, required=False, metavar="TEXT"),
         Option("--archive", help="Keep it, but out of searches and lists.", kind="flag"),
         Option("--pause", help="Hide it for now.", kind="flag"),
@@ -51,7 +51,7 @@ def run(args: Args) -> int:
     changes = _changes(args)
     if args.text and args.text != ("-",):
         changes["content"] = " ".join(args.text)
-    elif args.text or (not changes and not stdin.is_terminal()):
+    elif args.text:
         changes["content"] = stdin.read_text()
     if changes:
         memory = args.daemon.edit(args.id, changes, args.if_version)
@@ -97,6 +97,7 @@ def _changes(args: Args) -> dict[str, Any]:
         value = getattr(args, option)
         if value is not None:
             changes[name] = None if value.lower() in CLEAR else moment(value, "--" + option, end=option == "expires")
+    warn_if_past(args.out, changes.get("expires_at"))
     if args.metadata:
         changes["metadata"] = metadata(args.metadata)
     return changes
@@ -106,8 +107,15 @@ def _in_editor(args: Args) -> dict[str, Any] | None:
     """Edit the text in the user's editor; None when nothing changed."""
     import os
 
-    from jmem.cli.editor import edit_text
+    from jmem.cli.editor import command, edit_text
     from jmem.core.errors import JmemError
+
+    if stdin.is_terminal():
+        command(args.environ)  # raises, where there is none
+    elif not (args.environ.get("VISUAL") or args.environ.get("EDITOR")):
+        raise Invalid(
+            "an editor needs a terminal", code="usage", fix=f"jmem edit {args.id} -   reads the text from stdin"
+        )
 
     memory = args.daemon.get(args.id)
     path, text = edit_text(args.environ, memory["content"], name=f"jmem-{memory['id'][-6:]}-")

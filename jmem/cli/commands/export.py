@@ -62,14 +62,29 @@ def run(args: Args) -> int:
                 if not args.out.stdout_tty:
                     progress.update(count)
             return 0
-        count = (
-            _to_folder(args.output, lines, progress) if args.format == "md" else _to_file(args.output, lines, progress)
-        )
+        if args.format == "md":
+            count, kinds = _to_folder(args.output, lines, progress), {}
+        else:
+            kinds = {"live": 0, "deleted": 0, "forgotten": 0}
+            _to_file(args.output, _counted(lines, kinds), progress)
+            count = kinds["live"] + kinds["deleted"]
     if args.out.json:
-        args.out.document({"format": args.format, "memories": count, "path": os.path.abspath(args.output)})
+        path = os.path.abspath(args.output)
+        args.out.document({"format": args.format, "memories": count, "path": path, **kinds})
     else:
-        args.out.note(f"exported {count:,} {'memory' if count == 1 else 'memories'} to {args.output}")
+        told = ", ".join(f"{kinds[kind]:,} {kind}" for kind in kinds if kinds[kind])
+        which = f" ({told})" if kinds.get("deleted") or kinds.get("forgotten") else ""
+        args.out.note(f"exported {count:,} {'memory' if count == 1 else 'memories'}{which} to {args.output}")
     return 0
+
+
+def _counted(lines: Iterator[bytes], kinds: dict[str, int]) -> Iterator[bytes]:
+    """The lines as they are; counts in `kinds` what memories they hold."""
+    for line in lines:
+        entry: Any = loads(line)
+        if "part" not in entry:  # a later part of one that was counted
+            kinds["forgotten" if entry.get("purged") else "deleted" if entry.get("deleted") else "live"] += 1
+        yield line
 
 
 def _to_file(path: str, lines: Iterator[bytes], progress: Progress) -> int:

@@ -11,6 +11,9 @@ from jmem.core.errors import Invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
     from jmem.cli.args import Args
     from jmem.cli.importing import Tally
 
@@ -74,12 +77,9 @@ def _report(args: Args, tally: Tally) -> None:
     if out.json:
         out.document(tally.document(args.dry_run))
         return
-    for entry in tally.skipped:
-        out.warn(f"{entry['item']}: {entry['reason']}" + (f" ({entry['fix']})" if entry.get("fix") else ""))
-    for entry in tally.masked:
-        out.note(f"{entry['item']}: masked {', '.join(entry['kinds'])}")
-    for entry in tally.kept:
-        out.note(f"{entry['item']}: holds {', '.join(entry['kinds'])} in its history, kept as it was written")
+    for _, entry, say, text in sorted(_remarks(args, tally), key=lambda remark: remark[0]):
+        name = f"line {entry['item']}" if isinstance(entry["item"], int) else entry["item"]
+        say(f"{name}: {text}")
     if out.human:
         would = "would add" if args.dry_run else "added"
         parts = [f"{would} {tally.added:,}", f"{tally.updated:,} brought up to date", f"{tally.duplicates:,} already there",
@@ -90,3 +90,29 @@ def _report(args: Args, tally: Tally) -> None:
             out.row(name, getattr(tally, name))
         out.row("masked", len(tally.masked))
         out.row("skipped", len(tally.skipped))
+
+
+def _remarks(args: Args, tally: Tally) -> Iterator[tuple[tuple[int, str], dict[str, Any], Callable[[str], None], str]]:
+    """Where it belongs in the report, the entry, how loudly to say it, what to say."""
+    for entry in tally.skipped:
+        yield (
+            _place(entry),
+            entry,
+            args.out.warn,
+            _without_line(entry) + (f" ({entry['fix']})" if entry.get("fix") else ""),
+        )
+    for entry in tally.masked:
+        yield _place(entry), entry, args.out.note, f"masked {', '.join(entry['kinds'])}"
+    for entry in tally.kept:
+        text = f"holds {', '.join(entry['kinds'])} in its history, kept as it was written"
+        yield _place(entry), entry, args.out.note, text
+
+
+def _place(entry: dict[str, Any]) -> tuple[int, str]:
+    """Lines by number; files, which have none, by name."""
+    item = entry["item"]
+    return (item, "") if isinstance(item, int) else (0, str(item))
+
+
+def _without_line(entry: dict[str, Any]) -> str:
+    return str(entry["reason"]).removeprefix(f"line {entry['item']} ")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from jmem.cli.args import Args
 
-SORTS = ("-created", "created", "-updated", "-occurred")
+SORTS = ("-created", "created", "-updated", "updated", "-occurred", "occurred")
 PAGE = 500
 
 COMMAND = Command(
@@ -24,7 +24,7 @@ COMMAND = Command(
         Option("--limit", "-n", help="How many at most.", kind="int", default=20, low=1, high=1000),
         Option("--all", "-a", help="All of them, page by page.", kind="flag"),
         Option("--cursor", help="Go on where an earlier page ended (its next_cursor).", metavar="C"),
-        Option("--sort", help="-created, created, -updated or -occurred; with a minus sign the newest comes first.", choices=SORTS, default="-created"),
+        Option("--sort", help="created, updated or occurred; with a minus sign the newest comes first.", choices=SORTS, default="-created"),
         TAG,
         CLIENT,
         STATE,
@@ -89,4 +89,4 @@ def _show(args: Args, memories: list[dict[str, Any]]) -> None:
         for memory in memories:
             args.out.document(memory)
     else:
-        render.table(args.out, memories)
+        render.table(args.out, memories, args.sort.removeprefix("-"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jmem.cli.render import AGE_COLUMNS, GAP, ago
+from jmem.cli.render import AGE_COLUMNS, GAP, ago, some_ids
 from jmem.cli.spec import Argument, Command, Option
 from jmem.cli.text import age, cut, one_line, pad
 
@@ -20,10 +20,10 @@ COMMAND = Command(
     "log",
     "Show what was done: all actions, or the revisions of one memory.",
     run="jmem.cli.commands.log:run",
-    help="In a pipe: tab-separated columns. Actions: action, time, kind, client, ids, undone, preview. Revisions:\n"
+    help="In a pipe: tab-separated columns. Actions: action, time, kind, client, ids (how many, beyond 5), undone, preview. Revisions:\n"
     "rev, time, kind, client, changed fields, text. Accesses: time, client, what, query, ids.",
     params=(
-        Argument("id", "The memory whose revisions to show.", required=False, metavar="ID"),
+        Argument("id", "The memory whose revisions to show.", required=False, metavar="ID", complete="ids"),
         Option("--access", help="Who read what instead.", kind="flag"),
         Option("--limit", "-n", help="How many at most.", kind="int", default=20, low=1, high=1000),
         Option("--cursor", help="Go on where an earlier page ended.", metavar="C"),
@@ -76,7 +76,13 @@ def _action(out: Output, action: Document) -> None:
     if not out.human:
         undone = "undone" if action["undone"] else ""
         out.row(
-            action["action"], action["at"], action["kind"], action["client"], ",".join(ids), undone, action["preview"]
+            action["action"],
+            action["at"],
+            action["kind"],
+            action["client"],
+            some_ids(ids, action["count"]),
+            undone,
+            action["preview"],
         )
         return
     what = ids[0][-6:] if action["count"] == 1 else f"{action['count']:,}"

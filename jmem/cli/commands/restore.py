@@ -15,7 +15,7 @@ COMMAND = Command(
     "Bring back a deleted memory, or an earlier text of one.",
     run="jmem.cli.commands.restore:run",
     params=(
-        Argument("id", "Which memories: any unique part of each id.", many=True, metavar="ID"),
+        Argument("id", "Which memories: any unique part of each id.", many=True, metavar="ID", complete="deleted"),
         Option(
             "--rev", help="The revision whose text to bring back, as `jmem log ID` numbers them.", kind="int", low=1
         ),

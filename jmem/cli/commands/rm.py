@@ -6,7 +6,7 @@ from jmem.cli.ask import confirmed
 from jmem.cli.options import YES
 from jmem.cli.output import NOT_FOUND, OK
 from jmem.cli.spec import Argument, Command, Option
-from jmem.cli.text import cut, one_line
+from jmem.cli.text import cut, local_time, one_line, wrap
 from jmem.core.errors import Ambiguous, NotFound, from_problem
 
 TYPE_CHECKING = False
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jmem.cli.args import Args
+    from jmem.core.errors import JmemError
 
 COMMAND = Command(
     "rm",
@@ -22,7 +23,7 @@ COMMAND = Command(
     help="What was deleted is gone from every search at once, and `jmem undo` or `jmem restore` brings it back. What\n"
     "was purged is gone from every place for ever; a receipt names each place.",
     params=(
-        Argument("id", "Which memories: any unique part of each id.", many=True, metavar="ID"),
+        Argument("id", "Which memories: any unique part of each id.", many=True, metavar="ID", complete="ids"),
         Option("--purge", help="Forget for ever, history and all.", kind="flag"),
         YES,
     ),
@@ -38,8 +39,10 @@ def run(args: Args) -> int:
         return OK
     deleted, missing = _delete(args)
     out = args.out
+    if missing and not deleted:
+        return _all_missing(args, missing)
     if out.json:
-        out.document({"deleted": deleted, "missing": missing})
+        out.document({"deleted": deleted, "missing": list(missing)})
     else:
         for id in deleted:
             out.line(id)
@@ -48,43 +51,42 @@ def run(args: Args) -> int:
     return _missing(args, missing)
 
 
-def _delete(args: Args) -> tuple[list[str], list[str]]:
-    """Ids of what was deleted, and the words that named nothing. Raises Ambiguous, of one word alone."""
-    deleted: list[str] = []
-    missing: list[str] = []
+def _delete(args: Args) -> tuple[list[str], dict[str, JmemError]]:
+    """Ids of what was deleted, and why what named nothing did not. Raises what else goes wrong with one word alone."""
+    missing: dict[str, JmemError] = {}
     if len(args.id) == 1:
         try:
             answer = args.daemon.delete(args.id[0])
         except Ambiguous:
             raise
-        except NotFound:
-            return [], [args.id[0]]
-        return answer["deleted"], answer["missing"]
+        except NotFound as error:
+            return [], {args.id[0]: error}
+        return answer["deleted"], {id: NotFound(f"no memory has the id {id!r}") for id in answer["missing"]}
+    deleted: list[str] = []
     results = args.daemon.batch([{"op": "delete", "id": id} for id in args.id])
     for id, result in zip(args.id, results, strict=True):
         if result["status"] < 400:
             deleted += result["deleted"]
-            continue
-        error = from_problem(result["problem"])
-        if isinstance(error, Ambiguous) or not isinstance(error, NotFound):
-            args.out.warn(error.message)
-        missing.append(id)
+        else:
+            missing[id] = from_problem(result["problem"])
     return deleted, missing
 
 
 def _purge(args: Args) -> int:
     out = args.out
     found: list[tuple[str, str]] = []
-    missing: list[str] = []
+    missing: dict[str, JmemError] = {}
     for id in args.id:
         try:
             history = args.daemon.history(id)  # of deleted ones too
         except Ambiguous:
             raise
-        except NotFound:
-            missing.append(id)
+        except NotFound as error:
+            missing[id] = error
             continue
         found.append((history["id"], history["revisions"][-1]["content"] or ""))
+    if missing and not found:
+        return _all_missing(args, missing)
     if out.human and not args.yes:
         for id, content in found:
             out.line(out.paint("id", id[-6:]) + "  " + cut(one_line(" ".join(content.split())), out.columns - 8))
@@ -93,7 +95,7 @@ def _purge(args: Args) -> int:
         return OK
     purged = [entry for id, _ in found for entry in args.daemon.purge(id)["purged"]]
     if out.json:
-        out.document({"purged": purged, "missing": missing})
+        out.document({"purged": purged, "missing": list(missing)})
     else:
         for entry in purged:
             _receipt(args, entry)
@@ -102,17 +104,33 @@ def _purge(args: Args) -> int:
 
 def _receipt(args: Args, entry: dict[str, Any]) -> None:
     out = args.out
-    if out.human:
-        out.line(out.paint("id", entry["id"]))
-    for line in entry["receipt"]:
-        if out.human:
-            out.line(f"  {line['place']:<24}  {line['result']:<32}  " + out.paint("dim", line["at"]))
-        else:
+    lines = entry["receipt"]
+    if not out.human:
+        for line in lines:
             out.row(entry["id"], line["place"], line["result"], line["at"])
+        return
+    when = f"  {local_time(max(line['at'] for line in lines))}" if lines else ""
+    out.line(out.paint("id", entry["id"]) + out.paint("dim", when))
+    first = min(max((len(line["place"]) for line in lines), default=0), 24)
+    for line in lines:
+        start, *more = wrap(one_line(line["result"]), max(out.columns - first - 4, 20))
+        out.line(f"  {line['place']:<{first}}  {start}")
+        for rest in more:
+            out.line(" " * (first + 4) + rest)
 
 
-def _missing(args: Args, missing: list[str]) -> int:
-    for id in missing:
-        if not args.out.json:
-            args.out.warn(f"not found: {id}")
+def _all_missing(args: Args, missing: dict[str, JmemError]) -> int:
+    """Nothing was found: the error of one word, or one that names them all."""
+    errors = list(missing.values())
+    if args.out.json and len(errors) > 1:
+        raise NotFound(f"no memory has one of these {len(errors)} ids", fix="jmem list", missing=list(missing))
+    for error in errors:
+        args.out.error(error)
+    return errors[0].exit_code if len(errors) == 1 else NOT_FOUND
+
+
+def _missing(args: Args, missing: dict[str, JmemError]) -> int:
+    if not args.out.json:
+        for error in missing.values():
+            args.out.error(error)
     return NOT_FOUND if missing else OK

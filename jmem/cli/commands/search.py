@@ -17,7 +17,8 @@ COMMAND = Command(
     "Find memories by what they mean and by their words.",
     run="jmem.cli.commands.search:run",
     help="Answers with the best hits, always; it says so when nothing seems to be about the question.\n"
-    "In a pipe: id, text, tags and time, separated by tabs.",
+    "In a pipe: id, text, tags and time, separated by tabs; then the score, where it is asked for, and with --explain\n"
+    "the rank and score by words and the rank and score by meaning.",
     params=(
         Argument("query", "What to look for; '-' reads stdin.", many=True, required=False, metavar="QUERY"),
         Option("--limit", "-n", help="How many hits at most.", kind="int", default=10, low=1, high=1000),
@@ -58,7 +59,8 @@ def run(args: Args) -> int:
         render.results(out, hits, query, score=args.score or args.explain)
     else:
         for hit in hits:
-            render.plain_row(out, hit, *([hit["score"]] if args.score or args.explain else []))
+            more = [hit["score"]] if args.score or args.explain else []
+            render.plain_row(out, hit, *more, *(render.explain_cells(hit["explain"]) if hit.get("explain") else []))
     return 0
 
 

@@ -16,7 +16,7 @@ COMMAND = Command(
     run="jmem.cli.commands.show:run",
     help="In a pipe: one line a field, name and value separated by a tab.",
     params=(
-        Argument("id", "Which memory: any unique part of its id, from either end.", many=True),
+        Argument("id", "Which memory: any unique part of its id, from either end.", many=True, complete="ids"),
         Option("--text", help="Print the text alone, exactly as it is stored.", kind="flag"),
     ),
     examples=(("jmem show 789abc", ""), ("jmem show 789abc --text > letter.md", "")),

@@ -16,7 +16,7 @@ COMMAND = Command(
     run="jmem.cli.commands.tag:run",
     help="Without changes: print its tags.",
     params=(
-        Argument("id", "Which memory: any unique part of its id.", metavar="ID"),
+        Argument("id", "Which memory: any unique part of its id.", metavar="ID", complete="ids"),
         Argument("changes", "+tag gives a tag, -tag takes it away.", many=True, required=False, metavar="+TAG|-TAG"),
         Option("--add", help="Give this tag, whatever it begins with.", many=True, metavar="TAG"),
         Option("--remove", help="Take this tag away.", many=True, metavar="TAG"),

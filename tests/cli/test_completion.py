@@ -1,0 +1,47 @@
+"""What the shell offers after a Tab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jmem.core.settings import SETTINGS
+
+from .conftest import Jmem
+
+
+def tab(jmem: Jmem, line: str) -> list[str]:
+    """The words that bash would offer at the end of a line."""
+    words = line.split(" ")
+    env = {"_JMEM_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    result = jmem.ok(env=env)
+    assert result.err == ""
+    return [word for word in result.lines if word]
+
+
+@pytest.mark.parametrize("command", ["rm", "show", "edit", "tag", "diff", "log"])
+def test_recent_ids(command: str, jmem: Jmem) -> None:
+    apart = jmem.apart()
+    ids = apart.ok("add", "--lines", stdin="one to complete\nanother\n").lines
+    assert sorted(tab(apart, f"jmem {command} ")) == sorted(id[-6:] for id in ids)
+    assert ids[0][-6:] in tab(apart, f"jmem {command} {ids[0][-6:-3]}")
+    shown = apart.ok(env={"_JMEM_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": f"jmem {command} "}).out
+    assert "one to complete" in shown
+
+
+def test_deleted_ids_names_and_settings(jmem: Jmem) -> None:
+    apart = jmem.apart()
+    id = apart.ok("add", "to be restored").out.strip()
+    apart.ok("rm", id)
+    assert tab(apart, "jmem restore ") == [id[-6:]]
+    assert tab(apart, "jmem rm ") == []
+    assert tab(apart, "jmem connect cu") == ["cursor"]
+    assert "claude" in tab(apart, "jmem disconnect ")
+    for word in ("get", "set", "unset"):
+        assert tab(apart, f"jmem config {word} ") == [setting.key for setting in SETTINGS]
+
+
+def test_completion_starts_nothing(tmp_path: Path) -> None:
+    assert tab(Jmem(tmp_path / "home"), "jmem rm ") == []
+    assert not (tmp_path / "home").exists()
