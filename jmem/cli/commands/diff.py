@@ -24,7 +24,7 @@ COMMAND = Command(
     run="jmem.cli.commands.diff:run",
     help="Without revisions: the last change of the text. With one: what changed since. `jmem log ID` numbers them.",
     params=(
-        Argument("id", "Which memory: any unique part of its id.", metavar="ID"),
+        Argument("id", "Which memory: any unique part of its id.", metavar="ID", complete="ids"),
         Argument("old", "The older revision.", kind="int", required=False, low=1, metavar="REV"),
         Argument("new", "The newer revision.", kind="int", required=False, low=1, metavar="REV"),
     ),
