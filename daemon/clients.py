@@ -101,12 +101,15 @@ class Clients:
             return old
 
     def change(self, name: str, values: Mapping[str, Any]) -> Client:
-        """Change read, write, delete or tags; raises NotFound, Invalid."""
+        """Change read, write, delete or tags; raises NotFound (also when it is disconnected), Invalid."""
         fields = dict(values)
         if fields.get("tags") is not None:
             fields["tags"] = tuple(check_tags(fields["tags"]))
         with self._lock:
-            return self._put(replace(self.get(name), **fields))
+            client = self.get(name)
+            if client.revoked:
+                raise NotFound(f"{name} is disconnected", code="unknown_client", client=name, fix=f"jmem connect {name}")
+            return self._put(replace(client, **fields))
 
     def revoke(self, name: str) -> Client:
         """Make the client's key worthless; raises NotFound."""
