@@ -108,7 +108,9 @@ class Clients:
         with self._lock:
             client = self.get(name)
             if client.revoked:
-                raise NotFound(f"{name} is disconnected", code="unknown_client", client=name, fix=f"jmem connect {name}")
+                raise NotFound(
+                    f"{name} is disconnected", code="unknown_client", client=name, fix=f"jmem connect {name}"
+                )
             return self._put(replace(client, **fields))
 
     def revoke(self, name: str) -> Client:
