@@ -52,8 +52,9 @@ def test_a_kept_port_that_is_taken_leaves_the_socket_and_names_the_holder(
         status = home.status()["daemon"]
         assert (status["port"], status["listens"]) == (port, False)
         assert f"(pid {os.getpid()})" in status["trouble"]
-        started = json.loads((home.path / "logs" / "daemon.log").read_text().splitlines()[-2])
-        assert str(os.getpid()) in json.dumps(started) or "trouble" in started
+        logged = [json.loads(line) for line in (home.path / "logs" / "daemon.log").read_text().splitlines()]
+        started = [line for line in logged if line["event"] == "started"]
+        assert str(os.getpid()) in started[-1]["trouble"]
         urls = home.json("connect", "claude", "--print")
         assert f"127.0.0.1:{port}/" in urls["http"]
         stop(home, second.pid)
