@@ -266,6 +266,12 @@ class Home:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             wait_gone(pid)
+            # The socket takes connections until the last thread of the process is gone, which is later.
+            wait_for(lambda: not self._listens(), 20.0, "the end of the daemon's socket")
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            return probe.connect_ex(str(self.socket_path)) == 0
 
     # -- clients
 
