@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,6 +79,8 @@ class Indexer:
         self._embedded = 0
         self._rebuilds = 0
         self._pause = 0.0
+        self._retry_at = 0.0
+        """`time.monotonic()` of the next try while something fails"""
         self._error: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"jmem-indexer-{store.folder.name[:8]}", daemon=True)
 
@@ -171,7 +174,7 @@ class Indexer:
                 self._busy = False
                 self._changed.notify_all()
                 self._changed.wait_for(
-                    lambda: self._woken or self._commands or self._stopping, timeout=self._pause or None
+                    lambda: self._woken or self._commands or self._stopping, timeout=self._patience()
                 )
                 if self._stopping:
                     break
@@ -183,6 +186,10 @@ class Indexer:
         except (IndexDamaged, StorageFailed) as error:  # what is past the mark is applied again at the next start
             log.warning("%s", error)
 
+    def _patience(self) -> float | None:
+        """Seconds until the next try; None while nothing fails."""
+        return max(0.0, self._retry_at - time.monotonic()) if self._pause else None
+
     def _turn(self, woken: bool) -> None:
         """One round of work; whatever fails is tried again later. `woken`: there may be changes."""
         try:
@@ -191,7 +198,7 @@ class Indexer:
                 self._carry_out(command)
             if woken or not commands or any(command.kind != "release" for command in commands):
                 self._drain()
-                self._error, self._pause, self._rebuilds = None, 0.0, 0
+                self._error, self._pause, self._retry_at, self._rebuilds = None, 0.0, 0.0, 0
         except _Interrupted:
             self._woken = True
         except IndexDamaged as error:
@@ -209,7 +216,10 @@ class Indexer:
         if reason != self._error:
             log.warning("the index waits: %s", reason)
         self._error = reason
-        self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
+        now = time.monotonic()
+        if now >= self._retry_at:  # a write that fails in between is no reason to wait longer
+            self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
+            self._retry_at = now + self._pause
 
     def _give_up_shard(self, error: IndexDamaged) -> None:
         """Start anew at once; with a pause when that did not help (full or read-only disk)."""

@@ -139,6 +139,25 @@ def test_while_the_embedder_is_away_other_changes_flow(
     assert recall.indexer.state()["error"] is None
 
 
+def test_writes_while_the_embedder_is_away_do_not_lengthen_the_pause(
+    open_recall: Open, word_embedder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jmem.core.indexer.FIRST_PAUSE", 30.0)
+    recall = open_recall(word_embedder())
+    recall.add("tea with milk")
+    recall.embedder.broken = True
+    for n in range(4):
+        recall.service.add(Draft(content=f"note {n}"), ME)
+        wait(lambda n=n: recall.indexer.pending() == n + 1 and not recall.indexer._busy)
+    assert recall.indexer._pause == 30.0
+    monkeypatch.setattr("jmem.core.indexer.FIRST_PAUSE", 0.01)
+    recall.embedder.broken = False
+    assert recall.add("water")  # a write tries again at once
+    recall.embedder.broken = True
+    recall.service.add(Draft(content="coffee"), ME)
+    wait(lambda: recall.indexer._pause >= 0.08)  # each try that nothing asked for doubles it
+
+
 def test_postponed_memories_survive_a_restart(open_recall: Open, word_embedder: Any) -> None:
     away = word_embedder()
     recall = open_recall(away)
