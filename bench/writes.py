@@ -41,24 +41,30 @@ def bench(options: Options) -> list[Row]:
     rounds = 60 if options.quick else 300
     with temporary_home(filled(10_000, synthetic=options.quick)) as home:
         home.start()
-        told = [item["content"] for item in text.memories(rounds + 500, seed=202)]
+        told = [item["content"] for item in text.memories(2 * rounds + 300, seed=202)]
         sync = Fsync(home.user_folder)
         with contextlib.closing(home.api()) as api:
             api.search("a question that waits for the model")
 
             def add(number: int) -> None:
-                api.add(told[number], thread="bench")
+                api.add(told[number])
+
+            def into_thread(number: int) -> None:  # its neighbours' context is written anew with it
+                api.add(told[rounds + 240 + number], thread="bench")
 
             def settle(number: int) -> float:
                 wait_for(lambda: api.must("GET", "/status")["pending_index"] == 0, 30, "the vector")
                 return 0.0
 
-            floor, adds, _ = interleaved(rounds, [lambda n: sync.once(), add, settle], warm=5)
+            floor, adds, _, threaded, _ = interleaved(
+                rounds, [lambda n: sync.once(), add, settle, into_thread, settle], warm=5
+            )
             follows = Sample(tuple(_vector_follows(api, told[rounds + 10 + n]) for n in range(20)))
             rate = _together(home, told[rounds + 40 : rounds + 240])
         sync.close()
     return [
         at_most("add over the socket, durable", adds, floor, 3, plus=1),
+        info("the same into a conversation", threaded.p50, "ms", floor=floor.p50),
         info("add, p95", adds.quantile(0.95), "ms", floor=floor.quantile(0.95)),
         below("until its vector is there, slowest of 20", max(follows.values), "ms", 1000, inclusive=True),
         info("adds by four clients at once", rate, "/s"),
