@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _INFINITE = "+Inf"
+USER = "user"
+"""the label that tells users apart"""
 
 
 class Histogram:
@@ -60,7 +62,7 @@ class Metrics:
         self.embeds = Histogram()
         """(what,)"""
         self._gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
-        self._registry: Any = None
+        self._registries: dict[bool, Any] = {}
 
     def gauge(
         self, name: str, help: str, labels: tuple[str, ...], read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]
@@ -68,14 +70,15 @@ class Metrics:
         """Have a value read at every scrape: `read` yields (label values, value) pairs."""
         self._gauges.append((name, help, labels, read))
 
-    def text(self) -> bytes:
-        """The exposition text of now."""
+    def text(self, *, by_user: bool) -> bytes:
+        """The exposition text of now. Without `by_user`, sums over the users stand where each would have its own."""
         from prometheus_client import CollectorRegistry, generate_latest
 
-        if self._registry is None:
-            self._registry = CollectorRegistry()
-            self._registry.register(_collector(self))
-        return generate_latest(self._registry)
+        registry = self._registries.get(by_user)
+        if registry is None:
+            registry = self._registries[by_user] = CollectorRegistry()
+            registry.register(_collector(self, by_user))
+        return generate_latest(registry)
 
 
 class _Timed:
@@ -100,7 +103,7 @@ def timed(embedder: Embedder, times: Histogram) -> Embedder:
     return cast("Embedder", _Timed(embedder, times))
 
 
-def _collector(metrics: Metrics) -> Collector:
+def _collector(metrics: Metrics, by_user: bool) -> Collector:
     from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
     from prometheus_client.registry import Collector
 
@@ -117,9 +120,14 @@ def _collector(metrics: Metrics) -> Collector:
                     family.add_metric(values, pairs, total)
                 yield family
             for name, help, names, read in [*metrics._gauges, *_process_gauges()]:
-                gauge = GaugeMetricFamily(name, help, labels=names)
+                shown = [n for n, label in enumerate(names) if by_user or label != USER]
+                gauge = GaugeMetricFamily(name, help, labels=[names[n] for n in shown])
+                sums: dict[tuple[str, ...], float] = {}
                 for values, value in read():
-                    gauge.add_metric(values, value)
+                    key = tuple(values[n] for n in shown)
+                    sums[key] = sums.get(key, 0.0) + value
+                for key, value in sums.items():
+                    gauge.add_metric(key, value)
                 yield gauge
 
     return Scrape()

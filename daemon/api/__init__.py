@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from daemon.http import Routes
+from daemon.metrics import USER
 from jmem.core.actor import Actor
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def groups() -> list[Routes]:
 def add_gauges(daemon: Daemon) -> None:
     """Values that are read when metrics are scraped."""
     metrics = daemon.metrics
-    metrics.gauge("jmem_memories", "Memories of open users, by state", ("user", "state"), lambda: _states(daemon))
-    metrics.gauge("jmem_index_pending", "Memories whose vector is not in the index yet", ("user",), lambda: [
+    metrics.gauge("jmem_memories", "Memories of open users, by state", (USER, "state"), lambda: _states(daemon))
+    metrics.gauge("jmem_index_pending", "Memories whose vector is not in the index yet", (USER,), lambda: [
         ((memory.id,), float(memory.indexer.pending())) for memory in daemon.users.opened()])  # fmt: skip
     metrics.gauge(
         "jmem_embedder_loaded", "Whether the model is in memory", (), lambda: [((), float(daemon.embedder.loaded))]

@@ -16,6 +16,7 @@ from jmem.core.actor import Actor
 from jmem.core.embed import EmbedderUnavailable
 from jmem.core.errors import NotFound, Refused
 from jmem.core.filter import Filter
+from jmem.wire import HAS_UNIX
 
 routes = Routes("daemon")
 outside = Routes("daemon", prefix="")
@@ -29,8 +30,8 @@ async def health(call: Call, ask: NoQuery) -> Answer:
 
 @outside.route("GET", "/metrics", NoQuery, "Prometheus metrics", answers={200: "text/plain"}, needs_user=False)
 def metrics(call: Call, ask: NoQuery) -> Answer:
-    """Made at every scrape; nothing runs between scrapes."""
-    return Answer(200, call.daemon.metrics.text(), "text/plain; version=0.0.4; charset=utf-8")
+    """Made at every scrape; nothing runs between scrapes. By user on the unix socket only, else their sums."""
+    return Answer(200, call.daemon.metrics.text(by_user=call.identity.local), "text/plain; version=0.0.4; charset=utf-8")
 
 
 @outside.route("GET", "/openapi.json", NoQuery, "This API, described", answers={200: dict}, needs_user=False)
@@ -69,9 +70,11 @@ def token(call: Call, ask: NoQuery) -> Answer:
     return json_answer({"token": call.daemon.users.token(call.identity.user or "")})
 
 
-@routes.route("POST", "/daemon/stop", NoBody, "Stop the daemon", answers={200: answers.Stopping}, needs_user=False)
+@routes.route("POST", "/daemon/stop", NoBody, "Stop the daemon", answers={200: answers.Stopping}, problems=(403,), needs_user=False)  # fmt: skip
 async def stop(call: Call, ask: NoBody) -> Answer:
-    """What is under way is finished first."""
+    """What is under way is finished first. By the unix socket only: it would stop for every user of this machine."""
+    if not call.identity.local and HAS_UNIX:
+        raise Refused("the daemon is stopped on the unix socket only", code="socket_only", fix="jmem daemon stop")
     call.daemon.stop()
     return json_answer({"stopping": True, "pid": os.getpid()})
 

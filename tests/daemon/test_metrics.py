@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.home import Api, Home
@@ -35,6 +37,25 @@ def test_metrics_count_requests_and_memories(daemon: Home, api: Api) -> None:
     assert value("jmem_event_listeners") == 0
     assert value("jmem_process_resident_bytes") > 1e7
     assert memory["id"] not in answer.raw.decode()
+
+
+def test_a_token_shows_sums_over_the_users_and_the_socket_each_of_them(daemon: Home, api: Api) -> None:
+    api.add("the first user's")
+    with contextlib.closing(daemon.api(user="other")) as other:
+        other.add("another user's")
+    with contextlib.closing(daemon.tcp()) as tcp:
+        summed = tcp.call("GET", "/metrics").raw.decode()
+    each = api.call("GET", "/metrics").raw.decode()
+    assert 'user="' in each
+    assert "user=" not in summed
+
+    def active(text: str) -> list[float]:
+        families = text_string_to_metric_families(text)
+        samples = (sample for family in families if family.name == "jmem_memories" for sample in family.samples)
+        return [sample.value for sample in samples if sample.labels["state"] == "active"]
+
+    assert len(active(each)) >= 2
+    assert active(summed) == [sum(active(each))]
 
 
 def test_a_histogram_is_cumulative() -> None:

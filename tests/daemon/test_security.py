@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +116,13 @@ def test_the_token_is_told_on_the_socket_only(daemon: Home, api: Api) -> None:
     assert api.must("GET", "/daemon/token")["token"] == daemon.token
     status, _, body = _ask(daemon, "/api/v1/daemon/token", {})
     assert (status, b'"refused"' in body) == (403, True)
+
+
+def test_a_token_does_not_stop_the_daemon(daemon: Home) -> None:
+    with contextlib.closing(daemon.tcp()) as tcp:
+        answer = tcp.call("POST", "/api/v1/daemon/stop", {})
+        assert (answer.status, answer.body["code"], answer.body["fix"]) == (403, "socket_only", "jmem daemon stop")
+        assert "stopping" not in json.loads((daemon.path / "run" / "daemon.lock").read_text())
 
 
 def test_files_belong_to_their_owner_alone(daemon: Home, api: Api) -> None:
