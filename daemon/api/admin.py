@@ -31,7 +31,9 @@ async def health(call: Call, ask: NoQuery) -> Answer:
 @outside.route("GET", "/metrics", NoQuery, "Prometheus metrics", answers={200: "text/plain"}, needs_user=False)
 def metrics(call: Call, ask: NoQuery) -> Answer:
     """Made at every scrape; nothing runs between scrapes. By user on the unix socket only, else their sums."""
-    return Answer(200, call.daemon.metrics.text(by_user=call.identity.local), "text/plain; version=0.0.4; charset=utf-8")
+    return Answer(
+        200, call.daemon.metrics.text(by_user=call.identity.local), "text/plain; version=0.0.4; charset=utf-8"
+    )
 
 
 @outside.route("GET", "/openapi.json", NoQuery, "This API, described", answers={200: dict}, needs_user=False)
