@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +19,8 @@ from daemon.mcp.tools import TOOLS, Tool
 from jmem.core.errors import JmemError, SecretFound, TooLarge
 
 THREADS = 16
+ARGUMENTS = {"content": "text"}
+"""Fields of a memory that the tools call otherwise: a model is told the name that it used."""
 INSTRUCTIONS = (
     "jmem is the user's own long-term memory. Every assistant they use shares it, and it stays on their machine. "
     "Before you answer something that may depend on who the user is, what they prefer or what was said before, call "
@@ -85,6 +88,9 @@ def _call(tool: Tool, caller: Caller, given: dict[str, Any] | None) -> types.Cal
 def explain(error: JmemError) -> str:
     """The reason and the remedy. A remedy on the command line is the user's to carry out, not the model's."""
     text = error.message
+    if error.detail.get("field") in ARGUMENTS:
+        field = error.detail["field"]
+        text = re.sub(rf"\b{field}\b", ARGUMENTS[field], text, count=1)
     match error:
         case SecretFound():
             return f"{text}. Leave the secret out; say where it is kept instead."

@@ -56,7 +56,7 @@ CASES = [
     Case("NUL", "has a NUL character", "invalid", 422, 2, add({"content": "a\0b"}),
          ("add", "-"), b"a\0b", ("add_memories", {"text": "a\0b"})),
     Case("lone surrogate", "is not valid UTF-8", "invalid", 422, 2, add({"content": "a\ud800b"}),
-         ("add", "-"), b"a\xed\xa0\x80b", ("add_memories", {"text": "a\ud800b"}), http_says="invalid JSON"),
+         ("add", "-"), b"a\xed\xa0\x80b", ("add_memories", {"text": "a\ud800b"})),
     Case("content of another type", "content: input should be a valid string", "invalid", 422, 2, add({"content": 7}),
          mcp=("add_memories", {"text": 7}), mcp_says="text"),
     Case("no content", "content", "invalid", 422, 2, add({}), mcp=("add_memories", {}), mcp_says="text"),
@@ -183,6 +183,20 @@ def test_a_body_that_is_no_object(api: Api, raw: bytes, status: int) -> None:
         return
     assert answer.status in (status, 400)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [(rb'{"content":"a\ud800b"}', "half a character (a lone surrogate) is escaped at line 1 column"),
+     (rb'{"content":"a\udc00"}', "half a character (a lone surrogate) is escaped at line 1 column"),
+     (b'{"content":"a\xed\xa0\x80b"}', "not valid UTF-8 at line 1 column"),
+     (b'{"content":"a\xff"}', "not valid UTF-8 at line 1 column"),
+     (rb'{"content":"a\u12"}', "invalid escape")],
+)  # fmt: skip
+def test_text_that_is_no_text_is_named_with_its_place(api: Api, raw: bytes, says: str) -> None:
+    answer = api.call("POST", "/api/v1/memories", raw=raw)
+    assert (answer.status, answer.body["code"]) == (422, "invalid")
+    assert says in answer.body["title"]
 
 
 def test_a_body_that_claims_to_be_too_large_is_refused_unread(api: Api) -> None:

@@ -57,7 +57,8 @@ def reason(result: Any) -> str:
         ("add_memories", {"text": "a", "tags": ["x" * 65]}, "64 characters"),
         ("add_memories", {"text": "a", "tags": [str(n) for n in range(65)]}, "at most 64"),
         ("add_memories", {"text": "a", "colour": "red"}, "no argument 'colour'"),
-        ("add_memories", {"text": "é" * 33_000}, "65,536"),
+        ("add_memories", {"text": "é" * 33_000}, "text has 66,000 bytes"),
+        ("add_memories", {"text": "a\0b"}, "text has a NUL character"),
         (
             "add_memories",
             {"text": "my key is AKIAIOSFODNN7EXAMPLE and wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"},
@@ -71,7 +72,7 @@ def reason(result: Any) -> str:
         ("list_memories", {"limit": "many"}, "limit"),
         ("list_memories", {"cursor": "made-up"}, "cursor"),
         ("delete_memories", {"memory_ids": []}, "memory_ids"),
-        ("delete_memories", {"memory_ids": "abc"}, "memory_ids"),
+        ("delete_memories", {"memory_ids": "abc"}, "memory_ids: "),
     ],
 )
 def test_bad_arguments_are_explained_to_the_model(home: Home, tool: str, arguments: dict[str, Any], says: str) -> None:
