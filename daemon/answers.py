@@ -83,6 +83,7 @@ class Memories(Reply):
 
     memories: list[Memory]
     next_cursor: str | None
+    total: int | None = None
 
 
 class Deleted(Reply):

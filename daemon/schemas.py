@@ -95,6 +95,8 @@ class ListQuery(Query):
     thread: str | None = None
     source: str | None = None
     sort: Sort = "-created"
+    offset: Annotated[int, Field(ge=0, le=10_000_000)] = Field(0, description="memories to pass over first")
+    count: bool = Field(False, description="say in `total` how many memories the list has")
 
 
 class DeleteQuery(Query):

@@ -67,11 +67,17 @@ def listing(name: str, items: Sequence[Any], head: Mapping[str, Any] = {}, *, ne
     return Answer(200, start + to_json(name) + b":[" + rows + b"]}")
 
 
-def page(name: str, fetch: Callable[[int], tuple[Sequence[Any], str | None]], limit: int) -> Answer:
-    """One page of `fetch(limit)`: (dicts, next cursor); a shorter one where a full one would be too large an answer."""
+def page(
+    name: str, fetch: Callable[[int], tuple[Sequence[Any], str | None]], limit: int, **tail: Any
+) -> Answer:  # fmt: skip
+    """One page of `fetch(limit)`: (dicts, next cursor); a shorter one where a full one would be too large an answer.
+
+    `tail` are further fields of the answer.
+    """
     items, cursor = fetch(limit)
     pieces = bounded(items)
     if len(pieces) < len(items):  # a shorter page knows where the next one begins
         items, cursor = fetch(len(pieces))
         pieces = bounded(items)
-    return Answer(200, b"{" + to_json(name) + b":[" + b",".join(pieces) + b'],"next_cursor":' + to_json(cursor) + b"}")
+    end = to_json({"next_cursor": cursor, **tail})[1:]
+    return Answer(200, b"{" + to_json(name) + b":[" + b",".join(pieces) + b"]," + end)

@@ -64,10 +64,13 @@ def list_memories(call: Call, ask: ListQuery) -> Answer:
     )  # fmt: skip
 
     def fetch(limit: int) -> tuple[list[dict[str, Any]], str | None]:
-        found = call.user.service.list(filter, call.actor, limit=limit, cursor=ask.cursor, sort=ask.sort)
+        found = call.user.service.list(
+            filter, call.actor, limit=limit, cursor=ask.cursor, sort=ask.sort, offset=ask.offset
+        )
         return [memory.as_dict() for memory in found.memories], found.next_cursor
 
-    return page("memories", fetch, ask.limit)
+    total = {"total": call.user.service.count(filter, call.actor)} if ask.count else {}
+    return page("memories", fetch, ask.limit, **total)
 
 
 @routes.route("PATCH", "/memories/{id}", EditAsk, "Change a memory", answers={200: answers.MemoryEdited},

@@ -65,9 +65,12 @@ def _storable(value: Any) -> bool:
 
 def page(
     conn: sqlite3.Connection, filter: Filter, now: str, limit: int = 100, cursor: str | None = None,
-    sort: str = "-created",
+    sort: str = "-created", offset: int = 0,
 ) -> Page:  # fmt: skip
-    """The next `limit` memories that pass the filter. `sort` is created, updated or occurred, "-" for newest first."""
+    """The next `limit` memories that pass the filter. `sort` is created, updated or occurred, "-" for newest first.
+
+    `offset` of them are passed over first: for a list on a screen, which writes may shift.
+    """
     name = sort.removeprefix("-")
     if name not in SORTS:
         raise Invalid(f"sort must be one of {', '.join(SORTS)}, with - for the newest first", field="sort")
@@ -88,8 +91,8 @@ def page(
     order = "DESC" if down else "ASC"
     rows = conn.execute(
         f"SELECT {MEMORY_COLUMNS}, {column} FROM memories m WHERE {where}"
-        f" ORDER BY {column} {order}, m.id {order} LIMIT ?",
-        (*params, check_limit(limit) + 1),
+        f" ORDER BY {column} {order}, m.id {order} LIMIT ? OFFSET ?",
+        (*params, check_limit(limit) + 1, offset),
     ).fetchall()
     more = len(rows) > limit
     memories = [row_memory(row) for row in rows[:limit]]

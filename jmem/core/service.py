@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jmem.core import batch as batches
-from jmem.core import duplicates, foreign, history, ids, listing, purge, undo, writes
+from jmem.core import duplicates, foreign, history, ids, listing, purge, quota, undo, writes
 from jmem.core.access import Access, AccessLog, Answer
 from jmem.core.actor import Actor
 from jmem.core.batch import BatchResult
@@ -144,12 +144,13 @@ class MemoryService:
         return memory
 
     def list(
-        self, filter: Filter, actor: Actor, *, limit: int = 100, cursor: str | None = None, sort: str = "-created"
-    ) -> Page:
+        self, filter: Filter, actor: Actor, *, limit: int = 100, cursor: str | None = None, sort: str = "-created",
+        offset: int = 0,
+    ) -> Page:  # fmt: skip
         """A page of memories. `sort`: created, updated or occurred, with "-" for the newest first."""
         actor.may("read")
         with self.store.reader() as conn:
-            page = listing.page(conn, actor.narrow(filter), now_iso(), limit, cursor, sort)
+            page = listing.page(conn, actor.narrow(filter), now_iso(), limit, cursor, sort, offset)
         self._log(actor, "list", page.memories)
         return page
 
@@ -262,6 +263,7 @@ class MemoryService:
                     if isinstance(error, Ambiguous):
                         raise
                     missing[part] = None
+            quota.spend(tx, actor, len(whole))  # all of them or none
             action = _begin(tx, actor, "delete")
             return Deleted([writes.delete(tx, action, id, actor) for id in whole], list(missing))
 
@@ -286,9 +288,7 @@ class MemoryService:
         def run(tx: Tx) -> Sequence[str]:
             action = _begin(tx, actor, "purge")
             whole = list(dict.fromkeys(ids.resolve(tx.conn, part, actor, deleted=True) for part in parts))
-            for each in whole:
-                oplog.write(tx, action, each, {}, actor.client, purge=True)
-            return whole
+            return [writes.purge(tx, action, each, actor) for each in whole]
 
         whole = self.store.write(run)
         receipt = self.finish_purges()

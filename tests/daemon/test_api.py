@@ -119,6 +119,18 @@ def test_pages_follow_each_other_without_gaps(api: Api) -> None:
     assert problem(api.call("GET", f"/api/v1/memories?sort=updated&cursor={other}"))[1] == "bad_cursor"
 
 
+def test_a_screen_reads_any_part_of_a_list_and_its_length(api: Api) -> None:
+    for number in range(7):
+        api.add(f"row {number}", source="rows")
+    whole = api.must("GET", "/memories?source=rows")
+    assert "total" not in whole
+    part = api.must("GET", "/memories?source=rows&limit=2&offset=4&count=true")
+    assert part["total"] == 7
+    assert part["memories"] == whole["memories"][4:6]
+    assert api.must("GET", "/memories?source=rows&offset=7&count=true")["memories"] == []
+    assert problem(api.call("GET", "/api/v1/memories?offset=-1"))[1:] == ("invalid", "offset")
+
+
 def test_an_answer_keeps_within_its_limit(api: Api) -> None:
     ids = {api.add(f"{n} " + "long text " * 6000, source="long")["id"] for n in range(12)}
     answer = api.call("GET", "/api/v1/memories?source=long&limit=100")
