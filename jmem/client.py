@@ -42,7 +42,7 @@ class Client:
         self.home = home
         self._autostart = autostart
         self._note = note or (lambda text: None)
-        self._identity = f"X-Jmem-User: {wire.quote(user)}\r\nX-Jmem-Client: {wire.quote(client)}\r\n"
+        self._identity = f"X-Jmem-User: {_quoted(user)}\r\nX-Jmem-Client: {_quoted(client)}\r\n"
 
     # ---- the daemon itself
 
@@ -242,11 +242,9 @@ class Client:
     ) -> Document:
         try:
             data = wire.dumps(body).encode() if body is not None else b""
-            target = path + encode_query(query)
         except UnicodeEncodeError:  # an argument of the command line that is in another encoding
-            from jmem.core.errors import Invalid
-
-            raise Invalid("the text is not valid UTF-8", fix="convert it to UTF-8, for example with iconv") from None
+            raise _not_utf8() from None
+        target = path + encode_query(query)
         repeat = repeat or method == "GET"
         answer = self._send(method, target, data, headers, timeout, repeat=repeat)
         text = self._body(answer, method, path)
@@ -336,14 +334,22 @@ def daemon_pid(home: str) -> int | None:
 
 
 def encode_query(query: Mapping[str, Any] | None) -> str:
-    """`?a=1&b=x&b=y` of the values that are set; lists repeat their key."""
+    """`?a=1&b=x&b=y` of the values that are set; lists repeat their key. Raises Invalid where one is not UTF-8."""
     pairs = [
-        f"{key}={'true' if one is True else wire.quote(str(one))}"
+        f"{key}={'true' if one is True else _quoted(str(one))}"
         for key, value in (query or {}).items()
         for one in (value if isinstance(value, list | tuple) else (value,))
         if one is not None and one is not False
     ]
     return "?" + "&".join(pairs) if pairs else ""
+
+
+def _quoted(text: str) -> str:
+    """`text` for a path segment or a header; raises Invalid where it is not UTF-8."""
+    try:
+        return wire.quote(text)
+    except UnicodeEncodeError:
+        raise _not_utf8() from None
 
 
 def version_key(version: str) -> tuple[int, ...]:
@@ -357,6 +363,12 @@ def _memory(id: str) -> str:
 
         raise NotFound(f"no memory has the id {id!r}", fix="jmem list")
     return f"{API}/memories/{wire.quote(id)}"
+
+
+def _not_utf8() -> JmemError:
+    from jmem.core.errors import Invalid
+
+    return Invalid("the text is not valid UTF-8", fix="convert it to UTF-8, for example with iconv")
 
 
 def _problem(status: int, text: bytes) -> JmemError:

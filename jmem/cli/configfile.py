@@ -67,7 +67,7 @@ def _read(path: Path) -> Any:
         return tomlkit.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return tomlkit.document()
-    except (TOMLKitError, UnicodeDecodeError) as error:
+    except (TOMLKitError, ValueError, RecursionError) as error:
         raise Invalid(f"{path} can't be read: {error}", code="bad_config", fix="jmem config edit") from None
 
 

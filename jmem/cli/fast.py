@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Values = dict[str, Any]
 
 HELP = ("--help", "-h")
+_MAX_DIGITS = 18
 
 
 class Parsed:
@@ -155,7 +156,7 @@ def _value(param: Param, text: str) -> Any:
         raise _Unclear
     if param.kind != "int":
         return text
-    if not text.isdecimal() or not text.isascii():
+    if not text.isdecimal() or not text.isascii() or len(text) > _MAX_DIGITS:
         raise _Unclear
     number = int(text)
     if (param.low is not None and number < param.low) or (param.high is not None and number > param.high):

@@ -65,7 +65,7 @@ class Output:
     def columns(self) -> int:
         """The width of the terminal: $COLUMNS, else what the terminal says, else 80."""
         given = self._environ.get("COLUMNS", "")
-        if given.isdecimal() and int(given) > 0:
+        if given.isdecimal() and len(given) < 6 and int(given) > 0:
             return int(given)
         for descriptor in (1, 2, 0):
             try:

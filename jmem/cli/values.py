@@ -42,6 +42,8 @@ def _object(text: str) -> dict[str, Any]:
         value = json.loads(text)
     except ValueError as error:
         raise Invalid(f"--metadata is not JSON: {error}", field="metadata") from None
+    except RecursionError:
+        raise Invalid("--metadata is nested too deeply", field="metadata") from None
     return dict(value)
 
 

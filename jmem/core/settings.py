@@ -15,17 +15,23 @@ from typing import Any
 from jmem.core import places
 from jmem.core.errors import Invalid
 
+_LARGEST = 1_000_000_000
+"""More than anybody means, and less than what timers take."""
+
+_MAX_CONFIG = 16_384
+"""A dotted key costs the square of its length in memory."""
+
 
 def _port(text: str) -> int:
     return _whole(text, "a port is 1 to 65535", 1, 65535)
 
 
 def _seconds(text: str) -> int:
-    return _whole(text, "a whole number of seconds, 0 or more")
+    return _whole(text, "a whole number of seconds, 0 or more", high=_LARGEST)
 
 
 def _count(text: str) -> int:
-    return _whole(text, "a whole number, 0 or more")
+    return _whole(text, "a whole number, 0 or more", high=_LARGEST)
 
 
 def _whole(text: str, what: str, low: int = 0, high: int | None = None) -> int:
@@ -111,16 +117,28 @@ def config_path(home: Path) -> Path:
     return home / "config.toml"
 
 
-def read_config(home: Path) -> dict[str, Any]:
-    """config.toml as flat dotted keys; raises Invalid when it can't be parsed or has an unknown key."""
+def read_config(home: Path) -> dict[str, str]:
+    """config.toml as dotted keys with the text of their values; raises Invalid when it can't be read or has an unknown key."""
     path = config_path(home)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if len(text) > _MAX_CONFIG:
+            raise ValueError(f"it is longer than {_MAX_CONFIG:,} characters")
+        return _flat(tomllib.loads(text), path)
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"{path} can't be read: {error}", code="bad_config", fix="jmem config edit") from None
-    flat: dict[str, Any] = {}
+    except OSError as error:
+        reason, fix = error.strerror or str(error), f"ls -ld {path}"
+    except ValueError as error:  # no TOML, no UTF-8, a number of thousands of digits
+        reason, fix = str(error), "jmem config edit"
+    except RecursionError:
+        reason, fix = "it is nested too deeply", "jmem config edit"
+    raise Invalid(f"{path} can't be read: {reason}", code="bad_config", fix=fix)
+
+
+def _flat(raw: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """The tables of config.toml as dotted keys; raises Invalid for a key that is no setting."""
+    flat: dict[str, str] = {}
 
     def walk(table: Mapping[str, Any], prefix: str) -> None:
         for name, value in table.items():
@@ -128,9 +146,9 @@ def read_config(home: Path) -> dict[str, Any]:
             if isinstance(value, Mapping):
                 walk(value, key + ".")
             elif key == "embedder.name":
-                flat["embedder"] = value
+                flat["embedder"] = _as_text(value)
             elif key in BY_KEY:
-                flat[key] = value
+                flat[key] = _as_text(value)
             else:
                 raise Invalid(
                     f"{path} has an unknown setting {key!r}", code="bad_config", fix=f"jmem config unset {key}"
@@ -145,6 +163,10 @@ def parse_setting(key: str, text: str) -> Any:
     setting = BY_KEY.get(key)
     if setting is None:
         raise Invalid(f"no setting is called {key!r}", code="unknown_setting", fix="jmem config list")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # from an argument or a variable in another encoding
+        raise Invalid(f"{key}: not valid UTF-8", code="bad_config", field=key) from None
     try:
         return setting.parse(text)
     except ValueError as error:
@@ -164,7 +186,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         if setting.env and environ.get(setting.env):
             value, origin = parse_setting(setting.key, environ[setting.env]), setting.env
         elif setting.key in config:
-            value, origin = parse_setting(setting.key, _as_text(config[setting.key])), "config.toml"
+            value, origin = parse_setting(setting.key, config[setting.key]), "config.toml"
         else:
             value, origin = setting.default, "default"
         values[setting.key], origins[setting.key] = value, origin

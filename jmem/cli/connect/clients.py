@@ -7,6 +7,7 @@ from typing import Any
 from jmem.cli.args import Args
 from jmem.cli.text import age
 from jmem.core.errors import Invalid
+from jmem.core.model import check_client
 
 
 def show(args: Args) -> int:
@@ -59,7 +60,7 @@ def allow(args: Args) -> int:
         changes["tags"] = list(args.tag) or None
     if not changes:
         raise Invalid("nothing to set", code="usage", fix="jmem clients set --help")
-    client = args.daemon.request("PATCH", f"/clients/{args.name}", changes)
+    client = args.daemon.request("PATCH", f"/clients/{check_client(args.name)}", changes)
     if args.out.json:
         args.out.document(client)
     elif args.out.human:
