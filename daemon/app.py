@@ -48,7 +48,7 @@ class Running:
             settings, self.users, tcp, self.log, metrics, self.hub, self.backups, lock, stop, self.embedder, activated
         )
 
-        self.mcp = McpGate(self.users, settings)
+        self.mcp = McpGate(self.users, settings, metrics)
         gate = Gate(tcp.port, self.users.user_of_token)
         self.app = App(self.daemon, gate, Table(api.groups()), self.pool, self.mcp)
         api.add_gauges(self.daemon)

@@ -100,6 +100,14 @@ class Clients:
                 return self._put(replace(old, generation=old.generation + 1, revoked=False, connected_at=now_iso()))
             return old
 
+    def meet(self, name: str) -> Client:
+        """The client, noted where it was never met; a revoked one stays revoked. Raises Invalid, StorageFailed."""
+        known = self.find(check_client(name))
+        if known is not None:
+            return known
+        with self._lock:
+            return self._all.get(name) or self._put(Client(name, connected_at=now_iso()))
+
     def change(self, name: str, values: Mapping[str, Any]) -> Client:
         """Change read, write, delete or tags; raises NotFound (also when it is disconnected), Invalid."""
         fields = dict(values)

@@ -8,6 +8,7 @@ from typing import Any
 
 from daemon.mcp import Mcp
 from daemon.mcp.caller import Caller
+from daemon.metrics import Metrics
 from daemon.security import IDENTITY, Identity
 from daemon.users import Users
 from jmem.core.errors import NotFound
@@ -21,8 +22,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class McpGate:
     """The MCP application behind the check of who asks, decided anew for each request."""
 
-    def __init__(self, users: Users, settings: Settings) -> None:
+    def __init__(self, users: Users, settings: Settings, metrics: Metrics) -> None:
         self._users = users
+        self._searches = metrics.searches
         self._settings = settings
         self._mcp = Mcp(self._make_server, users.session_secret(), self._by_key, self._by_socket)
 
@@ -48,13 +50,14 @@ class McpGate:
             found = await asyncio.to_thread(self._users.by_key, client, key)
         if found is None:
             raise _nothing()
-        return Caller(*found)
+        return Caller(*found, searches=self._searches)
 
     async def _by_socket(self, scope: Scope, client: str, key: str) -> Caller:
         identity: Identity = scope[IDENTITY]
         if not identity.local or identity.user is None:
             raise _nothing()
-        return Caller(*await asyncio.to_thread(self._users.by_name, identity.user, client))
+        found = await asyncio.to_thread(self._users.by_name, identity.user, client)
+        return Caller(*found, searches=self._searches)
 
 
 def _nothing() -> NotFound:

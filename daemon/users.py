@@ -232,15 +232,20 @@ class Users:
         return (memory, known[1].actor) if known and memory else None
 
     def by_name(self, name: str, client: str) -> tuple[UserMemory, Actor]:
-        """A user's memory for a program on the unix socket, with the permissions of its name; makes the user if new.
+        """A user's memory for a program on the unix socket, with the permissions of its name; both are made if new.
 
         Raises Refused `client_revoked` when that client has been disconnected, Invalid for what is no client's name.
         """
         memory = self.open(name, create=True)
         known = memory.clients.find(check_client(client))
-        if known is not None and known.revoked:
+        if known is None:
+            try:
+                known = memory.clients.meet(client)
+            except StorageFailed:  # a full disk must not keep it from reading; it is noted another time
+                return memory, Client(client).actor
+        if known.revoked:
             raise Refused(f"{client} has been disconnected", code="client_revoked", fix=f"jmem connect {client}")
-        return memory, known.actor if known is not None else Actor(client)
+        return memory, known.actor
 
     def session_secret(self) -> bytes:
         """What MCP session ids are made with; survives a restart."""

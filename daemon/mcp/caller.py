@@ -9,6 +9,7 @@ from daemon.mcp.sessions import thread_of
 from jmem.core.actor import Actor
 
 if TYPE_CHECKING:
+    from daemon.metrics import Histogram
     from daemon.users import UserMemory
 
 
@@ -19,6 +20,8 @@ class Caller:
     user: UserMemory
     actor: Actor
     thread: str | None = None
+    searches: Histogram | None = None
+    """where the time of a search is noted"""
 
     @property
     def client(self) -> str:

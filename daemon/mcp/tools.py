@@ -91,6 +91,8 @@ def search(caller: Caller, given: arguments.Search) -> Outcome:
     filter = make_filter(tags=given.tags or (), since=given.since, until=given.until)
     query = SearchQuery(query=given.query, limit=given.limit or SEARCH_LIMIT, filter=filter)
     outcome = caller.user.service.search(query, caller.actor)
+    if caller.searches is not None:
+        caller.searches.add((outcome.mode,), outcome.took_ms / 1000)
     fitted = fit(
         [item(hit.memory, score=round(hit.score, 4), also=list(hit.also) or None) for hit in outcome.hits],
         numbered=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -36,6 +37,30 @@ def test_every_request_is_answered_before_the_end(home: Home) -> None:
     answers = run(home, message("first", "initialize", **HELLO), *requests)
     assert answers[0]["id"] == "first"
     assert sorted(answer["id"] for answer in answers[1:]) == list(range(40))  # type: ignore[type-var]
+
+
+def test_a_program_is_among_the_clients_from_its_first_message_on(home: Home) -> None:
+    command = [JMEM, "mcp", "--client", "newcomer"]
+    call = {"name": "search_memory", "arguments": {"query": "anything"}}
+    before = _searches(home)
+    assert "newcomer" not in {client["name"] for client in home.json("clients")["clients"]}
+    run(home, message(1, "tools/call", **call), command=command)
+    (met,) = (client for client in home.json("clients")["clients"] if client["name"] == "newcomer")
+    assert (met["read"], met["write"], met["delete"], met["tags"], met["revoked"]) == (True, True, True, None, False)
+    assert met["last_seen"] >= met["connected_at"]
+    assert _searches(home) == before + 1
+    home.jmem("disconnect", "newcomer", "--yes")
+    (refused,) = run(home, message(1, "tools/call", **call), command=command)
+    assert "disconnected" in str(refused)
+    (revoked,) = (client for client in home.json("clients", "--revoked")["clients"] if client["name"] == "newcomer")
+    assert revoked["revoked"]
+
+
+def _searches(home: Home) -> float:
+    """How many searches the metrics count."""
+    with contextlib.closing(home.api()) as api:
+        lines = api.call("GET", "/metrics").raw.decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("jmem_search_seconds_count"))
 
 
 def test_bad_lines_are_answered_and_the_rest_goes_on(home: Home) -> None:
