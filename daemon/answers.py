@@ -94,6 +94,18 @@ class Deleted(Reply):
     purged: list[dict[str, Any]] | None = None
 
 
+class Reviewed(Reply):
+    """The whole ids that were accepted or rejected, and those that were not, with the reason.
+
+    Of more ids than an answer holds the first ones stand here (`truncated`); `count` is always the whole number.
+    """
+
+    decision: str
+    count: int
+    ids: list[str]
+    skipped: list[dict[str, Any]]
+
+
 class BatchResults(Reply):
     """One result an operation, in order: a status with the memory, the ids, or the problem."""
 
@@ -138,8 +150,10 @@ class History(Reply):
 
 
 class Access(Reply):
-    """One access."""
+    """One access. `answers` are id, rank, score and `legs` of each memory; with `content` also its text as it was told
+    then, `changed` where it reads differently now, `gone` where it is no more."""
 
+    id: int
     at: str
     client: str
     what: str
@@ -154,10 +168,15 @@ class Accesses(Reply):
 
 
 class Undone(Reply):
-    """What was taken back, and what was left alone and why."""
+    """What was taken back, what was left alone and why, and the memories that differ: the fields before and after.
+
+    `changed` counts those, also where there are too many for one answer (`truncated`).
+    """
 
     undone: list[dict[str, Any]]
     skipped: list[dict[str, Any]]
+    changes: list[dict[str, Any]]
+    changed: int
 
 
 class Actions(Reply):
@@ -190,6 +209,8 @@ class Client(Reply):
     write: bool
     delete: bool
     tags: list[str] | None
+    review: bool
+    writes_per_hour: int | None
     generation: int
     connected_at: str
     last_seen: str | None
@@ -284,6 +305,7 @@ class Status(Reply):
     version: str
     user_id: str | None
     memories: int
+    review: int
     pending_index: int
     daemon: dict[str, Any]
     embedder: dict[str, Any]

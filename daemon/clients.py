@@ -20,13 +20,18 @@ from jmem.core.model import check_client, check_tags, now_iso
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A connected program. `tags` None: it may see every memory; `generation` counts its keys."""
+    """A connected program. `tags` None: it may see every memory; `generation` counts its keys.
+
+    `review`: what it writes waits for the owner. `writes_per_hour` None: as many changes as it likes.
+    """
 
     name: str
     read: bool = True
     write: bool = True
     delete: bool = True
     tags: tuple[str, ...] | None = None
+    review: bool = False
+    writes_per_hour: int | None = None
     generation: int = 1
     connected_at: str = ""
     revoked: bool = False
@@ -39,7 +44,9 @@ class Client:
     @property
     def actor(self) -> Actor:
         """The client with its permissions, as the service takes it."""
-        return Actor(self.name, self.read, self.write, self.delete, self.tags)
+        return Actor(
+            self.name, self.read, self.write, self.delete, self.tags, self.review, self.writes_per_hour, owner=False
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "tags": None if self.tags is None else list(self.tags)}
@@ -109,7 +116,7 @@ class Clients:
             return self._all.get(name) or self._put(Client(name, connected_at=now_iso()))
 
     def change(self, name: str, values: Mapping[str, Any]) -> Client:
-        """Change read, write, delete or tags; raises NotFound (also when it is disconnected), Invalid."""
+        """Change read, write, delete, tags, review or writes_per_hour; raises NotFound (also when it is disconnected), Invalid."""
         fields = dict(values)
         if fields.get("tags") is not None:
             fields["tags"] = tuple(check_tags(fields["tags"]))
@@ -144,6 +151,9 @@ def _client(name: str, value: Mapping[str, Any]) -> Client:
     if known.get("tags") is not None:
         known["tags"] = tuple(known["tags"])
     client = Client(name, **known)
-    if not all(isinstance(flag, bool) for flag in (client.read, client.write, client.delete, client.revoked)):
+    flags = (client.read, client.write, client.delete, client.review, client.revoked)
+    if not all(isinstance(flag, bool) for flag in flags):
         raise TypeError("a permission is not true or false")
+    if client.writes_per_hour is not None and (type(client.writes_per_hour) is not int or client.writes_per_hour < 1):
+        raise TypeError("the cap on changes is no number")
     return client

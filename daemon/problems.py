@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from daemon.http import PROBLEM, Answer, Headers
-from jmem.core.errors import Invalid, JmemError
+from jmem.core.errors import Invalid, JmemError, RateLimited
 
 
 class HttpProblem(JmemError):
@@ -23,6 +23,8 @@ class HttpProblem(JmemError):
 def problem_answer(error: JmemError) -> Answer:
     """The problem document of an error."""
     headers = error.headers if isinstance(error, HttpProblem) else ()
+    if isinstance(error, RateLimited) and "retry_after" in error.detail:
+        headers = ((b"retry-after", str(error.detail["retry_after"]).encode()),)
     return Answer(error.status, to_json(error.problem()), PROBLEM, headers)
 
 

@@ -28,8 +28,10 @@ Id = Annotated[str, Field(description="an id, or any part of one that fits no ot
 Moment = Annotated[str, Field(description="ISO 8601; without an offset it is local time", examples=["2026-11-22"])]
 When = Annotated[str, Field(description="ISO 8601, or words", examples=["2026-11-01", "last week"])]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
-State = Literal["active", "paused", "archived"]
-StateOrAll = Literal["active", "paused", "archived", "all"]
+State = Literal["active", "paused", "archived", "review"]
+StateOrAll = Annotated[
+    Literal["active", "paused", "archived", "review", "all"], Field(description="all: any but review")
+]
 Privacy = Literal["local", "synced"]
 Secrets = Annotated[Literal["refuse", "mask", "allow"], Field(description="what to do with text that carries a secret")]
 Sort = Literal["created", "-created", "updated", "-updated", "occurred", "-occurred"]
@@ -123,6 +125,15 @@ class SearchAsk(Ask):
     explain: bool = False
 
 
+class ReviewAsk(Ask):
+    """What becomes of what waits for review: some of it, all of one client's, or all."""
+
+    decision: Literal["approve", "reject"]
+    ids: Annotated[tuple[Id, ...], Field(json_schema_extra={"minItems": 1, "maxItems": MAX_BATCH})] | None = None
+    client: ClientName | None = Field(None, description="all that this client wrote")
+    all: bool = False
+
+
 class RestoreAsk(Ask):
     """Which revision; none brings back a deleted memory as it was."""
 
@@ -130,11 +141,16 @@ class RestoreAsk(Ask):
 
 
 class UndoAsk(Ask):
-    """How much to take back."""
+    """What to take back: the newest `n` actions, or as one step all of a client's, since a moment, or both."""
 
-    n: Limit = 1
+    n: Limit | None = Field(None, description="how many of the newest actions; 1 where nothing else is given")
+    client: str | None = Field(None, description="all actions of this client", examples=["cursor"])
+    since: When | None = Field(None, description="all actions since then")
+    upto: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="with client or since: none after this action, the newest one that a dry run named"
+    )
     redo: bool = False
-    dry_run: bool = False
+    dry_run: bool = Field(False, description="change nothing, only tell what would change")
 
 
 class LogQuery(Query):
@@ -152,14 +168,19 @@ class AccessQuery(Query):
 
     limit: Limit = 100
     client: str | None = None
+    what: tuple[str, ...] = Field((), description="only these kinds", examples=[["search", "list"]])
+    after: Annotated[int, Field(ge=0)] | None = Field(None, description="only newer ones than the one of this id")
+    content: bool = Field(False, description="with the text of each memory, as it was told then")
 
 
 class EventsQuery(Query):
-    """Where to resume."""
+    """Where to resume, and what is told."""
 
     since: Annotated[int, Field(ge=0)] | None = Field(
         None, description="the last seq that was seen; without it, from now on"
     )
+    store: str | None = Field(None, description="the store which that seq is of, as the last start or reset told it")
+    access: bool = Field(False, description="tell of accesses too, as event: access")
 
 
 class ConnectAsk(Ask):
@@ -176,6 +197,10 @@ class PermissionsAsk(Ask):
     write: bool | None = None
     delete: bool | None = None
     tags: Tags | None = Field(None, description="it sees only memories with one of these; null: all of them")
+    review: bool | None = Field(None, description="what it writes waits until the owner accepts it")
+    writes_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="how many memories it may add, change and delete within an hour; null: no cap"
+    )
 
 
 class RebuildAsk(Ask):

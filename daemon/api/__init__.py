@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def groups() -> list[Routes]:
     """Every group of routes, the busiest first."""
-    from daemon.api import admin, backup, clients, events, history, memories, overview, portable, search
+    from daemon.api import admin, backup, clients, events, history, memories, overview, portable, review, search
 
-    modules = (memories, search, history, overview, events, clients, portable, backup, admin)
+    modules = (memories, search, history, overview, events, review, clients, portable, backup, admin)
     return [*(module.routes for module in modules), admin.outside]
 
 

@@ -47,7 +47,7 @@ def openapi(call: Call, ask: NoQuery) -> Answer:
 @routes.route("GET", "/status", NoQuery, "How jmem is", answers={200: answers.Status}, needs_user=False)
 def status(call: Call, ask: NoQuery) -> Answer:
     """Of a user who has no memory yet, the same with zeros."""
-    user_id, memories, pending, index = None, 0, 0, "ready"
+    user_id, memories, waiting, pending, index = None, 0, 0, 0, "ready"
     try:
         user = call.daemon.users.open(call.identity.user or "")
     except NotFound:
@@ -55,10 +55,12 @@ def status(call: Call, ask: NoQuery) -> Answer:
     else:
         user_id = user.id
         memories = user.service.count(Filter(states=(), expired=True), Actor("cli"))
+        waiting = user.service.count(Filter(states=("review",)), Actor("cli"))
         pending, index = user.indexer.pending(), user.indexer.state()["state"]
     return json_answer(
         {
-            "version": jmem.__version__, "user_id": user_id, "memories": memories, "pending_index": pending,
+            "version": jmem.__version__, "user_id": user_id, "memories": memories, "review": waiting,
+            "pending_index": pending,
             "index": index, "daemon": _daemon(call), "embedder": _embedder(call), "sync": None,
         }
     )  # fmt: skip

@@ -35,7 +35,7 @@ def connect(call: Call, ask: ConnectAsk) -> Answer:
 def change(call: Call, ask: PermissionsAsk) -> Answer:
     """In force with its next request."""
     changes = ask.model_dump(exclude_unset=True)
-    for name in ("read", "write", "delete"):
+    for name in ("read", "write", "delete", "review"):
         if name in changes and changes[name] is None:
             raise Invalid(f"{name} can't be null", field=name)
     if not changes:

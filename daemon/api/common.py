@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from daemon.http import Answer
 from jmem.core.filter import Filter
-from jmem.core.model import MAX_ANSWER_BYTES, STATES, check_tags
+from jmem.core.model import ACCEPTED, MAX_ANSWER_BYTES, STATES, check_tags
 from jmem.core.timewords import parse_moment
 
 ROOM = 2_048
@@ -28,7 +28,7 @@ def end_of(text: str | None, name: str = "until") -> str | None:
 
 def states_of(state: str) -> tuple[str, ...]:
     """The states that a name stands for."""
-    return STATES if state == "all" else (state,)
+    return ACCEPTED if state == "all" else (state,)
 
 
 def make_filter(
@@ -37,9 +37,9 @@ def make_filter(
     source: str | None = None, deleted: bool = False,
 ) -> Filter:  # fmt: skip
     """The filter of a request; raises Invalid. Deleted memories are found in any state, expired ones with every state."""
-    every = set(states) == set(STATES)
+    every = set(states) >= set(ACCEPTED)
     return Filter(
-        tags=tuple(check_tags(tags)), clients=tuple(clients), states=STATES if deleted else tuple(states),
+        tags=tuple(check_tags(tags)), clients=tuple(clients), states=STATES if deleted else tuple(states) or ACCEPTED,
         since=start_of(since), until=end_of(until), privacy=privacy, thread=thread, source=source,
         deleted=deleted, expired=every or deleted,
     )  # fmt: skip
@@ -65,6 +65,18 @@ def listing(name: str, items: Sequence[Any], head: Mapping[str, Any] = {}, *, ne
     start = to_json(about)[:-1] + (b"," if about else b"")
     rows = b",".join(reversed(pieces) if newest_last else pieces)
     return Answer(200, start + to_json(name) + b":[" + rows + b"]}")
+
+
+def listings(lists: Mapping[str, Sequence[Any]], head: Mapping[str, Any]) -> Answer:
+    """As `listing`, for several lists that share the room of one answer."""
+    fitting = {name: bounded(items, (MAX_ANSWER_BYTES - ROOM) // len(lists)) for name, items in lists.items()}
+    cut = any(len(fitting[name]) < len(items) for name, items in lists.items())
+    parts = [to_json(name) + b":[" + b",".join(pieces) + b"]" for name, pieces in fitting.items()]
+    parts += [
+        to_json(name) + b":" + to_json(value)
+        for name, value in {**head, **({"truncated": True} if cut else {})}.items()
+    ]
+    return Answer(200, b"{" + b",".join(parts) + b"}")
 
 
 def page(

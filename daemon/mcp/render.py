@@ -21,6 +21,8 @@ def item(memory: Memory, **more: Any) -> Item:
     """The wire shape of a memory for an assistant: what it can use, without what is not set."""
     whole = {name: getattr(memory, name) for name in _SHOWN} | more
     whole["tags"] = list(memory.tags)
+    if memory.state == "review":
+        whole["state"] = memory.state
     return {name: value for name, value in whole.items() if value is not None}
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from daemon.api.common import make_filter
 from daemon.mcp import arguments
 from daemon.mcp.caller import Caller
 from daemon.mcp.render import fit, item
-from jmem.core.drafts import Draft
+from jmem.core.drafts import Added, Draft
 from jmem.core.extract import remember
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_BATCH, is_id
@@ -18,6 +18,8 @@ from jmem.core.search import SearchQuery
 
 SEARCH_LIMIT = 10
 LIST_LIMIT = 50
+_WAITS = ", to wait until the owner has looked at it"
+_STILL_WAITS = "; it still waits until its owner has looked at it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,20 @@ def add(caller: Caller, given: arguments.Add) -> Outcome:
         return _infer(caller, draft)
     added = caller.user.service.add(draft, caller.actor)
     fitted = fit([item(added.memory, duplicate=added.duplicate), *(near.as_dict() for near in added.similar)])
-    known = "This was known already, so nothing new was stored:" if added.duplicate else "Saved:"
-    text = f"{known}\n{fitted.texts[0]}"
+    text = f"{_stored(added)}\n{fitted.texts[0]}"
     if "tags" in added.differs:
         text += "\nIts tags stayed as they were: the given ones were not added."
     if similar := fitted.items[1:]:
-        text += "\nIt resembles what was saved before; delete what is no longer true:\n" + "\n".join(fitted.texts[1:])
+        act = "" if caller.actor.review else "; delete what is no longer true"
+        text += f"\nIt resembles what was saved before{act}:\n" + "\n".join(fitted.texts[1:])
     return Outcome({"memories": fitted.items[:1], "similar": similar}, text)
+
+
+def _stored(added: Added) -> str:
+    waits = added.memory.state == "review"
+    if added.duplicate:
+        return f"This was known already, so nothing new was stored{_STILL_WAITS if waits else ''}:"
+    return "Saved; it waits until its owner has looked at it:" if waits else "Saved:"
 
 
 def _infer(caller: Caller, draft: Draft) -> Outcome:
@@ -72,14 +81,16 @@ def _infer(caller: Caller, draft: Draft) -> Outcome:
     done = remember(caller.user.service, caller.user.extractor, draft, caller.actor)
     fitted = fit([item(memory, duplicate=duplicate) for memory, duplicate in done.memories])
     if not done.inferred:
-        text = f"Saved word for word ({done.reason}):\n{fitted.text}"
+        text = f"Saved word for word ({done.reason}){_WAITS if caller.actor.review else ''}:\n{fitted.text}"
     elif fitted.items:
         new = sum(not one["duplicate"] for one in fitted.items)
-        text = f"Saved {_memories(new)}; {len(fitted.items) - new} known already:\n{fitted.text}"
+        text = f"Saved {_memories(new)}{_WAITS if new and caller.actor.review else ''}; "
+        text += f"{len(fitted.items) - new} known already:\n{fitted.text}"
     else:
         text = "Nothing in the text was worth saving."
     if done.superseded:
-        text += f"\nThis takes the place of: {', '.join(done.superseded)}"
+        when = "Once accepted, this" if caller.actor.review else "This"
+        text += f"\n{when} takes the place of: {', '.join(done.superseded)}"
     return Outcome({"memories": fitted.items, "similar": []}, text)
 
 
@@ -154,7 +165,9 @@ def delete_all(caller: Caller, given: arguments.DeleteAll) -> Outcome:
     """Delete every memory that the client can see."""
     caller.actor.may("read", "delete")
     service = caller.user.service
-    everything = Filter(states=(), expired=True)
+    mine = caller.actor.review  # it may delete nothing but what it wrote and still waits
+    everything = Filter(states=("review",), clients=(caller.client,)) if mine else Filter(states=())
+    everything = replace(everything, expired=True)
     deleted: list[str] = []
     actions = 0
     while page := service.list(everything, caller.actor, limit=MAX_BATCH).memories:
@@ -166,6 +179,8 @@ def delete_all(caller: Caller, given: arguments.DeleteAll) -> Outcome:
     text = f"Deleted {_memories(len(deleted))}."
     if actions:
         text += f" The owner can take it back: jmem undo{f' -n {actions}' if actions > 1 else ''}."
+    if mine:
+        text += " Only what waited for the owner's review; what was accepted is the owner's to delete."
     return Outcome({"deleted": deleted[:MAX_BATCH], "missing": [], "count": len(deleted)}, text)
 
 
@@ -196,6 +211,7 @@ _MEMORY = {
         "client": {"type": "string", "description": "The program that saved it."},
         "score": {"type": "number", "description": "How well it fits the search."},
         "also": _TEXTS | {"description": "Ids of memories with the very same text."},
+        "state": {"type": "string", "description": "review: it waits until the owner has looked at it."},
         "duplicate": {"type": "boolean", "description": "It was known already; nothing new was stored."},
     },
     "required": ["id", "content"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from jmem.core.errors import Refused
 from jmem.core.filter import Filter
+from jmem.core.model import Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,9 @@ class Actor:
     """A client and what it may do.
 
     `tags` None sees every memory; otherwise only memories with one of these tags exist for it, and what it adds
-    gets the first of them if it has none; () sees nothing.
+    gets the first of them if it has none; () sees nothing. With `review`, what it writes waits in the state `review`
+    until the owner accepts it, and it may change nothing else. `writes_per_hour` caps its changes; None: no cap. Only
+    an `owner` decides about what waits, and sees what others wrote of it.
     """
 
     client: str
@@ -22,11 +25,15 @@ class Actor:
     write: bool = True
     delete: bool = True
     tags: tuple[str, ...] | None = None
+    review: bool = False
+    writes_per_hour: int | None = None
+    owner: bool = True
 
     @property
     def unrestricted(self) -> bool:
         """Whether it may do and see everything, as the owner's own surfaces do."""
-        return self.read and self.write and self.delete and self.tags is None
+        free = self.owner and not self.review and self.writes_per_hour is None
+        return free and self.read and self.write and self.delete and self.tags is None
 
     def may(self, *permissions: str) -> None:
         """Raise Refused unless the actor has every one of `permissions`.
@@ -35,7 +42,7 @@ class Actor:
         """
         for permission in permissions:
             if not self._has(permission):
-                options = "--read --write --delete --all-tags" if permission == "everything" else f"--{permission}"
+                options = _EVERYTHING if permission == "everything" else f"--{permission}"
                 raise Refused(f"{self.client} may not {_VERBS[permission]}", client=self.client,
                               fix=f"jmem clients set {self.client} {options}")  # fmt: skip
 
@@ -57,10 +64,21 @@ class Actor:
 
     def narrow(self, filter: Filter) -> Filter:
         """The filter, with nothing left in it that the actor may not see."""
+        if not self.owner and (not filter.states or "review" in filter.states):
+            filter = replace(filter, waiting_of=self.client)
         if self.tags is None:
             return filter
         scope = self.tags if filter.visible is None else tuple(t for t in filter.visible if t in self.tags)
         return replace(filter, visible=scope)
+
+    def may_change(self, memory: Memory) -> None:
+        """Raise Refused `under_review` unless what the actor's own review allows: what it wrote and still waits."""
+        if self.review and not (memory.state == "review" and memory.client == self.client):
+            raise Refused(
+                f"{self.client} may delete or change only what it wrote itself and still waits for review, and"
+                f" memory {memory.id} is not that; nothing was changed",
+                code="under_review", client=self.client, id=memory.id, fix=f"jmem clients set {self.client} --no-review",
+            )  # fmt: skip
 
     def stamp_tags(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         """The tags that something the actor adds gets; raises Refused when its scope is empty."""
@@ -72,6 +90,7 @@ class Actor:
         return (*tags, self.tags[0])
 
 
+_EVERYTHING = "--read --write --delete --all-tags --no-review --writes-per-hour none"
 _VERBS = {
     "read": "read memories",
     "write": "write memories",

@@ -84,8 +84,9 @@ def checked_fields(draft: Draft, actor: Actor) -> dict[str, Any]:
         fields["tags"] = check_field("tags", tags)
     if draft.metadata:
         fields["metadata"] = check_field("metadata", draft.metadata)
-    if draft.state != "active":
-        fields["state"] = check_field("state", draft.state)
+    state = "review" if actor.review else draft.state
+    if state != "active":
+        fields["state"] = check_field("state", state)
     if draft.privacy != "synced":
         fields["privacy"] = check_field("privacy", draft.privacy)
     for name in _OPTIONAL:

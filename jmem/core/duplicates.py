@@ -31,20 +31,26 @@ _WORD = re.compile(r"[^\W_]+")
 def equal_memory(conn: sqlite3.Connection, fields: Mapping[str, Any], actor: Actor, now: str) -> Memory | None:
     """The oldest active memory with the same content, thread, speaker and time that the actor may read.
 
+    Where what the actor writes waits for review, also what waits of it already, whether or not it may read.
     Threads of sessions count as none, so that a fact told in two sessions is one memory.
     """
-    if not actor.read:
+    filters = [Filter()] if actor.read else []
+    if actor.review:
+        filters.append(Filter(states=("review",), clients=(actor.client,)))
+    if not filters:
         return None
     thread = fields.get("thread")
     if thread is not None and thread.startswith(SESSION_THREAD):
         thread = None
-    where, params = actor.narrow(Filter()).sql(now)
+    conditions = [actor.narrow(filter).sql(now) for filter in filters]
+    where = " OR ".join(condition for condition, _ in conditions)
     row = conn.execute(
         f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.text_key = ? AND m.content = ?"
         f" AND CASE WHEN m.thread GLOB '{SESSION_THREAD}*' THEN NULL ELSE m.thread END IS ?"
-        f" AND m.speaker IS ? AND m.occurred_at IS ? AND {where} ORDER BY m.created_at, m.id LIMIT 1",
+        f" AND m.speaker IS ? AND m.occurred_at IS ? AND ({where})"
+        " ORDER BY m.state = 'review', m.created_at, m.id LIMIT 1",
         (text_key(fields["content"], fields.get("speaker")), fields["content"], thread,
-         fields.get("speaker"), fields.get("occurred_at"), *params),
+         fields.get("speaker"), fields.get("occurred_at"), *(value for _, params in conditions for value in params)),
     ).fetchone()  # fmt: skip
     return row_memory(row) if row else None
 

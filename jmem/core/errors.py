@@ -8,6 +8,7 @@
     │   └── Ambiguous      an id part that fits several memories          HTTP 409, exit 5
     ├── Conflict           changed since it was read; busy                HTTP 409, exit 6
     ├── Refused            not permitted to this client                   HTTP 403, exit 6
+    │   └── RateLimited    not yet: it has made the changes of an hour    HTTP 429, exit 6
     ├── Unauthorized       no or a wrong token                            HTTP 401, exit 4
     ├── Unreachable        no daemon, and none could be started           exit 3
     └── StorageFailed      disk full, read-only, damaged                  HTTP 507, exit 1
@@ -77,6 +78,10 @@ class Refused(JmemError):
     code, status, exit_code = "refused", 403, 6
 
 
+class RateLimited(Refused):
+    code, status = "rate_limited", 429
+
+
 class Unauthorized(JmemError):
     code, status, exit_code = "unauthorized", 401, 4
 
@@ -95,6 +100,7 @@ _EXACT: tuple[type[JmemError], ...] = (
     NotFound,
     Ambiguous,
     Conflict,
+    RateLimited,
     Refused,
     Unauthorized,
     Unreachable,

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft, checked_fields
-from jmem.core.errors import JmemError
+from jmem.core.errors import JmemError, RateLimited
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, check_content, now_iso, parse_time
 from jmem.core.secrets import find
@@ -353,7 +353,10 @@ def _store(service: MemoryService, draft: Draft, actor: Actor, extraction: Extra
                 supersedes=fact.replaces.id if fact.replaces else draft.supersedes)
         for fact in extraction.facts
     ]  # fmt: skip
-    results = service.add_many(drafts, actor)
+    try:
+        results = service.add_many(drafts, actor)
+    except RateLimited:  # the passage is one change, where its facts are more than the hour has left
+        return _verbatim(service, draft, actor, "failed", "there is no room left for its facts within the hour")
     if any(isinstance(result, JmemError) for result in results):
         # a memory that a fact replaces is gone meanwhile: nothing of the passage may be missing for that
         drafts = [replace(d, supersedes=None) for d, r in zip(drafts, results, strict=True) if isinstance(r, JmemError)]

@@ -14,7 +14,9 @@ class Filter:
     """Conditions on memories, all of which must hold; an empty tuple of tags, clients or states asks nothing.
 
     `tags`: every one of them. `since` and `until`: `model.iso` texts on when it happened (`occurred_at`, else
-    `created_at`), `until` exclusive. `visible`: an actor's tag scope; None sees everything, () nothing.
+    `created_at`), `until` exclusive. `visible`: an actor's tag scope; None sees everything, () nothing. `waiting_of`:
+    of what waits for review, only what this client wrote; None sees everyone's. `expired` lets expired ones in, `lapsed`
+    nothing else. `before`: only what no op has changed since this stamp.
     """
 
     tags: tuple[str, ...] = ()
@@ -26,8 +28,11 @@ class Filter:
     thread: str | None = None
     source: str | None = None
     visible: tuple[str, ...] | None = None
+    waiting_of: str | None = None
     deleted: bool = False
     expired: bool = False
+    lapsed: bool = False
+    before: str | None = None
 
     def sql(self, now: str) -> tuple[str, list[Any]]:
         """A condition over the table alias `m` and its parameters; `now` in the form of `model.iso`."""
@@ -40,7 +45,9 @@ class Filter:
 
         if self.states and set(self.states) != set(STATES):
             add(_among("m.state", self.states), *self.states)
-        if not self.expired:
+        if self.lapsed:
+            add("m.expires_at <= ?", now)
+        elif not self.expired:
             add("(m.expires_at IS NULL OR m.expires_at > ?)", now)
         if self.clients:
             add(_among("m.client", self.clients), *self.clients)
@@ -55,21 +62,29 @@ class Filter:
             add("m.thread = ?", self.thread)
         if self.source is not None:
             add("m.source = ?", self.source)
+        if self.before is not None:
+            add("m.version < ?", self.before)
         for tag in self.tags:
             add("EXISTS (SELECT 1 FROM memory_tags t WHERE t.rowid = m.rowid AND t.tag = ?)", tag)
-        scope, tags = self.scope()
-        if self.visible is not None:
-            add(scope, *tags)
+        if self.visible is not None or self.waiting_of is not None:
+            scope, values = self.scope()
+            add(scope, *values)
         return " AND ".join(parts), params
 
     def scope(self) -> tuple[str, list[str]]:
-        """The part of the condition that is about `visible` alone: what may be known of at all."""
-        if self.visible is None:
-            return "1", []
-        if not self.visible:
+        """The part of the condition that is about `visible` and `waiting_of`: what may be known of at all."""
+        if self.visible == ():
             return "0", []
-        among = _among("t.tag", self.visible)
-        return f"EXISTS (SELECT 1 FROM memory_tags t WHERE t.rowid = m.rowid AND {among})", list(self.visible)
+        parts: list[str] = []
+        params: list[str] = []
+        if self.visible is not None:
+            among = _among("t.tag", self.visible)
+            parts.append(f"EXISTS (SELECT 1 FROM memory_tags t WHERE t.rowid = m.rowid AND {among})")
+            params += self.visible
+        if self.waiting_of is not None:
+            parts.append("(m.state <> 'review' OR m.client = ?)")
+            params.append(self.waiting_of)
+        return " AND ".join(parts) or "1", params
 
 
 def _among(column: str, values: Sequence[str]) -> str:

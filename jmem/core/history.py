@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from jmem.core import ids, listing, merge
+from jmem.core.access import Access
 from jmem.core.actor import Actor
 from jmem.core.clock import stamp_ms
 from jmem.core.merge import Registers
@@ -48,6 +50,16 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A memory of an answer: its text at that moment (None: no longer held), whether it reads differently now, and
+    whether it is gone (deleted, forgotten)."""
+
+    content: str | None
+    changed: bool
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LogEntry:
     """An action: what one command did. `undone` is the action that took it back.
 
@@ -74,10 +86,19 @@ def kind_of(op: Op, before: Mapping[str, Any]) -> str:
     if "deleted" in fields:
         return "delete" if fields["deleted"] else "restore"
     if set(fields) == {"state"}:
-        return {"paused": "pause", "archived": "archive"}.get(fields["state"], "resume")
+        return edit_kind(fields, lambda: str(before.get("state", "active")))
     if set(fields) == {"tags"}:
         return "tag"
     return "edit" if fields else "blank"
+
+
+def edit_kind(changes: Mapping[str, Any], state: Callable[[], str]) -> str:
+    """A word for an edit; `state` tells the state that stood before it."""
+    names = set(changes)
+    if names == {"state"}:
+        named = {"paused": "pause", "archived": "archive", "review": "review"}.get(changes["state"])
+        return named or ("approve" if state() == "review" else "resume")
+    return "tag" if names and names <= {"tags", "add_tags", "remove_tags"} else "edit"
 
 
 def history(conn: sqlite3.Connection, part: str, actor: Actor) -> History:
@@ -134,3 +155,32 @@ def _entry(conn: sqlite3.Connection, action: int, at: str, client: str, kind: st
         stood = conn.execute(_STOOD, (touched[0], action)).fetchone()
         preview = ids.preview(stood[0]) if stood else ""
     return LogEntry(action, at, client, kind, touched[:MAX_IDS], len(touched), undone, preview)
+
+
+_NOW = "SELECT content, deleted FROM memories WHERE id = ?"
+_TEXTS = """
+SELECT stamp, json_extract(payload, '$.set.content') FROM ops
+WHERE memory_id = ? AND json_type(payload, '$.set.content') = 'text' ORDER BY stamp"""
+
+
+def told(conn: sqlite3.Connection, accesses: Sequence[Access]) -> list[list[Told]]:
+    """For each answer of each access, the memory's text as the answer gave it."""
+    now: dict[str, tuple[str, int] | None] = {}
+    texts: dict[str, list[tuple[str, str]]] = {}
+
+    def one(id: str, at: str) -> Told:
+        if id not in now:
+            now[id] = conn.execute(_NOW, (id,)).fetchone()
+            texts[id] = conn.execute(_TEXTS, (id,)).fetchall()
+        held = now[id]
+        if held is None:
+            return Told(None, changed=False, gone=True)
+        until = f"{_epoch_ms(at) + 1:012x}"
+        then = next((text for stamp, text in reversed(texts[id]) if stamp < until), held[0])
+        return Told(then, changed=then != held[0], gone=bool(held[1]))
+
+    return [[one(answer.id, access.at) for answer in access.answers] for access in accesses]
+
+
+def _epoch_ms(at: str) -> int:
+    return round(datetime.fromisoformat(at).timestamp() * 1000)

@@ -71,7 +71,7 @@ def _clean(part: str) -> str:
 
 
 def _search(conn: sqlite3.Connection, part: str, actor: Actor) -> list[tuple[str, int, str]]:
-    scope, params = actor.narrow(Filter()).scope()
+    scope, params = actor.narrow(Filter(states=())).scope()
     select = f"SELECT m.id, m.deleted, substr(m.content, 1, 400) FROM memories m WHERE {{}} AND {scope} LIMIT 50"
     if is_id(part):
         return conn.execute(select.format("m.id = ?"), (part, *params)).fetchall()

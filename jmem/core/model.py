@@ -16,9 +16,11 @@ from typing import Any, Literal
 
 from jmem.core.errors import Invalid, TooLarge
 
-State = Literal["active", "paused", "archived"]
+State = Literal["active", "paused", "archived", "review"]
 Privacy = Literal["local", "synced"]
-STATES: tuple[str, ...] = ("active", "paused", "archived")
+STATES: tuple[str, ...] = ("active", "paused", "archived", "review")
+ACCEPTED: tuple[str, ...] = ("active", "paused", "archived")
+"""What "all" means to a list or a search: what waits for the owner's review is found only when it is asked for."""
 PRIVACIES: tuple[str, ...] = ("local", "synced")
 
 MAX_CONTENT_BYTES = 64 * 1024
@@ -229,16 +231,19 @@ class Memory:
     updated_at: str = ""
     version: str = ""
     """The greatest stamp among its fields: what `If-Match` compares."""
+    superseded_by: str | None = None
+    """The newest live memory that supersedes it, where what answers has looked for one."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The wire shape, the same on CLI, HTTP and MCP."""
-        return {
+        """The wire shape on CLI and HTTP; `superseded_by` is there only when there is one."""
+        found = {
             "id": self.id, "content": self.content, "tags": list(self.tags), "state": self.state, "client": self.client,
             "source": self.source, "metadata": dict(self.metadata), "privacy": self.privacy,
             "created_at": self.created_at, "updated_at": self.updated_at, "occurred_at": self.occurred_at,
             "expires_at": self.expires_at, "thread": self.thread, "speaker": self.speaker,
             "supersedes": self.supersedes, "deleted": self.deleted, "version": self.version,
         }  # fmt: skip
+        return found if self.superseded_by is None else {**found, "superseded_by": self.superseded_by}
 
 
 # ---- validation -------------------------------------------------------------------------------

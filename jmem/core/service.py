@@ -12,18 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jmem.core import batch as batches
-from jmem.core import duplicates, foreign, history, ids, listing, purge, quota, undo, writes
-from jmem.core.access import Access, AccessLog, Answer
+from jmem.core import duplicates, foreign, history, ids, listing, purge, quota, review, undo, writes
+from jmem.core.access import Access, AccessLog, Answer, Wanted
 from jmem.core.actor import Actor
 from jmem.core.batch import BatchResult
 from jmem.core.drafts import Added, Draft, Near, checked_fields, draft_of
-from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, TooLarge
+from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, RateLimited, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.foreign import Applied
-from jmem.core.history import History, LogEntry, Revision
+from jmem.core.history import History, LogEntry, Revision, Told, edit_kind
 from jmem.core.listing import Page
 from jmem.core.model import MAX_BATCH, MAX_CONTENT_BYTES, Memory, Op, now_iso, parse_time
 from jmem.core.purge import PlaceReceipt, Purged, PurgeHook
+from jmem.core.review import Decided, Decision
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
 from jmem.core.undo import Undone, UndoReport
 from jmem.core.writes import Edited
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from jmem.core.search import SearchOutcome, SearchQuery
 
 __all__ = [
-    "Actor", "Added", "Applied", "BatchResult", "Deleted", "Draft", "Edited", "History", "LogEntry", "MemoryService",
+    "Actor", "Added", "Applied", "BatchResult", "Decided", "Deleted", "Draft", "Edited", "History", "LogEntry", "MemoryService",
     "Near", "Page", "PlaceReceipt", "PurgeHook", "Purged", "Revision", "Searcher", "Undone", "UndoReport", "draft_of",
 ]  # fmt: skip
 
@@ -118,6 +119,8 @@ class MemoryService:
                     continue
                 try:
                     results.append(writes.add(tx, action, *entry, actor))
+                except RateLimited:
+                    raise  # all of them or none: the half of a passage is worse than a word to come back
                 except JmemError as error:
                     results.append(error)
             return results
@@ -172,7 +175,7 @@ class MemoryService:
         outcome = self.searcher.search(replace(query, filter=actor.narrow(query.filter)))
         if actor.tags is not None:  # the legs filter already; this is the promise itself
             outcome = replace(outcome, hits=[hit for hit in outcome.hits if actor.sees(hit.memory.tags)])
-        answers = [Answer(hit.memory.id, hit.score, hit.explain) for hit in outcome.hits[:_ANSWERS_KEPT]]
+        answers = [Answer(hit.memory.id, hit.score, hit.legs) for hit in outcome.hits[:_ANSWERS_KEPT]]
         detail = {"mode": outcome.mode, "took_ms": outcome.took_ms, "confident": outcome.confident}
         self.access.record(Access(actor.client, "search", answers, query.query if keep_query else None, detail))
         return outcome
@@ -218,16 +221,23 @@ class MemoryService:
             return history.log_page(conn, limit=limit, cursor=cursor, id=whole, client=client, since=moment)
 
     def accesses(
-        self, actor: Actor, *, id: str | None = None, client: str | None = None, limit: int = 100
-    ) -> Sequence[Access]:
-        """Who asked for what, newest first: all of it, of one client or of one memory."""
+        self, actor: Actor, *, id: str | None = None, client: str | None = None, what: Sequence[str] = (),
+        after: int | None = None, limit: int = 100,
+    ) -> Sequence[Access]:  # fmt: skip
+        """Who asked for what, newest first: of one client, with one memory in the answer, newer than one."""
         actor.may("everything")
         listing.check_limit(limit)
-        if id is None:
-            return self.access.recent(client, limit)
+        whole = None
+        if id is not None:
+            with self.store.reader() as conn:
+                whole = ids.resolve(conn, id, actor, deleted=True)
+        return self.access.find(Wanted(client, tuple(what), whole, after), limit)
+
+    def told(self, accesses: Sequence[Access], actor: Actor) -> Sequence[Sequence[Told]]:
+        """For each answer of each access, the text as it was then, and what has become of it."""
+        actor.may("everything")
         with self.store.reader() as conn:
-            whole = ids.resolve(conn, id, actor, deleted=True)
-        return self.access.of_memory(whole, limit)
+            return history.told(conn, accesses)
 
     # ---- changing -----------------------------------------------------------------------------
 
@@ -239,9 +249,12 @@ class MemoryService:
         `secrets` is what to do with new text that carries one: refuse (SecretFound), mask or allow.
         """
         actor.may("read", "write")
-        edited = self.store.write(
-            lambda tx: writes.edit(tx, _begin(tx, actor, _edit_kind(changes)), id, changes, actor, expected, secrets)
-        )
+
+        def run(tx: Tx) -> Edited:
+            kind = edit_kind(changes, lambda: writes.load(tx, ids.resolve(tx.conn, id, actor)).state)
+            return writes.edit(tx, _begin(tx, actor, kind), id, changes, actor, expected, secrets)
+
+        edited = self.store.write(run)
         if edited.replaces is not None:
             self.finish_purges()
         self._log(actor, "edit", [edited.memory])
@@ -295,13 +308,38 @@ class MemoryService:
         self._log_ids(actor, "purge", [])
         return [Purged(each, receipt) for each in whole]
 
-    def undo(self, actor: Actor, *, n: int = 1, redo: bool = False, dry_run: bool = False) -> UndoReport:
-        """Take back the newest `n` actions (or repeat the last undone ones); a purge can't be taken back."""
+    def review(
+        self, decision: Decision, actor: Actor, *, parts: Sequence[str] = (), client: str | None = None
+    ) -> Decided:
+        """Accept or reject what waits for review, as one action: `parts` of ids, or all (of one `client`).
+
+        Raises NotFound `not_waiting` where none of the given waits, Ambiguous (nothing is changed then), Refused.
+        """
         actor.may("everything")
-        listing.check_limit(n)
+        decided = review.decide(self.store, decision, actor, parts, client)
+        self._log_ids(actor, decision, decided.ids)
+        return decided
+
+    def undo(
+        self, actor: Actor, *, n: int | None = None, redo: bool = False, dry_run: bool = False,
+        client: str | None = None, since: str | None = None, upto: int | None = None,
+    ) -> UndoReport:  # fmt: skip
+        """Take back the newest `n` actions (or repeat the last undone ones); a purge can't be taken back.
+
+        With `client`, `since` or both: all of its actions since then, none newer than `upto`, as one step for redo.
+        Raises Invalid.
+        """
+        actor.may("everything")
+        grouped = client is not None or since is not None
+        if grouped and (redo or n is not None):
+            raise Invalid("redo and n go without client and since", field="redo" if redo else "n")
+        if upto is not None and not grouped:
+            raise Invalid("upto goes with client or since", field="upto")
+        steps = listing.check_limit(1 if n is None else n)
+        group = undo.Group(client, None if since is None else parse_time(since, "since"), upto)
 
         def run(tx: Tx) -> UndoReport:
-            report = undo.run(tx, actor.client, n, redo)
+            report = undo.run_group(tx, actor.client, group) if grouped else undo.run(tx, actor.client, steps, redo)
             if dry_run:
                 raise _DryRun(report)
             return report
@@ -310,7 +348,7 @@ class MemoryService:
             report = self.store.write(run)
         except _DryRun as dry:
             return dry.report
-        self._log_ids(actor, "redo" if redo else "undo", [id for u in report.undone for id in u.ids])
+        self._log_ids(actor, "redo" if redo else "undo", list(dict.fromkeys(i for u in report.undone for i in u.ids)))
         return report
 
     def batch(self, operations: Sequence[Mapping[str, Any]], actor: Actor) -> Sequence[BatchResult]:
@@ -365,13 +403,6 @@ class _DryRun(Exception):
 
 def _begin(tx: Tx, actor: Actor, kind: str) -> int:
     return oplog.begin_action(tx, actor.client, kind)
-
-
-def _edit_kind(changes: Mapping[str, Any]) -> str:
-    names = set(changes)
-    if names == {"state"}:
-        return {"paused": "pause", "archived": "archive"}.get(changes["state"], "resume")
-    return "tag" if names and names <= {"tags", "add_tags", "remove_tags"} else "edit"
 
 
 def _check_batch(items: Sequence[Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jmem.core import ids
+from jmem.core import ids, quota
 from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft
 from jmem.core.duplicates import equal_memory
@@ -53,6 +53,7 @@ def add(tx: Tx, action: int, draft: Draft, fields: dict[str, Any], actor: Actor)
         return Added(equal, duplicate=True, differs=_differs(equal, draft, fields))
     if draft.supersedes is not None:
         fields = {**fields, "supersedes": ids.resolve(tx.conn, draft.supersedes, actor)}
+    quota.spend(tx, actor)
     id = new_id()
     memory = oplog.write(tx, action, id, fields, actor.client, fresh=True)
     assert memory is not None
@@ -63,6 +64,8 @@ def _differs(equal: Memory, draft: Draft, fields: Mapping[str, Any]) -> tuple[st
     """The given fields that would be lost; tags and metadata the memory has beyond the given ones lose nothing."""
     lost = [name for name in ("privacy", "expires_at", "source", "state")
             if name in fields and fields[name] != getattr(equal, name)]  # fmt: skip
+    if draft.state == "active" and "state" in lost:
+        lost.remove("state")  # nobody gave it: what the client writes waits for review
     if draft.tags and not set(fields["tags"]) <= set(equal.tags):
         lost.append("tags")
     given = fields.get("metadata", {})
@@ -77,12 +80,15 @@ def edit(
 ) -> Edited:  # fmt: skip
     """Change fields of a memory; raises Conflict `changed` when `expected` is not its version any more, SecretFound."""
     memory = load(tx, ids.resolve(tx.conn, part, actor))
+    actor.may_change(memory)
     if expected is not None and expected != memory.version:
         raise Conflict(f"memory {memory.id} was changed since it was read", code="changed", id=memory.id,
                        version=memory.version, fix="read it again, then repeat the change")  # fmt: skip
     fields = screened(_changed_fields(tx, memory, changes, actor), secrets)
     if not fields:
         return Edited(memory, changed=False)
+    _check_review(memory, fields, actor)
+    quota.spend(tx, actor)
     if "privacy" in fields:
         return _move(tx, memory, fields, actor)
     return Edited(_written(tx, action, memory.id, fields, actor))
@@ -112,6 +118,13 @@ def _changed_fields(tx: Tx, memory: Memory, changes: Mapping[str, Any], actor: A
         raise Refused(f"{actor.client} can't take away the tag it may see the memory by", code="out_of_scope",
                       field="tags", client=actor.client)  # fmt: skip
     return fields
+
+
+def _check_review(memory: Memory, fields: Mapping[str, Any], actor: Actor) -> None:
+    """What waits for review can't be accepted by the client that it waits for."""
+    if actor.review and "state" in fields:
+        raise Refused(f"{actor.client} can't accept what it wrote itself", code="under_review", client=actor.client,
+                      id=memory.id, fix=f"jmem review approve {memory.id}")  # fmt: skip
 
 
 def _written(tx: Tx, action: int, id: str, fields: Mapping[str, Any], actor: Actor) -> Memory:
@@ -144,6 +157,9 @@ def _move(tx: Tx, memory: Memory, fields: Mapping[str, Any], actor: Actor) -> Ed
 def delete(tx: Tx, action: int, part: str, actor: Actor) -> str:
     """Hide a memory until it is restored; its id. Raises NotFound, also when it is deleted already."""
     id = ids.resolve(tx.conn, part, actor)
+    if actor.review:
+        actor.may_change(load(tx, id))
+    quota.spend(tx, actor)
     oplog.write(tx, action, id, {"deleted": True}, actor.client)
     return id
 
@@ -151,6 +167,9 @@ def delete(tx: Tx, action: int, part: str, actor: Actor) -> str:
 def purge(tx: Tx, action: int, part: str, actor: Actor) -> str:
     """Forget a memory for ever; its id. Raises NotFound."""
     id = ids.resolve(tx.conn, part, actor, deleted=True)
+    if actor.review:
+        actor.may_change(load(tx, id))
+    quota.spend(tx, actor)
     oplog.write(tx, action, id, {}, actor.client, purge=True)
     return id
 
@@ -162,6 +181,7 @@ def restore(tx: Tx, action: int, part: str, actor: Actor, rev: str | None = None
     """
     id = ids.resolve(tx.conn, part, actor, deleted=True)
     memory = load(tx, id)
+    actor.may_change(memory)
     fields: dict[str, Any] = {}
     if rev is not None:
         fields = _fields_at(tx, memory, rev)
@@ -171,6 +191,8 @@ def restore(tx: Tx, action: int, part: str, actor: Actor, rev: str | None = None
         raise Refused(f"{actor.client} may not see that revision", code="out_of_scope", client=actor.client)
     if not fields:
         return Edited(memory, changed=False)
+    _check_review(memory, fields, actor)
+    quota.spend(tx, actor)
     return Edited(_written(tx, action, id, fields, actor))
 
 

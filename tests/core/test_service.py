@@ -465,7 +465,7 @@ def test_lists_show_active_memories_unless_asked(service: MemoryService):
     service.edit(ids["active"], {"state": "archived"}, ME)
     assert names(Filter()) == set()
     stats = service.stats(ME)
-    assert stats["states"] == {"active": 0, "paused": 1, "archived": 2}
+    assert stats["states"] == {"active": 0, "paused": 1, "archived": 2, "review": 0}
     assert stats["memories"] == 3
     assert stats["clients"] == {"cli": 3}
     assert sum(stats["by_day"].values()) == 3

@@ -1,0 +1,33 @@
+"""The inbox of what waits for the owner's review. It is listed as `GET /memories?state=review`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from daemon import answers
+from daemon.api.common import listings
+from daemon.http import Answer, Call, Routes
+from daemon.schemas import ReviewAsk
+from jmem.core.errors import Invalid, JmemError
+
+routes = Routes("review")
+
+
+@routes.route("POST", "/review", ReviewAsk, "Accept or reject what waits", answers={200: answers.Reviewed}, problems=(404, 409, 413, 507))  # fmt: skip
+def review(call: Call, ask: ReviewAsk) -> Answer:
+    """One action, that one undo takes back: accepted memories become active, rejected ones are deleted.
+
+    Say one of `ids`, `client` and `all`. 404 `not_waiting` when none of the ids waits.
+    """
+    if [ask.ids is not None, ask.client is not None, ask.all].count(True) != 1:
+        raise Invalid("say one of ids, client and all", fix="give exactly one of them")
+    if ask.ids == ():
+        raise Invalid("nothing was given", code="empty", field="ids")
+    decided = call.user.service.review(ask.decision, call.actor, parts=ask.ids or (), client=ask.client)
+    skipped = [_skipped(id, error) for id, error in decided.skipped]
+    head = {"decision": ask.decision, "count": len(decided.ids)}
+    return listings({"ids": decided.ids, "skipped": skipped}, head)
+
+
+def _skipped(id: str, error: JmemError) -> dict[str, Any]:
+    return {"id": id, "code": error.code, "reason": error.message, **({"fix": error.fix} if error.fix else {})}
