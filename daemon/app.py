@@ -88,6 +88,10 @@ class Running:
 
     def _opened(self, memory: UserMemory) -> None:
         memory.store.on_commit(lambda seq: self._wrote(memory.id))
+        memory.access.on_written = lambda: self.hub.notify(memory.id, access=True)
+        if lost := memory.watch.look():
+            self._log.warning("the store seems to be lost", user=memory.id, reason=lost.reason, fix=lost.fix)
+        self.hub.notify(memory.id)  # it may be another store than before
 
     def _wrote(self, user_id: str) -> None:
         self.hub.notify(user_id)

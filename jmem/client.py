@@ -151,7 +151,17 @@ class Client:
 
     def undo(self, n: int, *, redo: bool = False, dry_run: bool = False) -> Document:
         """Undo (or redo) the last `n` actions."""
-        return self._document("POST", API + "/undo", {"n": n, "redo": redo, "dry_run": dry_run})
+        return self._document("POST", API + "/undo", {"n": n, "redo": redo, "dry_run": dry_run}, timeout=LONG)
+
+    def undo_all(
+        self, client: str | None, since: str | None, *, upto: int | None = None, dry_run: bool = False
+    ) -> Document:
+        """Undo all actions of a client since a moment (of either, where the other is None) as one step.
+
+        `upto` leaves out what came after that action.
+        """
+        ask = {"client": client, "since": since, "upto": upto, "dry_run": dry_run}
+        return self._document("POST", API + "/undo", ask, timeout=LONG)
 
     # ---- everything at once
 
@@ -196,15 +206,22 @@ class Client:
         """Rebuild the vector index; with `embed`, every text is embedded anew."""
         return self._document("POST", API + "/index/rebuild", {"embed": embed}, timeout=LONG)
 
-    def events(self, since: int | None = None) -> Iterator[tuple[int, Document]]:
-        """Changes as they happen: (seq, {"seq","id","kind","client"}); ends only with the connection."""
-        query = {} if since is None else {"since": since}
-        seq = 0
+    def events(
+        self, since: int | None = None, *, store: str | None = None, access: bool = False
+    ) -> Iterator[tuple[str, Document]]:
+        """What happens, as it happens; ends only with the connection.
+
+        ("start", {"store","seq"}) first; then ("memory", {"seq","id","kind","client"}) for each change,
+        ("access", {"id","client","what","query","count","at"}) where that is asked for, and
+        ("reset", {"store","seq"}) when all that is known has to be loaded anew. `since` and `store` resume.
+        """
+        name = ""
+        query = {"since": since, "store": store, "access": access}
         for line in self.lines("GET", API + "/events", query=query, timeout=None):
-            if line.startswith(b"id:"):
-                seq = int(line[3:])
+            if line.startswith(b"event:"):
+                name = line[6:].strip().decode()
             elif line.startswith(b"data:"):
-                yield seq, wire.loads(line[5:])
+                yield name, wire.loads(line[5:])
 
     # ---- any request
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from daemon import answers
-from daemon.api.common import listing, page, start_of
+from daemon.api.common import listing, listings, page, start_of
 from daemon.http import Answer, Call, NoQuery, Routes, json_answer
 from daemon.schemas import AccessQuery, LogQuery, RestoreAsk, UndoAsk
 from jmem.core.model import MAX_LIMIT
@@ -34,23 +34,41 @@ def restore(call: Call, ask: RestoreAsk) -> Answer:
 @routes.route("GET", "/memories/{id}/access", AccessQuery, "Who got a memory", answers={200: answers.Accesses}, problems=(404, 409))  # fmt: skip
 def access_of(call: Call, ask: AccessQuery) -> Answer:
     """Newest first."""
-    found = call.user.service.accesses(call.actor, id=call.params["id"], client=ask.client, limit=ask.limit)
-    return listing("accesses", [access.as_dict() for access in found])
+    return _accesses(call, ask, call.params["id"])
 
 
 @routes.route("GET", "/access", AccessQuery, "Who asked for what", answers={200: answers.Accesses})
 def access(call: Call, ask: AccessQuery) -> Answer:
     """Newest first."""
-    found = call.user.service.accesses(call.actor, client=ask.client, limit=ask.limit)
-    return listing("accesses", [access.as_dict() for access in found])
+    return _accesses(call, ask, None)
+
+
+def _accesses(call: Call, ask: AccessQuery, id: str | None) -> Answer:
+    service = call.user.service
+    found = service.accesses(
+        call.actor, id=id, client=ask.client, what=ask.what, after=ask.after, limit=ask.limit
+    )  # fmt: skip
+    documents = [access.as_dict() for access in found]
+    if ask.content:
+        for document, texts in zip(documents, service.told(found, call.actor), strict=True):
+            for answer, text in zip(document["answers"], texts, strict=True):
+                answer.update(asdict(text))
+    return listing("accesses", documents)
 
 
 @routes.route("POST", "/undo", UndoAsk, "Take back the newest actions", answers={200: answers.Undone}, problems=(507,))
 def undo(call: Call, ask: UndoAsk) -> Answer:
     """An undo can be undone (`redo`); what was changed again since, and what was purged, is left alone and named."""
-    report = call.user.service.undo(call.actor, n=ask.n, redo=ask.redo, dry_run=ask.dry_run)
-    skipped = [{"id": id, "reason": reason} for id, reason in report.skipped]
-    return listing("undone", [asdict(action) for action in report.undone], {"skipped": skipped[:MAX_LIMIT]})
+    report = call.user.service.undo(
+        call.actor, n=ask.n, redo=ask.redo, dry_run=ask.dry_run, client=ask.client, since=start_of(ask.since),
+        upto=ask.upto,
+    )  # fmt: skip
+    lists = {
+        "undone": [asdict(action) for action in report.undone],
+        "skipped": [{"id": id, "reason": reason} for id, reason in report.skipped[:MAX_LIMIT]],
+        "changes": [asdict(change) for change in report.changes],
+    }
+    return listings(lists, {"changed": report.changed})
 
 
 @routes.route("GET", "/log", LogQuery, "What was done", answers={200: answers.Actions}, problems=(404, 409))

@@ -13,11 +13,12 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jmem.core.errors import StorageFailed
 from jmem.core.model import now_iso
 from jmem.core.store.failures import primary_code, storage_failed
 
@@ -44,14 +45,16 @@ _SCHEMA = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A memory in an answer, with its score and its scores in each leg of a search."""
+    """A memory in an answer, with its score and its rank and score in each leg of a search (`search.legs`)."""
 
     id: str
     score: float | None = None
     legs: Mapping[str, Any] | None = None
+    rank: int = field(default=0, compare=False)
+    """its place in the answer, from 1; 0 until it is read from the log"""
 
     def as_dict(self) -> dict[str, Any]:
-        return {"id": self.id, "score": self.score, "legs": dict(self.legs) if self.legs else None}
+        return {"id": self.id, "rank": self.rank, "score": self.score, "legs": dict(self.legs) if self.legs else None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,46 @@ class Access:
     query: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     at: str = field(default_factory=now_iso)
+    id: int = field(default=0, compare=False)
+    """its number in the log, rising; 0 until it is read from there"""
+
+    @property
+    def count(self) -> int:
+        """How many memories it got, also where the log holds only the first of them."""
+        return int(self.detail.get("count", len(self.answers)))
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "at": self.at, "client": self.client, "what": self.what, "query": self.query, "detail": dict(self.detail),
+            "id": self.id, "at": self.at, "client": self.client, "what": self.what, "query": self.query, "detail": dict(self.detail),
             "answers": [answer.as_dict() for answer in self.answers],
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which accesses: of one client, of some kinds (`what`), with one memory in the answer, newer than one."""
+
+    client: str | None = None
+    what: Sequence[str] = ()
+    memory: str | None = None
+    after: int | None = None
+
+    def sql(self) -> tuple[str, list[Any]]:
+        """A condition on table `accesses`."""
+        conditions, params = ["1"], list[Any]()
+        if self.client is not None:
+            conditions.append("client = ?")
+            params.append(self.client)
+        if self.what:
+            conditions.append("what IN (SELECT value FROM json_each(?))")
+            params.append(json.dumps(list(self.what)))
+        if self.memory is not None:
+            conditions.append("id IN (SELECT access FROM answers WHERE memory_id = ?)")
+            params.append(self.memory)
+        if self.after is not None:
+            conditions.append("id > ?")
+            params.append(self.after)
+        return " AND ".join(conditions), params
 
 
 class AccessLog:
@@ -86,6 +123,8 @@ class AccessLog:
         self._closed = False
         self.dropped = 0
         """records that could not be written (disk full)"""
+        self.on_written: Callable[[], None] = lambda: None
+        """called, from any thread, after records were written"""
         self._thread = threading.Thread(target=self._run, name="jmem-access", daemon=True)
         self._thread.start()
 
@@ -106,15 +145,33 @@ class AccessLog:
 
     def recent(self, client: str | None = None, limit: int = 100) -> list[Access]:
         """The newest accesses, newest first."""
-        where, params = ("client = ?", [client]) if client is not None else ("1", [])
-        return self._read(f"SELECT * FROM accesses WHERE {where} ORDER BY id DESC LIMIT ?", (*params, limit))
+        return self.find(Wanted(client), limit)
 
     def of_memory(self, id: str, limit: int = 100) -> list[Access]:
         """The newest accesses that a memory was in the answer of, newest first."""
-        return self._read(
-            "SELECT * FROM accesses WHERE id IN (SELECT access FROM answers WHERE memory_id = ?) ORDER BY id DESC LIMIT ?",
-            (id, limit), only=id,
-        )  # fmt: skip
+        return self.find(Wanted(memory=id), limit)
+
+    def find(self, wanted: Wanted, limit: int = 100) -> list[Access]:
+        """The newest accesses, newest first; of those with `wanted.memory`, only that answer."""
+        where, params = wanted.sql()
+        sql = f"SELECT * FROM accesses WHERE {where} ORDER BY id DESC LIMIT ?"
+        return self._read(sql, (*params, limit), only=wanted.memory)
+
+    def following(self, after: int, limit: int) -> list[Access]:
+        """The accesses that came right after a number, oldest first, without their answers but with their count."""
+        sql = (
+            "SELECT id, at, client, what, query,"
+            " json_object('count', coalesce(json_extract(detail, '$.count'),"
+            " (SELECT count(*) FROM answers WHERE access = id)))"
+            " FROM accesses WHERE id > ? ORDER BY id LIMIT ?"
+        )
+        return self._read(sql, (after, limit), answers=False)
+
+    def last_id(self) -> int:
+        """The number of the newest access; 0 while there is none."""
+        with self._db, self._failures():
+            self._write_waiting()
+            return int(self._conn.execute("SELECT COALESCE(MAX(id), 0) FROM accesses").fetchone()[0])
 
     def forget(self, ids: Sequence[str]) -> int:
         """Erase memories from the log, with the queries that found them, from the file's bytes too; how many records."""
@@ -148,6 +205,8 @@ class AccessLog:
         try:
             yield
         except sqlite3.Error as error:
+            if self._closed:
+                raise StorageFailed("the access log is closed", code="closed", fix="jmem daemon start") from error
             raise storage_failed(error, self.path) from error
 
     # ---- inside -------------------------------------------------------------------------------
@@ -178,6 +237,8 @@ class AccessLog:
         except sqlite3.Error as error:
             self.dropped += len(batch)
             log.warning("the access log lost %d records: %s", len(batch), error)
+        else:
+            self.on_written()
 
     def _insert(self, access: Access) -> None:
         row = self._conn.execute(
@@ -195,19 +256,23 @@ class AccessLog:
         self._conn.execute("DELETE FROM answers WHERE access <= ?", (last - self._keep,))
         self._conn.execute("DELETE FROM accesses WHERE id <= ?", (last - self._keep,))
 
-    def _read(self, sql: str, params: Sequence[Any], only: str | None = None) -> list[Access]:
+    def _read(
+        self, sql: str, params: Sequence[Any], only: str | None = None, answers: bool = True
+    ) -> list[Access]:  # fmt: skip
         with self._db, self._failures():
             self._write_waiting()
-            found: list[Access] = []
-            for id, at, client, what, query, detail in self._conn.execute(sql, params).fetchall():
-                rows = self._conn.execute(
-                    "SELECT memory_id, score, legs FROM answers WHERE access = ? ORDER BY rank", (id,)
-                )
-                answers = [Answer(m, s, json.loads(legs) if legs else None) for m, s, legs in rows]
-                if only is not None:
-                    answers = [answer for answer in answers if answer.id == only]
-                found.append(Access(client, what, answers, query, json.loads(detail), at))
-            return found
+            return [
+                Access(client, what, self._answers(id, only) if answers else (), query, json.loads(detail), at, id)
+                for id, at, client, what, query, detail in self._conn.execute(sql, params).fetchall()
+            ]
+
+    def _answers(self, access: int, only: str | None) -> list[Answer]:
+        rows = self._conn.execute(
+            "SELECT memory_id, score, legs, rank FROM answers WHERE access = ? AND (?2 IS NULL OR memory_id = ?2)"
+            " ORDER BY rank",
+            (access, only),
+        )
+        return [Answer(id, score, json.loads(legs) if legs else None, rank) for id, score, legs, rank in rows]
 
 
 @contextlib.contextmanager

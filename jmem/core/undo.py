@@ -1,27 +1,35 @@
 """Undo and redo of actions.
 
-To take an action back is to give each field that it set the value that the ops before it give, by a new op;
-to repeat it is to write its own values again. A field that was set since by an action that still counts (not
-taken back, and not itself undo or redo) is left alone and reported.
+To take actions back is to give each field that they set the value it had before them, by a new op; to repeat them
+is to take the undo itself back in the same way. A field that was set since by an action that still counts (not taken
+back, and not itself undo or redo) is left alone and reported. Several actions can be taken back as one step: the undo
+that did it stands in `undone_by` of each of them.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from jmem.core.model import Op
-from jmem.core.store import Tx, oplog, rows
+from jmem.core import ids
+from jmem.core.model import Memory, Op
+from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory, rows
 from jmem.core.writes import DEFAULTS
 
 FINAL = frozenset(("purge", "privacy"))
 """Kinds that forget an id for ever: undo steps over them."""
+MAX_CHANGES = 1_000
+"""Memories whose change is told in full."""
 _FORGOTTEN = "forgotten for ever"
 _MOVED = "its privacy changed; that can't be taken back"
 _OWN = frozenset(("undo", "redo"))
 _FIXED = frozenset(("client", "created_at"))
+_UNTOLD = frozenset(("version", "updated_at"))
+"""Of a change: they differ always."""
+_OPEN = "undone_by IS NULL AND kind NOT IN ('undo', 'redo', 'sync')"
+"""Actions that can be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,59 +44,189 @@ class Undone:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one memory: the fields that differ, before and after. `preview` begins its text."""
+
+    id: str
+    preview: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class UndoReport:
-    """What undo did; `skipped` are (id, reason) pairs of what it left alone, and of what it stepped over."""
+    """What undo did; `skipped` are (id, reason) pairs of what it left alone, and of what it stepped over.
+
+    `changes` holds the first `MAX_CHANGES` of the `changed` memories.
+    """
 
     undone: list[Undone]
     skipped: list[tuple[str, str]]
+    changes: list[Change] = field(default_factory=list)
+    changed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Actions that are taken back as one: those of `client` (None: of anyone) since a moment, none after `upto`."""
+
+    client: str | None = None
+    since: str | None = None
+    upto: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Actions that are taken back, or repeated, together, newest first.
+
+    `undo` is the action to take back when they are repeated.
+    """
+
+    actions: Sequence[tuple[int, str, str, str]]
+    """(id, kind, at, client)"""
+    undo: int | None = None
+
+    @property
+    def reverted(self) -> set[int]:
+        """The actions whose ops lose their effect."""
+        return {action for action, *_ in self.actions} if self.undo is None else {self.undo}
 
 
 def run(tx: Tx, client: str, n: int, redo: bool) -> UndoReport:
-    """Take back the newest `n` actions that can be, or repeat the `n` that were undone last.
+    """Take back the newest `n` actions that can be, or repeat the `n` steps that were undone last.
 
     An action of which nothing is left but what was forgotten for ever is no step: it is named and passed over.
     """
-    undone: list[Undone] = []
-    skipped: dict[tuple[str, str], None] = {}
-    for marked, toggled, kind, at, by in _targets(tx.conn, redo):
-        if len(undone) == n:
+    report = _Report(tx)
+    for step in _redo_steps(tx.conn) if redo else _undo_steps(tx.conn):
+        if report.steps == n:
             break
-        touched = oplog.ids_of_action(tx.conn, toggled)
-        if kind in FINAL or all(oplog.is_purged(tx.conn, id) for id in touched):
-            skipped.update(dict.fromkeys(_gone(tx.conn, id) for id in touched if oplog.is_purged(tx.conn, id)))
-            continue
-        own, seq = oplog.begin_action(tx, client, "redo" if redo else "undo", marked), tx.last_seq
-        changed: list[str] = []
-        for id in touched:
-            written, reason = _toggle(tx, own, toggled, id, client, enable=redo)
-            if written:
-                changed.append(id)
-            if reason is not None:
-                skipped[_gone(tx.conn, id) if reason == _FORGOTTEN else (id, reason)] = None
-        # an action of which nothing could be taken back marks itself, so that the next undo gets past it
-        tx.conn.execute("UPDATE actions SET undone_by = ? WHERE id = ?", (own if tx.last_seq > seq else marked, marked))
-        if redo:
-            tx.conn.execute("UPDATE actions SET undone_by = NULL WHERE id = ?", (toggled,))
-        undone.append(Undone(toggled, kind, at, by, changed))
-    return UndoReport(undone, list(skipped))
+        _take(tx, report, step, client)
+    return report.done()
 
 
-def _targets(conn: sqlite3.Connection, redo: bool) -> Iterator[tuple[int, int, str, str, str]]:
-    """(action to mark, action whose ops are toggled, kind, at, client), newest first; one query each, as it is used."""
-    if redo:
-        sql = (
-            "SELECT u.id, a.id, a.kind, a.at, a.client FROM actions u JOIN actions a ON a.id = u.undoes"
-            " WHERE u.kind = 'undo' AND u.undone_by IS NULL AND u.id < ? ORDER BY u.id DESC LIMIT 1"
-        )
-    else:
-        sql = (
-            "SELECT id, id, kind, at, client FROM actions"
-            " WHERE undone_by IS NULL AND kind NOT IN ('undo', 'redo', 'sync') AND id < ? ORDER BY id DESC LIMIT 1"
-        )
+def run_group(tx: Tx, client: str, group: Group) -> UndoReport:
+    """Take back every action of a group as one step; a redo repeats all of them."""
+    where, params = [_OPEN], list[Any]()
+    for condition, value in (("client = ?", group.client), ("at >= ?", group.since), ("id <= ?", group.upto)):
+        if value is not None:
+            where.append(condition)
+            params.append(value)
+    sql = f"SELECT id, kind, at, client FROM actions WHERE {' AND '.join(where)} ORDER BY id DESC"
+    report = _Report(tx)
+    if actions := tx.conn.execute(sql, params).fetchall():
+        _take(tx, report, _Step(actions), client)
+    return report.done()
+
+
+# ---- steps ------------------------------------------------------------------------------------
+
+
+def _undo_steps(conn: sqlite3.Connection) -> Iterator[_Step]:
+    """Each action that can be taken back, newest first; one query each, as it is used."""
+    sql = f"SELECT id, kind, at, client FROM actions WHERE {_OPEN} AND id < ? ORDER BY id DESC LIMIT 1"
     below = 2**63 - 1
     while (found := conn.execute(sql, (below,)).fetchone()) is not None:
-        yield found
+        yield _Step([found])
         below = found[0]
+
+
+def _redo_steps(conn: sqlite3.Connection) -> Iterator[_Step]:
+    """Each undo that can be taken back, newest first."""
+    sql = "SELECT id FROM actions WHERE kind = 'undo' AND undone_by IS NULL AND id < ? ORDER BY id DESC LIMIT 1"
+    below = 2**63 - 1
+    while (found := conn.execute(sql, (below,)).fetchone()) is not None:
+        (below,) = found
+        actions = conn.execute(
+            "SELECT id, kind, at, client FROM actions WHERE undone_by = ? AND id <> ?1 ORDER BY id DESC", (below,)
+        ).fetchall()
+        yield _Step(actions, undo=below)
+
+
+def _take(tx: Tx, report: _Report, step: _Step, client: str) -> None:
+    """Take one step, unless nothing of it is left that could be taken back."""
+    touched: dict[int, list[str]] = {action: oplog.ids_of_action(tx.conn, action) for action, *_ in step.actions}
+    reverted = touched if step.undo is None else {step.undo: oplog.ids_of_action(tx.conn, step.undo)}
+    gone = {id for ids in reverted.values() for id in ids if oplog.is_purged(tx.conn, id)}
+    report.gone(gone)
+    kinds = {action: kind for action, kind, _, _ in step.actions}
+    actions = {
+        action for action, ids in reverted.items() if kinds.get(action) not in FINAL and not gone.issuperset(ids)
+    }
+    if not actions:
+        return
+    own = oplog.begin_action(tx, client, "redo" if step.undo else "undo", step.undo or max(actions))
+    seq = tx.last_seq
+    changed = {id for id in dict.fromkeys(id for action in reverted if action in actions for id in reverted[action])
+               if id not in gone and report.revert(own, id, actions, client)}  # fmt: skip
+    wrote = tx.last_seq > seq
+    if step.undo is None:
+        _mark(tx, actions, own, wrote)
+    else:
+        tx.conn.execute("UPDATE actions SET undone_by = ? WHERE id = ?", (own if wrote else step.undo, step.undo))
+        tx.conn.execute("UPDATE actions SET undone_by = NULL WHERE undone_by = ?1 AND id <> ?1", (step.undo,))
+    report.steps += 1
+    report.undone += [
+        Undone(action, kind, at, by, [id for id in touched[action] if id in changed])
+        for action, kind, at, by in step.actions
+        if action in actions or step.undo is not None
+    ]
+
+
+def _mark(tx: Tx, actions: Collection[int], own: int, wrote: bool) -> None:
+    """Note who took the actions back. One of which nothing could be taken back marks itself, so that the next undo
+    gets past it."""
+    for action in actions:
+        tx.conn.execute("UPDATE actions SET undone_by = ? WHERE id = ?", (own if wrote else action, action))
+
+
+class _Report:
+    """What is told in the end, and what the memories were before anything happened to them."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._before: dict[str, Memory | None] = {}
+        self._skipped: dict[tuple[str, str], None] = {}
+        self.undone: list[Undone] = []
+        self.steps = 0
+
+    def gone(self, purged: Collection[str]) -> None:
+        """Name what can't come back."""
+        self._skipped.update(dict.fromkeys(_gone(self._tx.conn, id) for id in sorted(purged)))
+
+    def revert(self, own: int, id: str, actions: Collection[int], client: str) -> bool:
+        """Take back what the actions did to one memory; whether that changed it."""
+        held = rows.read_registers(self._tx.conn, id)
+        if held is None:
+            self._skipped[id, "it has no content"] = None
+            return False
+        wanted, left = _without(_entries(self._tx.conn, id), actions)
+        if left:
+            self._skipped[id, f"{', '.join(sorted(left))} changed since"] = None
+        now = {name: value for name, (_, value) in held.registers.items()}
+        wanted = {name: value for name, value in wanted.items() if now.get(name, DEFAULTS.get(name)) != value}
+        if not wanted:
+            return False
+        if id not in self._before:
+            self._before[id] = _memory(self._tx.conn, id) if len(self._before) < MAX_CHANGES else None
+        oplog.write(self._tx, own, id, wanted, client)
+        return True
+
+    def done(self) -> UndoReport:
+        conn = self._tx.conn
+        changes = [_change(old, _memory(conn, id)) for id, old in self._before.items() if old is not None]
+        return UndoReport(self.undone, list(self._skipped), changes, len(self._before))
+
+
+def _memory(conn: sqlite3.Connection, id: str) -> Memory:
+    return row_memory(conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (id,)).fetchone())
+
+
+def _change(old: Memory, new: Memory) -> Change:
+    before, after = old.as_dict(), new.as_dict()
+    names = [name for name in before if name not in _UNTOLD and before[name] != after[name]]
+    preview = ids.preview(old.content[:400])
+    return Change(old.id, preview, {name: before[name] for name in names}, {name: after[name] for name in names})
 
 
 def _gone(conn: sqlite3.Connection, id: str) -> tuple[str, str]:
@@ -97,6 +235,9 @@ def _gone(conn: sqlite3.Connection, id: str) -> tuple[str, str]:
     while (new := oplog.moved_to(conn, id)) is not None:
         id, moved = new, True
     return id, _MOVED if moved and not oplog.is_purged(conn, id) else _FORGOTTEN
+
+
+# ---- one memory -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,47 +260,29 @@ def _entries(conn: sqlite3.Connection, id: str) -> list[_Entry]:
     return sorted(entries, key=lambda entry: entry.op.stamp)
 
 
-def _toggle(tx: Tx, own: int, action: int, id: str, client: str, *, enable: bool) -> tuple[bool, str | None]:
-    """Take back, or repeat (`enable`), what an action did to one memory.
+def _without(log: Sequence[_Entry], actions: Collection[int]) -> tuple[Mapping[str, Any], set[str]]:
+    """The fields of a memory as they were before the actions, and the names of those that were changed since.
 
-    Returns whether that changed the memory, and why something was left alone.
+    Where others set a field between two of the actions, what they set comes back. What the actions added is deleted,
+    unless others have rewritten it: then it stays as it was added.
     """
-    held = rows.read_registers(tx.conn, id)
-    if held is None:
-        return False, _FORGOTTEN if oplog.is_purged(tx.conn, id) else "it has no content"
-    log = _entries(tx.conn, id)
-    mine = [entry.op for entry in log if entry.action == action]
+    left: set[str] = set()
+    first = next((e for e in log if "content" in e.op.set), None)
+    if first is not None and first.action in actions:
+        if not any(e.counts and e.action not in actions and "content" in e.op.set for e in log):
+            return {"deleted": True}, left
+        left.add("content")
+        actions = [action for action in actions if action != first.action]
     fields: dict[str, Any] = {}
-    left: list[str] = []
-    adds = False
-    for name in {name for op in mine for name in op.set} - _FIXED:
-        first, last = _first(mine, name), _first(mine[::-1], name)
-        if any(e.counts and e.action != action and name in e.op.set and e.op.stamp > last.stamp for e in log):
-            left.append(name)
-        before = [e.op for e in log if name in e.op.set and e.op.stamp < first.stamp]
-        adds = adds or (name == "content" and not before)
-        if enable:
-            fields[name] = last.set[name]
+    for name in {name for e in log if e.action in actions for name in e.op.set} - _FIXED:
+        setting = [e for e in log if name in e.op.set]
+        others = [e.op.stamp for e in setting if e.counts and e.action not in actions]
+        mine = [e.op.stamp for e in setting if e.action in actions and e.op.stamp > max(others, default="")]
+        before = [e.op for e in setting if e.op.stamp < mine[0]] if mine else []
+        if not mine:
+            left.add(name)
         elif before:
             fields[name] = before[-1].set[name]
         elif name in DEFAULTS:
             fields[name] = DEFAULTS[name]
-    if adds:
-        if "content" in left:
-            return False, "content changed since"
-        if enable:
-            fields.setdefault("deleted", False)
-        else:
-            fields, left = {"deleted": True}, []
-    now = {name: value for name, (_, value) in held.registers.items()}
-    wanted = {
-        name: value for name, value in fields.items()
-        if name not in left and now.get(name, DEFAULTS.get(name)) != value
-    }  # fmt: skip
-    if wanted:
-        oplog.write(tx, own, id, wanted, client)
-    return bool(wanted), f"{', '.join(sorted(left))} changed since" if left else None
-
-
-def _first(ops: Sequence[Op], name: str) -> Op:
-    return next(op for op in ops if name in op.set)
+    return fields, left

@@ -86,11 +86,14 @@ def test_errors_are_those_of_the_core(client: Client) -> None:
 
 def test_events_as_they_happen(client: Client) -> None:
     client.add({"content": "before the events"})
-    seen: queue.Queue[tuple[int, dict]] = queue.Queue()
+    seen: queue.Queue[dict] = queue.Queue()
+    names: list[str] = []
 
     def watch() -> None:
-        for seq, event in client.events(since=0):
-            seen.put((seq, event))
+        for name, event in client.events(since=0, access=True):
+            names.append(name)
+            if name == "memory":
+                seen.put(event)
             if enough.is_set():
                 return
 
@@ -99,14 +102,15 @@ def test_events_as_they_happen(client: Client) -> None:
     thread.start()
     events = [seen.get(timeout=20)]
     wanted = client.add({"content": "while somebody watches"})["id"]
-    while events[-1][1]["id"] != wanted:
+    while events[-1]["id"] != wanted:
         events.append(seen.get(timeout=20))
     enough.set()
     client.add({"content": "the last thing it sees"})
     thread.join(timeout=20)
     assert not thread.is_alive()
-    assert [seq for seq, _ in events] == sorted({seq for seq, _ in events})
-    assert all(event["seq"] == seq for seq, event in events)
+    assert [event["seq"] for event in events] == sorted({event["seq"] for event in events})
+    assert names[0] == "start"
+    assert set(names) <= {"start", "memory", "access"}
 
 
 def test_one_client_serves_threads(client: Client) -> None:

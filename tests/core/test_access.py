@@ -40,7 +40,7 @@ def test_what_was_recorded_is_read_back_newest_first(log: AccessLog):
         {"mode": "hybrid"},
     )
     assert search.answers == [Answer("a", 0.9, {"text": {"rank": 1}}), Answer("b", 0.4)]
-    assert search.as_dict()["answers"][0] == {"id": "a", "score": 0.9, "legs": {"text": {"rank": 1}}}
+    assert search.as_dict()["answers"][0] == {"id": "a", "rank": 1, "score": 0.9, "legs": {"text": {"rank": 1}}}
     assert log.recent("cli") == [get]
     assert log.recent(limit=1) == [get]
     assert [a.what for a in log.of_memory("b")] == ["get", "search"]
@@ -129,6 +129,7 @@ class Query:
     query: str
     filter: Filter = field(default_factory=Filter)
     limit: int = 10
+    as_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Everything:
         memories = self.service.list(Filter(), Actor("test")).memories
         return Outcome(
             [
-                SimpleNamespace(memory=m, score=0.5, also=[], explain={"text": {"rank": n}})
+                SimpleNamespace(memory=m, score=0.5, also=[], legs={"text": {"rank": n}})
                 for n, m in enumerate(memories, 1)
             ]
         )

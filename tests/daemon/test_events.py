@@ -14,7 +14,7 @@ import pytest
 
 import daemon.events
 from bench.home import Api, Home, wait_for
-from daemon.events import Hub
+from daemon.events import Hub, Place, Told
 from tests.daemon.harness import exchange, request
 
 
@@ -40,17 +40,24 @@ class Listener:
         found, _, self._data = self._data.partition(mark)
         return found
 
-    def events(self, count: int) -> list[dict[str, Any]]:
-        """The next events; each one's id is its seq."""
-        found: list[dict[str, Any]] = []
-        while len(found) < count:
+    def event(self) -> tuple[str, dict[str, Any]]:
+        """The next event: its name and data. Its id is its seq, where it has one."""
+        while True:
             block = self._until(b"\n\n")
             lines = dict(
                 line.split(b": ", 1) for line in block.splitlines() if b": " in line and not line.startswith(b":")
             )
             if b"data" in lines:
-                event = json.loads(lines[b"data"])
-                assert int(lines[b"id"]) == event["seq"]
+                name, event = lines[b"event"].decode(), json.loads(lines[b"data"])
+                assert (int(lines[b"id"]) if b"id" in lines else None) == (None if name == "access" else event["seq"])
+                return name, event
+
+    def events(self, count: int, kind: str = "memory") -> list[dict[str, Any]]:
+        """The next events of a kind."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            name, event = self.event()
+            if name == kind:
                 found.append(event)
         return found
 
@@ -128,7 +135,7 @@ def test_stop_ends_the_streams(home: Home) -> None:
     with contextlib.closing(home.api()) as api:
         api.add("makes the store")
     listener = Listener(home.socket_path)
-    listener.events(0)
+    assert listener.event()[0] == "start"
     wait_for(lambda: home.status()["daemon"]["events"] == 1, what="the listener")
     os.kill(pid, signal.SIGTERM)
     assert listener.ended()
@@ -139,7 +146,7 @@ async def test_an_idle_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(daemon.events, "KEEP_ALIVE_S", 0.01)
     hub = Hub()
     hub.start()
-    stream = hub.stream("user", lambda seq: [], 0)
+    stream = hub.stream("user", lambda place: Told((), place), Place(None, 0))
     assert await anext(stream) == b"retry: 1000\n\n"
     assert await anext(stream) == b": keep-alive\n\n"
     hub.close()
@@ -151,3 +158,83 @@ def test_a_last_event_id_of_thousands_of_digits_is_refused(daemon: Home) -> None
     headers = [("Host", "x"), ("Last-Event-ID", "9" * 5000)]
     status, _, body = exchange(daemon.socket_path, request("GET", "/api/v1/events", headers))
     assert (status, json.loads(body)["code"]) == (422, "invalid")
+
+
+# ---- who asked for what -----------------------------------------------------------------------
+
+
+def test_accesses_are_told_when_asked_for(api: Api, listen: Any) -> None:
+    memory = api.add("told to whoever asks")
+    listener, plain = listen("?access=true"), listen()
+    assert listener.event()[0] == plain.event()[0] == "start"
+    api.search("told to whoever")
+    (access,) = listener.events(1, "access")
+    assert (access["client"], access["what"], access["query"]) == ("cli", "search", "told to whoever")
+    assert access["count"] >= 1
+    newest = api.must("GET", "/access?limit=1")["accesses"][0]
+    assert (newest["id"], newest["at"]) == (access["id"], access["at"])
+    api.must("GET", f"/memories/{memory['id']}")
+    assert listener.events(1, "access")[0]["what"] == "get"
+    more = [f"one of many {n}" for n in range(150)]
+    api.must("POST", "/memories/batch", {"operations": [{"op": "add", "content": text} for text in more]})
+    assert listener.events(1, "access")[0]["count"] == 150
+    assert len(plain.events(150)) == 150  # and nothing else
+
+
+def test_an_access_leaves_the_place_to_resume_alone(api: Api, listen: Any) -> None:
+    listener = listen("?access=true")
+    _, start = listener.event()
+    api.search("anything at all")
+    listener.events(1, "access")  # has no id: `event` checks it
+    listener.socket.close()
+    missed = api.add("written meanwhile")["id"]
+    assert listen(f"?since={start['seq']}&store={start['store']}").events(1)[0]["id"] == missed
+
+
+# ---- another store ----------------------------------------------------------------------------
+
+
+def test_a_restored_backup_resets_the_listeners(api: Api, listen: Any) -> None:
+    kept = api.add("in the backup")["id"]
+    backup = api.must("POST", "/backup", {})
+    listener = listen("?access=true")
+    name, start = listener.event()
+    assert name == "start"
+    for n in range(3):
+        api.add(f"after the backup {n}")
+    assert listener.events(3)[-1]["seq"] == start["seq"] + 3
+    api.must("POST", "/backup/restore", {"path": backup["name"]})
+    (reset,) = listener.events(1, "reset")
+    assert reset["store"] != start["store"]
+    assert reset["seq"] == start["seq"]
+    assert api.must("GET", f"/memories/{kept}")["id"] == kept
+    added = api.add("in the store that was put back")["id"]
+    (event,) = listener.events(1)  # the same stream goes on
+    assert (event["id"], event["seq"]) == (added, reset["seq"] + 1)
+    assert listener.events(1, "access")[0]["what"] in ("restore backup", "get", "add")
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_who_resumes_after_a_restored_backup_is_reset(api: Api, listen: Any, header: bool) -> None:
+    api.add("in this backup")
+    backup = api.must("POST", "/backup", {})
+    first = listen()
+    _, start = first.event()
+    api.add("gone with the restore")
+    api.add("this one too")
+    seen = first.events(2)[-1]["seq"]
+    first.socket.close()
+    api.must("POST", "/backup/restore", {"path": backup["name"]})
+
+    def resume(seq: int, store: str = "") -> tuple[str, dict[str, Any]]:
+        query = f"store={store}" if store else ""
+        if header:
+            return listen(f"?{query}", ("Last-Event-ID", str(seq))).event()
+        return listen(f"?since={seq}&{query}".rstrip("&")).event()
+
+    name, reset = resume(seen)
+    assert (name, reset["seq"]) == ("reset", start["seq"])
+    # numbers that exist in both stores: only the store's name tells
+    assert resume(start["seq"], start["store"]) == ("reset", reset)
+    assert resume(start["seq"], reset["store"]) == ("start", reset)
+    assert resume(start["seq"]) == ("start", reset)
