@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jmem.core.asof import Past
 from jmem.core.filter import Filter
 from jmem.core.fusion import Candidate
 from jmem.core.model import Memory
@@ -28,9 +29,15 @@ class Candidates:
     filter: Filter
     now: str
     size: int
+    past: Past | None = None
+    """where what was changed since `now` is looked up, in a search as of then"""
     lexical_count: int = 0
     found: dict[int, Candidate] = field(default_factory=dict)
     _scores: dict[int, float] = field(default_factory=dict)
+
+    def tables(self, conn: sqlite3.Connection) -> list[tuple[sqlite3.Connection, Filter]]:
+        """Where the rows are, each with the condition that they have to pass there."""
+        return [(conn, self.filter)] if self.past is None else self.past.tables(self.filter)
 
     def all(self) -> list[Candidate]:
         return list(self.found.values())
@@ -48,7 +55,7 @@ class Candidates:
         self.lexical_count = 0
         for start in range(0, len(rows), self.size):
             chunk = [rowid for rowid, _ in rows[start : start + self.size]]
-            passing = _passing(conn, "rowid", chunk, self.filter, self.now)
+            passing = self._passing(conn, "rowid", chunk)
             for rowid in chunk:
                 candidate = passing.get(rowid)
                 if candidate is not None and self.lexical_count < self.size:
@@ -62,7 +69,7 @@ class Candidates:
         """Take what the vector index found and the rows confirm."""
         known = {candidate.id: candidate for candidate in self.found.values()}
         unknown = [id for id, _ in found if id not in known]
-        for candidate in _passing(conn, "id", unknown, self.filter, self.now).values():
+        for candidate in self._passing(conn, "id", unknown).values():
             candidate.lexical = self._scores.get(candidate.rowid)
             known[candidate.id] = self.found[candidate.rowid] = candidate
         for rank, (id, score) in enumerate(found, 1):
@@ -78,15 +85,11 @@ class Candidates:
     def take_successors(self, conn: sqlite3.Connection, asked: Sequence[str]) -> dict[str, str]:
         """The id of what supersedes each memory, link by link; successors no leg found become candidates."""
         successors: dict[str, str] = {}
-        condition, params = self.filter.sql(self.now)
-        sql = (
-            f"SELECT m.supersedes, {_CANDIDATE} FROM memories m"
-            f" WHERE m.supersedes {_AMONG} AND {condition} ORDER BY m.at, m.id"
-        )
         for _ in range(_LINKS):
             if not asked:
                 break
-            rows = conn.execute(sql, [json.dumps(asked), *params]).fetchall()
+            rows = self._rows(conn, f"m.supersedes, {_CANDIDATE}", "supersedes", asked)
+            rows.sort(key=lambda row: (row[3], row[2]))  # by time, then id: the last one holds
             added = []
             for older, *fields in rows:
                 candidate = Candidate(*fields)
@@ -99,21 +102,28 @@ class Candidates:
 
     def memories(self, conn: sqlite3.Connection, chosen: Sequence[Candidate]) -> dict[int, Memory]:
         """Their rows as they are now, by rowid; those that no longer pass are absent."""
-        condition, params = self.filter.sql(self.now)
-        sql = f"SELECT {MEMORY_COLUMNS}, m.rowid FROM memories m WHERE m.rowid {_AMONG} AND {condition}"
-        rows = conn.execute(sql, [json.dumps([c.rowid for c in chosen]), *params])
+        rows = self._rows(conn, f"{MEMORY_COLUMNS}, m.rowid", "rowid", [c.rowid for c in chosen])
         return {row[MEMORY_WIDTH]: row_memory(row) for row in rows}
 
+    def texts(self, conn: sqlite3.Connection, chosen: Sequence[Candidate]) -> Mapping[int, tuple[str, str | None]]:
+        """(content, speaker) by rowid."""
+        then = {} if self.past is None else self.past.rows
+        sql = f"SELECT rowid, content, speaker FROM memories WHERE rowid {_AMONG}"
+        rows = conn.execute(sql, [json.dumps([c.rowid for c in chosen if c.rowid not in then])])
+        found: dict[int, tuple[str, str | None]] = {rowid: (content, speaker) for rowid, content, speaker in rows}
+        return found | {c.rowid: (m.content, m.speaker) for c in chosen if (m := then.get(c.rowid)) is not None}
 
-def _passing(
-    conn: sqlite3.Connection, column: str, keys: Sequence[Any], filter: Filter, now: str
-) -> dict[int, Candidate]:
-    """The rows with these keys that exist and pass the filter, as candidates by rowid."""
-    if not keys:
-        return {}
-    condition, params = filter.sql(now)
-    sql = f"SELECT {_CANDIDATE} FROM memories m WHERE m.{column} {_AMONG} AND {condition}"
-    return {row[0]: Candidate(*row) for row in conn.execute(sql, [json.dumps(keys), *params])}
+    def _passing(self, conn: sqlite3.Connection, column: str, keys: Sequence[Any]) -> dict[int, Candidate]:
+        """The rows with these keys that exist and pass the filter, as candidates by rowid."""
+        return {row[0]: Candidate(*row) for row in self._rows(conn, _CANDIDATE, column, keys)} if keys else {}
+
+    def _rows(self, conn: sqlite3.Connection, columns: str, column: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
+        for each, filter in self.tables(conn):
+            condition, params = filter.sql(self.now)
+            sql = f"SELECT {columns} FROM memories m WHERE m.{column} {_AMONG} AND {condition}"
+            found += each.execute(sql, [json.dumps(keys), *params])
+        return found
 
 
 def newest(conn: sqlite3.Connection, filter: Filter, now: str, count: int) -> list[Candidate]:
@@ -122,10 +132,3 @@ def newest(conn: sqlite3.Connection, filter: Filter, now: str, count: int) -> li
     last = "SELECT rowid FROM memories ORDER BY rowid DESC LIMIT ?"
     sql = f"SELECT {_CANDIDATE} FROM memories m WHERE m.rowid IN ({last}) AND {condition}"
     return [Candidate(*row) for row in conn.execute(sql, [count, *params])]
-
-
-def texts(conn: sqlite3.Connection, chosen: Sequence[Candidate]) -> Mapping[int, tuple[str, str | None]]:
-    """(content, speaker) by rowid."""
-    sql = f"SELECT rowid, content, speaker FROM memories WHERE rowid {_AMONG}"
-    rows = conn.execute(sql, [json.dumps([c.rowid for c in chosen])])
-    return {rowid: (content, speaker) for rowid, content, speaker in rows}

@@ -142,12 +142,14 @@ class VectorIndex:
 
     # ---- reads --------------------------------------------------------------------------------
 
-    def search(self, vector: Any, filter: Filter, now: str, limit: int) -> list[tuple[str, float]]:
-        """The (id, cosine) of the nearest memories that pass the filter; [] without a usable index.
+    def search(
+        self, vector: Any, filter: Filter, now: str, limit: int, without: Sequence[str] = ()
+    ) -> list[tuple[str, float]]:
+        """The (id, cosine) of the nearest memories that pass the filter, `without` some; [] without a usable index.
 
         Raises StorageFailed while the disk has no room to open it.
         """
-        return self._ask(lambda shard: shard.search(vector, filter, now, limit), [])
+        return self._ask(lambda shard: shard.search(vector, filter, now, limit, without), [])
 
     def scores(self, vector: Any, ids: Sequence[str]) -> dict[str, float]:
         """The cosines of these memories; those without a point are absent."""

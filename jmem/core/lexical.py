@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from math import log
 
+from jmem.core.asof import Past
 from jmem.core.filter import Filter
 from jmem.core.terms import Weighed, match_any
 
@@ -51,3 +53,37 @@ def _count(
             if rowid in scores:
                 scores[rowid] += gain
     return sorted(scores.items(), key=lambda row: -row[1])
+
+
+# ---- as of a moment ---------------------------------------------------------------------------
+
+
+def search_past(past: Past, weighed: Weighed, filter: Filter, limit: int) -> list[tuple[int, float]]:
+    """As `search`, over the texts of a moment: the store's for what was not changed since, those in memory for the rest."""
+    (store, unchanged), *_ = past.tables(filter)
+    aside = past.neighbours  # their texts in the store have the wrong neighbours
+    found = search(store, weighed, unchanged, past.moment, limit + len(aside), inside=True)
+    rows = [row for row in found if row[0] not in aside]
+    if past.rows or aside:
+        rows += _in_memory(past, weighed, filter)
+    return sorted(rows, key=lambda row: -row[1])[:limit]
+
+
+def _in_memory(past: Past, weighed: Weighed, filter: Filter) -> list[tuple[int, float]]:
+    """bm25 with the weights that the terms have in the store, so that the scores compare: those in a table of a few
+    rows would say little. How long a text is still counts against the average of these rows."""
+    condition, params = filter.sql(past.moment)
+    passing = {rowid for (rowid,) in past.conn.execute(f"SELECT m.rowid FROM memories m WHERE {condition}", params)}
+    (rows,) = past.conn.execute("SELECT COUNT(*) FROM memory_fts").fetchone()
+    scores: dict[int, float] = {}
+    for term in weighed.scored:
+        matches = past.conn.execute(_ALL, (f'"{term}"', -1)).fetchall()
+        own = max(1e-6, log((rows - len(matches) + 0.5) / (len(matches) + 0.5)))  # what FTS5 has taken it times
+        for rowid, score in matches:
+            if rowid in passing:
+                scores[rowid] = scores.get(rowid, 0.0) + score / own * weighed.weight(term)
+    for term in weighed.counted:
+        for (rowid,) in past.conn.execute("SELECT rowid FROM memory_fts WHERE memory_fts MATCH ?", (f'"{term}"',)):
+            if rowid in scores:
+                scores[rowid] += COUNTED_SHARE * weighed.weight(term)
+    return list(scores.items())

@@ -7,17 +7,20 @@ read. Without a usable embedder or index it goes on with words alone and says so
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from jmem.core import lexical
-from jmem.core.candidates import Candidates, newest, texts
+from jmem.core import asof, lexical
+from jmem.core.asof import Past
+from jmem.core.candidates import Candidates, newest
+from jmem.core.chain import with_successors
 from jmem.core.confidence import is_confident
 from jmem.core.embed import Embedder, EmbedderUnavailable, embed_text, local_embedder
 from jmem.core.embed.base import MAX_EMBED_CHARS
@@ -57,7 +60,8 @@ CACHED_QUERIES = 512
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What is searched for. `mode`: hybrid, text (words alone) or vector (meaning alone)."""
+    """What is searched for. `mode`: hybrid, text (words alone) or vector (meaning alone). `as_of`: a moment in the form
+    of `model.iso`; the answer is that of then."""
 
     query: str
     limit: int = 10
@@ -65,6 +69,7 @@ class SearchQuery:
     mode: str = "hybrid"
     fold: bool = True
     explain: bool = False
+    as_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Hit:
     score: float
     also: tuple[str, ...] = ()
     explain: dict[str, Any] | None = None
+    legs: dict[str, Any] | None = None
+    """what the access log keeps: rank and score by words and by meaning, without a word of the query"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +134,10 @@ class Searcher:
             raise Invalid(f"mode is one of {', '.join(MODES)}", field="mode")
         if query.limit < 1:
             raise Invalid("limit is 1 or more", field="limit")
-        now = now_iso()
-        search = _Search(text, query, now, Candidates(query.filter, now, max(LEXICAL_POOL, query.limit)))
         asked = self._ask_vector(text) if query.mode != "text" else None
-        with self._store.reader() as conn:
+        now = query.as_of or now_iso()
+        with self._reading(query.as_of) as (conn, past):
+            search = _Search(text, query, now, Candidates(query.filter, now, max(LEXICAL_POOL, query.limit), past))
             self._lexical_leg(conn, search)
             if asked is not None:
                 self._vector_leg(conn, search, asked)
@@ -145,14 +152,27 @@ class Searcher:
         confident = bool(hits) and _confident(search)
         return SearchOutcome(query.query, took, confident, mode, hits, search.degraded)
 
+    @contextlib.contextmanager
+    def _reading(self, as_of: str | None) -> Iterator[tuple[sqlite3.Connection, Past | None]]:
+        if as_of is None:
+            with self._store.reader() as conn:
+                yield conn, None
+        else:
+            with asof.opened(self._store, as_of) as past:
+                yield past.now, past
+
     # ---- the legs -----------------------------------------------------------------------------
 
     def _lexical_leg(self, conn: sqlite3.Connection, search: _Search) -> None:
-        search.weighed = self._frequencies.weigh(conn, query_terms(search.text))
-        search.newest = newest(conn, search.query.filter, search.now, FRESH_EMBEDDED)
+        past, depth = search.pool.past, max(LEXICAL_DEPTH, search.pool.size)
+        more = past.conn if past is not None and (past.neighbours or past.rows) else None
+        search.weighed = self._frequencies.weigh(conn, query_terms(search.text), more)
+        search.newest = newest(*search.pool.tables(conn)[0], search.now, FRESH_EMBEDDED)
         if search.query.mode == "vector":
             return
-        depth = max(LEXICAL_DEPTH, search.pool.size)
+        if past is not None:
+            search.pool.found_lexical(conn, lexical.search_past(past, search.weighed, search.query.filter, depth))
+            return
         inside = not _is_plain(search.query.filter)
         rows = lexical.search(conn, search.weighed, search.query.filter, search.now, depth, inside=inside)
         search.pool.found_lexical(conn, rows)
@@ -172,13 +192,37 @@ class Searcher:
         except FutureTimeout:
             search.degraded = "the embedding model is not ready yet"
             return
+        past, limit = search.pool.past, max(VECTOR_POOL, search.query.limit)
+        without = () if past is None else past.changed
         try:
-            found = self._index.search(vector, search.query.filter, search.now, max(VECTOR_POOL, search.query.limit))
+            found = self._index.search(vector, search.query.filter, search.now, limit, without)
         except StorageFailed as error:
             search.degraded = error.message
             return
+        if past is not None and past.rows:
+            found += self._past_vectors(past, search, vector)
+            found = sorted(found, key=lambda hit: -hit[1])[:limit]
         search.vector = vector
         search.pool.found_vector(conn, found)
+
+    def _past_vectors(self, past: Past, search: _Search, vector: Vector) -> list[tuple[str, float]]:
+        """(id, cosine) of what was changed since, by the vectors of the texts of then as far as they are stored."""
+        import numpy as np
+
+        embedder = self._serving()
+        if embedder is None:
+            return []
+        condition, params = search.query.filter.sql(search.now)
+        rows = past.conn.execute(f"SELECT m.id, m.text_key FROM memories m WHERE {condition}", params).fetchall()
+        among = {memory.id for memory in past.rows.values()}
+        try:
+            held = self._vectors.get(embedder.fingerprint, [row for row in rows if row[0] in among])
+        except StorageFailed:
+            return []
+        if not held:
+            return []
+        scores = np.array(list(held.values()), np.float32) @ vector
+        return list(zip(held, scores.tolist(), strict=True))
 
     def _ask_vector(self, text: str) -> Future[Vector] | None:
         """The query's vector to come; None while a remote embedder rests."""
@@ -219,10 +263,12 @@ class Searcher:
         no vector yet are embedded here, so that what was just written is found by its meaning too."""
         if search.vector is None:
             return
+        then = {} if search.pool.past is None else search.pool.past.rows
         missing = {c.id: c for c in search.pool.all() if c.vector is None}
         recent = {c.id: c for c in search.newest if c.rowid not in search.pool.found}
-        try:
-            scores = self._index.scores(search.vector, [*missing, *recent])
+        try:  # the index has the vector of another text of what was changed since
+            unchanged = [c.id for c in missing.values() if c.rowid not in then]
+            scores = self._index.scores(search.vector, [*unchanged, *recent])
         except StorageFailed:  # the disk has become full since the first question: those stay without a score
             return
         for id, score in scores.items():
@@ -233,15 +279,15 @@ class Searcher:
         waiting = sorted(missing.values(), key=lambda c: c.lexical_rank or 0) + list(recent.values())
         if not waiting or embedder is None or embedder.remote:
             return
-        for candidate, vector in self._waiting_vectors(conn, embedder, waiting):
+        for candidate, vector in self._waiting_vectors(conn, embedder, waiting, search.pool):
             candidate.vector = float(vector @ search.vector)
             search.pool.add(candidate)
 
     def _waiting_vectors(
-        self, conn: sqlite3.Connection, embedder: Embedder, candidates: Sequence[Candidate]
+        self, conn: sqlite3.Connection, embedder: Embedder, candidates: Sequence[Candidate], pool: Candidates
     ) -> list[tuple[Candidate, Vector]]:
         """Vectors of memories that are not in the index: stored ones (it is being rebuilt), else a few fresh ones."""
-        rows = texts(conn, candidates)
+        rows = pool.texts(conn, candidates)
         candidates = [c for c in candidates if c.rowid in rows]
         try:
             held = self._vectors.get(embedder.fingerprint, [(c.id, text_key(*rows[c.rowid])) for c in candidates])
@@ -259,11 +305,24 @@ class Searcher:
             except EmbedderUnavailable:
                 return found
         pairs = [(c, self._fresh.get((embedder.name, wanted[c.id]))) for c in fresh]
-        return found + [(candidate, vector) for candidate, vector in pairs if vector is not None]
+        made = [(candidate, vector) for candidate, vector in pairs if vector is not None]
+        if pool.past is not None:
+            self._keep_earlier(
+                embedder, [(c.id, text_key(*rows[c.rowid]), v) for c, v in made if c.rowid in pool.past.rows]
+            )
+        return found + made
+
+    def _keep_earlier(self, embedder: Embedder, vectors: Sequence[tuple[str, bytes, Vector]]) -> None:
+        try:
+            if vectors:
+                self._vectors.put_earlier(embedder.fingerprint, vectors)
+        except StorageFailed:
+            log.info("the vectors of earlier texts could not be kept")
 
     def _supersede(self, conn: sqlite3.Connection, search: _Search, ordered: list[Candidate]) -> list[Candidate]:
         """Put what supersedes a candidate above it, fetching it where neither leg found it."""
-        if conn.execute("SELECT 1 FROM memories WHERE supersedes IS NOT NULL LIMIT 1").fetchone() is None:
+        linked = "SELECT 1 FROM memories WHERE supersedes IS NOT NULL LIMIT 1"
+        if not any(each.execute(linked).fetchone() for each, _ in search.pool.tables(conn)):
             return ordered
         successors = search.pool.take_successors(conn, [candidate.id for candidate in ordered])
         return demote_superseded(search.pool.all(), successors) if successors else ordered
@@ -286,9 +345,14 @@ class Searcher:
                     best[key] = (candidate, memory, [])
             if len(best) == limit:
                 break
+        asked = search.query.filter
+        scope = Filter(visible=asked.visible, waiting_of=asked.waiting_of)
+        tables = search.pool.tables(conn)
+        scopes = [(each, replace(scope, before=filter.before)) for each, filter in tables]
+        shown = with_successors(scopes, search.now, [memory for _, memory, _ in best.values()])
         return [
-            Hit(memory, relevance(c.total), tuple(also), search.explain(c) if search.query.explain else None)
-            for c, memory, also in best.values()
+            Hit(memory, relevance(c.total), tuple(also), search.explain(c) if search.query.explain else None, legs(c))
+            for memory, (c, _, also) in zip(shown, best.values(), strict=True)
         ]
 
 
@@ -320,6 +384,20 @@ class _Search:
         }
 
 
+def legs(c: Candidate) -> dict[str, Any]:
+    """Why a candidate stands where it stands, in short: each leg that gave it a score, and what else moved it."""
+    found: dict[str, Any] = {}
+    if c.lexical is not None:
+        found["text"] = {"rank": c.lexical_rank, "score": round(c.lexical, 4)}
+    if c.vector is not None:
+        found["vector"] = {"rank": c.vector_rank, "score": round(c.vector, 4)}
+    if c.boost:
+        found["speaker"] = c.boost
+    if c.superseded_by is not None:
+        found["superseded_by"] = c.superseded_by
+    return found
+
+
 def _confident(search: _Search) -> bool:
     vector = None if search.vector is None else search.pool.best_vector()
     scoped = search.query.filter.visible is not None
@@ -333,7 +411,7 @@ def _clean(query: str) -> str:
 
 def _is_plain(filter: Filter) -> bool:
     """Whether it lets nearly everything pass, so that it is cheaper to apply it to the best rows alone."""
-    return filter == Filter() or filter == Filter(expired=True)
+    return filter in (Filter(), Filter(expired=True))
 
 
 def _short(value: float | None) -> float | None:

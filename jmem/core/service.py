@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from jmem.core import asof, duplicates, foreign, history, ids, listing, purge, quota, review, undo, writes
 from jmem.core import batch as batches
-from jmem.core import duplicates, foreign, history, ids, listing, purge, quota, review, undo, writes
 from jmem.core.access import Access, AccessLog, Answer, Wanted
 from jmem.core.actor import Actor
 from jmem.core.batch import BatchResult
+from jmem.core.chain import with_successors
 from jmem.core.drafts import Added, Draft, Near, checked_fields, draft_of
 from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, RateLimited, TooLarge
 from jmem.core.filter import Filter
@@ -26,6 +27,7 @@ from jmem.core.model import MAX_BATCH, MAX_CONTENT_BYTES, Memory, Op, now_iso, p
 from jmem.core.purge import PlaceReceipt, Purged, PurgeHook
 from jmem.core.review import Decided, Decision
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
+from jmem.core.timeline import PAST, Timeline
 from jmem.core.undo import Undone, UndoReport
 from jmem.core.writes import Edited
 
@@ -57,7 +59,7 @@ class Deleted:
     missing: list[str]
 
 
-class MemoryService:
+class MemoryService(Timeline):
     """All that can be done with one user's memories. Thread-safe; every method raises JmemError's subclasses only."""
 
     def __init__(
@@ -134,26 +136,35 @@ class MemoryService:
 
     # ---- reading ------------------------------------------------------------------------------
 
-    def get(self, id: str, actor: Actor, *, deleted: bool = False) -> Memory:
-        """A memory by any unique part of its id; raises NotFound, Ambiguous."""
+    def get(self, id: str, actor: Actor, *, deleted: bool = False, as_of: str | None = None) -> Memory:
+        """A memory by any unique part of its id, as it is or as it was `as_of` a moment; raises NotFound, Ambiguous."""
         actor.may("read")
+        if as_of is not None:
+            memory = self.memory_at(id, actor, as_of, deleted=deleted)
+            self._log(actor, "get", [memory])
+            return memory
         with self.store.reader() as conn:
             whole = ids.resolve(conn, id, actor, deleted=deleted)
             row = conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (whole,)).fetchone()
-        if row is None:
-            raise NotFound(f"no memory has the id {id!r}", id=id)
-        memory = row_memory(row)
+            if row is None:
+                raise NotFound(f"no memory has the id {id!r}", id=id)
+            (memory,) = with_successors([(conn, actor.narrow(Filter()))], now_iso(), [row_memory(row)])
         self._log(actor, "get", [memory])
         return memory
 
     def list(
         self, filter: Filter, actor: Actor, *, limit: int = 100, cursor: str | None = None, sort: str = "-created",
-        offset: int = 0,
+        offset: int = 0, as_of: str | None = None,
     ) -> Page:  # fmt: skip
-        """A page of memories. `sort`: created, updated or occurred, with "-" for the newest first."""
+        """A page of memories, `as_of` a moment or now. `sort`: created, updated or occurred, "-" for the newest first."""
         actor.may("read")
-        with self.store.reader() as conn:
-            page = listing.page(conn, actor.narrow(filter), now_iso(), limit, cursor, sort, offset)
+        if as_of is not None:
+            page = self.page_at(filter, actor, as_of, limit=limit, cursor=cursor, sort=sort, offset=offset)
+        else:
+            with self.store.reader() as conn:
+                page = listing.page(conn, actor.narrow(filter), now_iso(), limit, cursor, sort, offset)
+                shown = with_successors([(conn, actor.narrow(Filter()))], now_iso(), page.memories)
+            page = Page(shown, page.next_cursor)
         self._log(actor, "list", page.memories)
         return page
 
@@ -170,6 +181,9 @@ class MemoryService:
                 f"a query has at most {MAX_CONTENT_BYTES:,} characters", field="query", limit=MAX_CONTENT_BYTES
             )
         listing.check_limit(query.limit)
+        if query.as_of is not None:
+            actor.may(*PAST)
+            query = replace(query, as_of=asof.checked_moment(query.as_of))
         if self.searcher is None:
             raise JmemError("this service has no search", code="no_search")
         outcome = self.searcher.search(replace(query, filter=actor.narrow(query.filter)))
@@ -192,9 +206,11 @@ class MemoryService:
         with self.store.reader() as conn:
             return listing.stats(conn, actor.narrow(Filter(states=())), now_iso())
 
-    def count(self, filter: Filter, actor: Actor) -> int:
-        """How many memories pass the filter."""
+    def count(self, filter: Filter, actor: Actor, *, as_of: str | None = None) -> int:
+        """How many memories pass the filter, or passed it `as_of` a moment."""
         actor.may("read")
+        if as_of is not None:
+            return self.count_at(filter, actor, as_of)
         with self.store.reader() as conn:
             return listing.count(conn, actor.narrow(filter), now_iso())
 

@@ -284,8 +284,10 @@ class Shard:
         """How many points there are."""
         return self._call(lambda shard: int(shard.info().points_count))
 
-    def search(self, vector: Any, filter: Filter, now: str, limit: int) -> list[tuple[str, float]]:
-        """The (id, cosine) of the nearest points that pass the filter, best first."""
+    def search(
+        self, vector: Any, filter: Filter, now: str, limit: int, without: Sequence[str] = ()
+    ) -> list[tuple[str, float]]:
+        """The (id, cosine) of the nearest points that pass the filter and are none of `without`, best first."""
         import qdrant_edge as edge
 
         if filter.visible == () or filter.deleted:
@@ -293,7 +295,7 @@ class Shard:
 
         def query(shard: Any) -> list[Any]:
             nearest = edge.Query.Nearest(vector, using="dense")
-            where = self._filter(filter, now)
+            where = self._filter(filter, now, without)
             return list(shard.query(edge.QueryRequest(limit=limit, filter=where, query=nearest)))
 
         return [(str(hit.id), float(hit.score)) for hit in self._call(query)]
@@ -312,11 +314,11 @@ class Shard:
 
         return {str(hit.id): float(hit.score) for hit in self._call(query)}
 
-    def _filter(self, filter: Filter, now: str) -> Any:
+    def _filter(self, filter: Filter, now: str, without: Sequence[str] = ()) -> Any:
         import qdrant_edge as edge
 
         must = [_among([_key("tag", tag)]) for tag in filter.tags]
-        must_not = []
+        must_not: list[Any] = [edge.HasIdCondition(set(without))] if without else []
         if filter.visible is not None:
             must.append(_among([_key("tag", tag) for tag in filter.visible]))
         for kind, values in (
@@ -332,7 +334,7 @@ class Shard:
             must.append(_range("at", gte=seconds(filter.since)))
         if filter.until is not None:
             must.append(_range("at", lt=seconds(filter.until)))
-        if self._expiring and not filter.expired:
+        if self._expiring and not filter.expired and not filter.lapsed:
             must_not.append(_range("expires", lte=seconds(now)))
         return edge.Filter(must=must, must_not=must_not) if must or must_not else None
 

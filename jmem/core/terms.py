@@ -78,10 +78,15 @@ class Frequencies:
         self._lock = threading.Lock()
         self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
-    def weigh(self, conn: sqlite3.Connection, terms: Sequence[str]) -> Weighed:
-        """Count the terms, part them by how frequent they are; unknown ones are left out."""
+    def weigh(self, conn: sqlite3.Connection, terms: Sequence[str], more: sqlite3.Connection | None = None) -> Weighed:
+        """Count the terms, part them by how frequent they are; unknown ones are left out.
+
+        `more` has further full-text rows, in which words may stand that are in none of the store's now.
+        """
         rows = conn.execute("SELECT COALESCE(MAX(rowid), 0) FROM memories").fetchone()[0]
         counts = {term: self._count(conn, term, rows) for term in terms}
+        if more is not None:
+            counts = {term: min(rows, n + _matches(more, term)) for term, n in counts.items()}
         ordered = sorted((term for term in terms if counts[term]), key=lambda term: counts[term])
         scored = 0
         total = 0
@@ -101,9 +106,7 @@ class Frequencies:
             if held is not None and held[1] <= rows <= held[1] * DRIFT:
                 self._counts.move_to_end(term)
                 return held[0]
-        count = int(
-            conn.execute("SELECT COUNT(*) FROM memory_fts WHERE memory_fts MATCH ?", (f'"{term}"',)).fetchone()[0]
-        )
+        count = _matches(conn, term)
         if count:  # an unknown word may be written any moment
             with self._lock:
                 self._counts[term] = (count, rows)
@@ -115,3 +118,8 @@ class Frequencies:
         """Forget every term: they may come from a purged memory."""
         with self._lock:
             self._counts.clear()
+
+
+def _matches(conn: sqlite3.Connection, term: str) -> int:
+    found = conn.execute("SELECT COUNT(*) FROM memory_fts WHERE memory_fts MATCH ?", (f'"{term}"',))
+    return int(found.fetchone()[0])

@@ -36,6 +36,21 @@ CREATE TABLE vectors (
     PRIMARY KEY (memory, embedder)
 ) WITHOUT ROWID;
 """
+_EARLIER = """
+CREATE TABLE IF NOT EXISTS earlier (
+    memory BLOB NOT NULL,
+    embedder INTEGER NOT NULL,
+    text_key BLOB NOT NULL,
+    vector BLOB NOT NULL,
+    PRIMARY KEY (memory, embedder, text_key)
+) WITHOUT ROWID
+"""
+"""Vectors of the texts that memories had before: a search as of then, or an undo, need not embed them again."""
+_KEEP = (
+    "INSERT OR IGNORE INTO earlier SELECT memory, embedder, text_key, vector FROM vectors"
+    " WHERE memory = ? AND embedder = ? AND text_key != ?"
+)
+_OF_TEXT = "SELECT vector FROM earlier WHERE memory = ? AND embedder = ? AND text_key = ?"
 _CHUNK = 500
 
 
@@ -107,15 +122,21 @@ class VectorStore:
                     id, wanted_key = keys[memory]
                     if text_key == wanted_key:
                         found[id] = np.frombuffer(vector, np.float16)
+            if len(found) < len(keys) and conn.execute("SELECT 1 FROM earlier LIMIT 1").fetchone():
+                for memory, (id, wanted_key) in keys.items():
+                    if id not in found and (row := conn.execute(_OF_TEXT, (memory, embedder, wanted_key)).fetchone()):
+                        found[id] = np.frombuffer(row[0], np.float16)
         return found
 
     def put(self, fingerprint: str, vectors: Iterable[tuple[str, bytes, Vector]]) -> None:
-        """Store (memory id, text_key, vector), replacing what the memory had for this embedder."""
+        """Store (memory id, text_key, vector) as what the memory has now; what it had for another text is kept."""
         import numpy as np
 
+        vectors = list(vectors)
         with self._connection() as conn:
             embedder = self._embedder(conn, fingerprint)
             with conn:
+                conn.executemany(_KEEP, [(_key(id), embedder, text_key) for id, text_key, _ in vectors])
                 conn.executemany(
                     "INSERT OR REPLACE INTO vectors (memory, embedder, text_key, vector) VALUES (?, ?, ?, ?)",
                     [
@@ -124,12 +145,26 @@ class VectorStore:
                     ],
                 )
 
+    def put_earlier(self, fingerprint: str, vectors: Iterable[tuple[str, bytes, Vector]]) -> None:
+        """Store (memory id, text_key, vector) of texts that memories had before."""
+        import numpy as np
+
+        with self._connection() as conn:
+            embedder = self._embedder(conn, fingerprint)
+            with conn:
+                conn.executemany(
+                    "INSERT OR REPLACE INTO earlier (memory, embedder, text_key, vector) VALUES (?, ?, ?, ?)",
+                    [(_key(id), embedder, key, vector.astype(np.float16).tobytes()) for id, key, vector in vectors],
+                )
+
     def forget(self, ids: Iterable[str]) -> int:
         """Erase the vectors of purged memories from the file, for every embedder; how many there were."""
         with self._connection() as conn:
             with conn:
                 before = conn.total_changes
-                conn.executemany("DELETE FROM vectors WHERE memory = ?", [(_key(id),) for id in ids])
+                keys = [(_key(id),) for id in ids]
+                conn.executemany("DELETE FROM vectors WHERE memory = ?", keys)
+                conn.executemany("DELETE FROM earlier WHERE memory = ?", keys)
                 gone = conn.total_changes - before
             conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone
@@ -148,6 +183,8 @@ class VectorStore:
                 before = conn.total_changes
                 conn.executemany("DELETE FROM vectors WHERE memory = ?", dead)
                 conn.execute("DELETE FROM vectors WHERE embedder != ?", (embedder,))
+                conn.executemany("DELETE FROM earlier WHERE memory = ?", dead)
+                conn.execute("DELETE FROM earlier WHERE embedder != ?", (embedder,))
                 gone = conn.total_changes - before
                 conn.execute("DELETE FROM embedders WHERE id != ?", (embedder,))
             self._embedders = {fingerprint: embedder}
@@ -156,7 +193,9 @@ class VectorStore:
     def clear(self, fingerprint: str) -> None:
         """Drop all vectors of one embedder, to have every text embedded again."""
         with self._connection() as conn, conn:
-            conn.execute("DELETE FROM vectors WHERE embedder = ?", (self._embedder(conn, fingerprint),))
+            embedder = self._embedder(conn, fingerprint)
+            conn.execute("DELETE FROM vectors WHERE embedder = ?", (embedder,))
+            conn.execute("DELETE FROM earlier WHERE embedder = ?", (embedder,))
 
     def count(self, fingerprint: str) -> int:
         """How many memories have a vector of this embedder."""
@@ -182,8 +221,10 @@ def _connect(path: Path) -> sqlite3.Connection:
         conn.execute("PRAGMA secure_delete = ON")
         conn.execute("PRAGMA cache_size = -2000")
         if conn.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            conn.executescript("DROP TABLE IF EXISTS vectors; DROP TABLE IF EXISTS embedders;" + _SCHEMA)
+            dropped = "".join(f"DROP TABLE IF EXISTS {table};" for table in ("vectors", "embedders", "earlier"))
+            conn.executescript(dropped + _SCHEMA)
             conn.execute(f"PRAGMA user_version = {VERSION}")
+        conn.execute(_EARLIER)
     except BaseException:
         conn.close()
         raise

@@ -28,9 +28,22 @@ def test_a_vector_comes_back_for_the_same_text_only(vectors: VectorStore) -> Non
     assert list(found) == [one]
     assert np.allclose(found[one], unit(1), atol=1e-3)
     assert vectors.get(OTHER, [(one, b"k1")]) == {}
-    vectors.put(FP, [(one, b"k3", unit(3))])
-    assert vectors.get(FP, [(one, b"k1")]) == {}
     assert vectors.count(FP) == 2
+
+
+def test_the_vector_of_an_earlier_text_is_kept_until_the_memory_is_forgotten(vectors: VectorStore) -> None:
+    one, two = new_id(), new_id()
+    vectors.put(FP, [(one, b"k1", unit(1)), (two, b"k1", unit(2))])
+    vectors.put(FP, [(one, b"k3", unit(3))])
+    assert np.allclose(vectors.get(FP, [(one, b"k1")])[one], unit(1), atol=1e-3)
+    assert np.allclose(vectors.get(FP, [(one, b"k3")])[one], unit(3), atol=1e-3)
+    vectors.put_earlier(FP, [(two, b"k0", unit(4))])
+    assert np.allclose(vectors.get(FP, [(two, b"k0")])[two], unit(4), atol=1e-3)
+    assert vectors.count(FP) == 2
+    vectors.forget([one])
+    assert vectors.get(FP, [(one, b"k1"), (two, b"k0")]).keys() == {two}
+    vectors.prune(set(), FP)
+    assert vectors.get(FP, [(two, b"k0")]) == {}
 
 
 def test_many_at_once(vectors: VectorStore) -> None:

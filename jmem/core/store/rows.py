@@ -25,6 +25,7 @@ MEMORY_WIDTH = len(_NAMES)
 
 _STORED = (*_NAMES, "id_reversed", "at", "stamps", "extra", "seq", "text_key")
 _INSERT = f"INSERT INTO memories ({', '.join(_STORED)}) VALUES ({', '.join('?' * len(_STORED))})"
+_INSERT_AT = f"INSERT INTO memories ({', '.join(_STORED)}, rowid) VALUES ({', '.join('?' * len(_STORED))}, ?)"
 _UPDATE = f"UPDATE memories SET {', '.join(f'{name} = ?' for name in _STORED)} WHERE rowid = ?"
 _KNOWN = frozenset(FIELDS)
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -95,14 +96,7 @@ def write_row(tx: Tx, id: str, registers: Registers, seq: int, held: Held | None
     if memory is None:
         return None
     at = memory.occurred_at or memory.created_at
-    stamps = {name: stamp for name, (stamp, _) in registers.items()}
-    extra = {name: value for name, (_, value) in registers.items() if name not in _KNOWN}
-    values = (
-        id, memory.content, _encode(memory.tags) if memory.tags else "[]", _object(memory.metadata), memory.state, int(memory.deleted),
-        memory.occurred_at, memory.expires_at, memory.privacy, memory.source, memory.thread, memory.speaker,
-        memory.client, memory.supersedes, memory.created_at, memory.updated_at, memory.version,
-        reverse_id(id), at, _object(stamps), _object(extra), seq, text_key(memory.content, memory.speaker),
-    )  # fmt: skip
+    values = _values(memory, registers, seq)
     if held is None:
         rowid = tx.conn.execute(_INSERT, values).lastrowid
         assert rowid is not None
@@ -120,6 +114,25 @@ def write_row(tx: Tx, id: str, registers: Registers, seq: int, held: Held | None
     if held is not None and held.spot is not None:
         tx.spots.add(held.spot)
     return memory
+
+
+def insert_at(conn: sqlite3.Connection, rowid: int, memory: Memory, registers: Registers) -> None:
+    """Insert the row of a memory under a rowid given to it, into tables that have no log of their own."""
+    conn.execute(_INSERT_AT, (*_values(memory, registers, 0), rowid))
+    _write_tags(conn, rowid, memory.tags)
+
+
+def _values(memory: Memory, registers: Registers, seq: int) -> tuple[Any, ...]:
+    """What _STORED names."""
+    stamps = {name: stamp for name, (stamp, _) in registers.items()}
+    extra = {name: value for name, (_, value) in registers.items() if name not in _KNOWN}
+    return (
+        memory.id, memory.content, _encode(memory.tags) if memory.tags else "[]", _object(memory.metadata), memory.state,
+        int(memory.deleted), memory.occurred_at, memory.expires_at, memory.privacy, memory.source, memory.thread,
+        memory.speaker, memory.client, memory.supersedes, memory.created_at, memory.updated_at, memory.version,
+        reverse_id(memory.id), memory.occurred_at or memory.created_at, _object(stamps), _object(extra), seq,
+        text_key(memory.content, memory.speaker),
+    )  # fmt: skip
 
 
 def _object(value: Mapping[str, Any]) -> str:

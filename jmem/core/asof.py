@@ -1,0 +1,233 @@
+"""The memory as it stood at an earlier moment: what the ops stamped up to then add up to.
+
+A memory that no op has changed since stands in the ordinary tables as it stood then. The others are folded anew
+from their ops into tables of the same form in memory (`Past`), so that one condition filters both. What was
+purged has no ops any more and is missing from every moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from jmem.core import ids, listing, merge
+from jmem.core.actor import Actor
+from jmem.core.errors import Invalid, NotFound
+from jmem.core.filter import Filter
+from jmem.core.listing import SORTS, Page
+from jmem.core.merge import Registers
+from jmem.core.model import Memory, Op, now_iso, parse_time
+from jmem.core.store import MEMORY_COLUMNS, Store, fts, row_memory, rows
+from jmem.core.store.schema import MIGRATIONS
+from jmem.core.store.text import CONTEXT_AFTER, CONTEXT_BEFORE
+
+_ROWS = "SELECT id, rowid FROM memories WHERE id IN (SELECT value FROM json_each(?))"
+_OPS = (
+    "SELECT memory_id, payload FROM ops WHERE stamp < ? AND memory_id IN (SELECT value FROM json_each(?))"
+    " ORDER BY memory_id"
+)
+_NEAR = (
+    "SELECT id FROM memories WHERE thread = ? AND state = 'active' AND deleted = 0 AND expires_at IS NULL"
+    " AND version < ? AND (at, id) {side} (?, ?) ORDER BY at {order}, id {order} LIMIT ?"
+)
+_BEFORE, _AFTER = _NEAR.format(side="<", order="DESC"), _NEAR.format(side=">", order="ASC")
+_FRINGE = CONTEXT_BEFORE + CONTEXT_AFTER
+"""Unchanged rows on each side of a changed one that are needed to write the contexts of those next to it."""
+
+
+def checked_moment(moment: str) -> str:
+    """A moment of the past in the form of `model.iso`; one that a word like "today" puts later is now.
+
+    Raises Invalid.
+    """
+    parsed = parse_time(moment, "as_of")
+    return min(parsed, now_iso())
+
+
+def bound_of(moment: str) -> str:
+    """The first stamp that comes after a moment in the form of `model.iso`."""
+    at = datetime.fromisoformat(moment)
+    since_1970 = at - datetime(1970, 1, 1, tzinfo=UTC)
+    ms = since_1970.days * 86_400_000 + since_1970.seconds * 1000 + since_1970.microseconds // 1000
+    return f"{max(ms + 1, 0):012x}"
+
+
+@dataclass
+class Past:
+    """What differs between now and a moment. `conn` holds the memories that were changed since, as they stood then."""
+
+    moment: str
+    bound: str
+    now: sqlite3.Connection
+    """the store's reader, in one transaction as long as this is used"""
+    changed: list[str] = field(default_factory=list)
+    """ids of all that was changed or added since"""
+    rows: dict[int, Memory] = field(default_factory=dict)
+    """those of them that were there, by rowid"""
+
+    @cached_property
+    def conn(self) -> sqlite3.Connection:
+        conn = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        for migration in MIGRATIONS:
+            for statement in migration.sql:
+                conn.execute(statement)
+        conn.execute("BEGIN")
+        return conn
+
+    def close(self) -> None:
+        if "conn" in self.__dict__:
+            self.conn.close()
+
+    def tables(self, filter: Filter) -> list[tuple[sqlite3.Connection, Filter]]:
+        """Where the memories that passed a filter are: the store for what was not changed since, then `conn`."""
+        unchanged = (self.now, replace(filter, before=self.bound))
+        return [unchanged, (self.conn, filter)] if self.rows else [unchanged]
+
+    # ---- full text ----------------------------------------------------------------------------
+
+    @cached_property
+    def neighbours(self) -> frozenset[int]:
+        """Unchanged memories whose context has changed since; `conn` has them, and its full-text index is filled."""
+        if not self.changed:
+            return frozenset()
+        near: dict[str, None] = {}
+        fringe: dict[str, None] = {}
+        for thread, at, id in self._spots():
+            before = [i for (i,) in self.now.execute(_BEFORE, (thread, self.bound, at, id, _FRINGE))]
+            after = [i for (i,) in self.now.execute(_AFTER, (thread, self.bound, at, id, _FRINGE))]
+            near.update(dict.fromkeys(before[:CONTEXT_AFTER] + after[:CONTEXT_BEFORE]))
+            fringe.update(dict.fromkeys(before + after))
+        copied: set[int] = set()
+        for id in fringe:
+            held = rows.read_registers(self.now, id)
+            memory = None if held is None else merge.memory(id, held.registers)
+            if held is not None and memory is not None:
+                rows.insert_at(self.conn, held.rowid, memory, held.registers)
+                if id in near:
+                    copied.add(held.rowid)
+        entries = copied | set(self.rows)
+        fts.refresh(self.conn, entries, entries, ())
+        return frozenset(copied)
+
+    def _spots(self) -> set[tuple[str, str, str]]:
+        """The places in threads where what was changed since stood then, and where it stands now."""
+        spots = {
+            (m.thread, m.occurred_at or m.created_at, m.id) for m in self.rows.values() if m.thread is not None
+        }  # fmt: skip
+        sql = "SELECT thread, at, id FROM memories WHERE thread IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+        spots.update(self.now.execute(sql, (json.dumps(self.changed),)))
+        return spots
+
+
+@contextlib.contextmanager
+def opened(store: Store, moment: str) -> Iterator[Past]:
+    """The past as of a moment in the form of `model.iso`, over one state of the store."""
+    with store.reader() as conn:
+        conn.execute("BEGIN")
+        past = Past(moment, bound_of(moment), conn)
+        try:
+            _fill(past)
+            yield past
+        finally:
+            past.close()
+            conn.execute("ROLLBACK")
+
+
+def _fill(past: Past) -> None:
+    found = past.now.execute("SELECT DISTINCT memory_id FROM ops WHERE stamp >= ?", (past.bound,))
+    past.changed = [id for (id,) in found]
+    if not past.changed:
+        return
+    keys = json.dumps(past.changed)
+    rowids = dict(past.now.execute(_ROWS, (keys,)).fetchall())
+    folded: dict[str, Registers] = {}
+    for id, payload in past.now.execute(_OPS, (past.bound, keys)):
+        if id in rowids:
+            merge.merge_op(folded.setdefault(id, {}), Op.parse(payload))
+    for id, registers in folded.items():
+        memory = merge.memory(id, registers)
+        if memory is not None:
+            past.rows[rowids[id]] = memory
+            rows.insert_at(past.conn, rowids[id], memory, registers)
+
+
+# ---- reads ------------------------------------------------------------------------------------
+
+
+def memory_at(conn: sqlite3.Connection, part: str, actor: Actor, moment: str, *, deleted: bool = False) -> Memory:
+    """One memory as it stood; raises NotFound, also when it was not there yet or was deleted then, Ambiguous."""
+    id = ids.resolve(conn, part, actor, deleted=True)
+    memory = folded(conn, id, bound_of(moment))
+    if memory is None:
+        raise NotFound(f"memory {id} was not there yet", id=id, as_of=moment, fix=f"jmem log {id}")
+    if memory.deleted and not deleted:
+        raise NotFound(f"memory {id} was deleted then", id=id, as_of=moment, deleted=True, fix=f"jmem log {id}")
+    return replace(memory, superseded_by=_successor(conn, id, moment))
+
+
+def _successor(conn: sqlite3.Connection, id: str, moment: str) -> str | None:
+    """The newest of the memories that name this one now, and did so then while they were live and active."""
+    linked = conn.execute("SELECT id FROM memories WHERE supersedes = ?", (id,)).fetchall()
+    then = [memory for (one,) in linked if (memory := folded(conn, one, bound_of(moment))) is not None]
+    newest = max(
+        ((m.occurred_at or m.created_at, m.id) for m in then
+         if m.supersedes == id and not m.deleted and m.state == "active" and (m.expires_at or "~") > moment),
+        default=None,
+    )  # fmt: skip
+    return None if newest is None else newest[1]
+
+
+def folded(conn: sqlite3.Connection, id: str, bound: str) -> Memory | None:
+    """What the ops with stamps below `bound` make of a memory; None before it had content."""
+    found = conn.execute("SELECT payload FROM ops WHERE memory_id = ? AND stamp < ?", (id, bound))
+    return merge.memory(id, merge.fold(Op.parse(payload) for (payload,) in found).registers)
+
+
+def page(
+    past: Past, filter: Filter, limit: int = 100, cursor: str | None = None, sort: str = "-created", offset: int = 0
+) -> Page:
+    """As `listing.page`, of the past. Its cursors carry the moment: see `moment_of`."""
+    name = sort.removeprefix("-")
+    if name not in SORTS:
+        raise Invalid(f"sort must be one of {', '.join(SORTS)}, with - for the newest first", field="sort")
+    listing.check_limit(limit)
+    column, down = SORTS[name], sort.startswith("-")
+    after = None if cursor is None else listing.decode_cursor(cursor, _kind(sort), 3)[1:]
+    found: list[tuple[Any, ...]] = []
+    for conn, condition in past.tables(filter):
+        where, params = condition.sql(past.moment)
+        if after is not None:
+            where += f" AND ({column}, m.id) {'<' if down else '>'} (?, ?)"
+            params += after
+        order = "DESC" if down else "ASC"
+        found += conn.execute(
+            f"SELECT {column}, {MEMORY_COLUMNS} FROM memories m WHERE {where} ORDER BY {column} {order}, m.id {order}"
+            " LIMIT ?",
+            (*params, offset + limit + 1),
+        ).fetchall()
+    found.sort(key=lambda row: (row[0], row[1]), reverse=down)
+    found = found[offset : offset + limit + 1]
+    memories = [row_memory(row, 1) for row in found[:limit]]
+    if len(found) <= limit:
+        return Page(memories)
+    return Page(memories, listing.encode_cursor(_kind(sort), past.moment, found[limit - 1][0], memories[-1].id))
+
+
+def moment_of(cursor: str, sort: str) -> str:
+    """The moment of the page that a cursor goes on with; raises Invalid `bad_cursor` for one of an ordinary list."""
+    return str(listing.decode_cursor(cursor, _kind(sort), 3)[0])
+
+
+def _kind(sort: str) -> str:
+    return f"{sort} as of"
+
+
+def count(past: Past, filter: Filter) -> int:
+    """How many memories passed the filter then."""
+    return sum(listing.count(conn, condition, past.moment) for conn, condition in past.tables(filter))
