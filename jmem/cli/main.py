@@ -40,6 +40,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if "_JMEM_COMPLETE" not in environ:
+        if _says_nothing(argv) and environ.get("TERM") != "dumb" and os.isatty(0) and os.isatty(1):
+            argv = [*argv, "tui"]
         from jmem.cli import fast
 
         parsed = fast.parse(argv)
@@ -51,6 +53,11 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     from jmem.cli.app import run_app
 
     return run_app(argv, environ)
+
+
+def _says_nothing(argv: Sequence[str]) -> bool:
+    """Whether no command is named: nothing at all, or only whose memory it is."""
+    return not argv or (len(argv) == 2 and argv[0] == "--user") or (len(argv) == 1 and argv[0].startswith("--user="))
 
 
 def show_help(subject: Command | Entry | str, environ: Mapping[str, str]) -> int:

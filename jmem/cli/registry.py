@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from jmem.cli.spec import Command, Group
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Memories", ("add", "search", "list", "show", "edit", "tag", "rm", "restore", "pick")),
-    ("History", ("log", "diff", "undo")),
-    ("Programs that use it", ("connect", "disconnect", "clients", "mcp")),
+    ("Memories", ("add", "search", "list", "show", "edit", "tag", "rm", "restore", "pick", "tui")),
+    ("History", ("log", "why", "diff", "undo")),
+    ("Programs that use it", ("connect", "disconnect", "clients", "review", "mcp")),
     ("Your data", ("export", "import", "backup", "index")),
     ("jmem itself", ("status", "doctor", "daemon", "config", "spec", "version")),
 )

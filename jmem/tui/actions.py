@@ -1,0 +1,108 @@
+"""Every action of the interface, declared once: keys, key bar, palette, help and the user's key map follow from it.
+
+An id is `scope.method`: the screen or widget of that scope has a method `action_<method>`. The scope `app` holds
+everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from textual.binding import Binding, Keymap
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a person can do. `keys`: alternatives with commas; `rank`: place in the key bar, 0 for none."""
+
+    id: str
+    keys: str
+    title: str
+    help: str
+    rank: int = 0
+    call: str = ""
+    """what runs it, where that is not the method of its name"""
+
+    @property
+    def scope(self) -> str:
+        """Where it holds."""
+        return self.id.partition(".")[0]
+
+    @property
+    def method(self) -> str:
+        """The `action_` method without its prefix, with its arguments if it takes any."""
+        return self.call or self.id.partition(".")[2]
+
+    def binding(self) -> Binding:
+        """As Textual takes it; the user's key map is applied by the id."""
+        return Binding(self.keys, self.method, self.title, show=self.rank > 0, tooltip=self.help, id=self.id)
+
+
+SCOPES: Mapping[str, str] = {
+    "app": "Everywhere",
+    "memories": "Memories",
+    "facets": "Filters",
+    "reader": "One memory, whole",
+    "editor": "Writing a memory",
+    "history": "History",
+    "duplicates": "Duplicates",
+    "activity": "Activity",
+    "review": "Review",
+    "status": "Status",
+    "settings": "Settings",
+}
+"""scope -> heading in the help"""
+
+ACTIONS: tuple[Action, ...] = (
+    Action("app.memories", "1", "Memories", "Search and tend your memories", call="tab(\'memories\')"),
+    Action("app.activity", "2", "Activity", "See what each program asks, gets and may do", call="tab(\'activity\')"),
+    Action("app.review", "3", "Review", "Look at what programs under review wrote", call="tab(\'review\')"),
+    Action("app.duplicates", "4", "Duplicates", "Look at memories that say nearly the same, side by side", call="tab(\'duplicates\')"),
+    Action("app.status", "5", "Status", "See how the daemon, the index and sync are", call="tab(\'status\')"),
+    Action("app.settings", "6", "Settings", "Choose theme, keys and the daemon's settings", call="tab(\'settings\')"),
+    Action("app.undo", "u", "Undo", "Take back the last change", 60),
+    Action("app.redo", "ctrl+r,U", "Redo", "Do again what was taken back last"),
+    Action("app.help", "question_mark,f1", "Help", "Show every key of this place", 90),
+    Action("app.palette", "ctrl+p", "Commands", "Find any action by its name", 80),
+    Action("app.refresh", "f5", "Refresh", "Ask the daemon again"),
+    Action("app.leave", "q,ctrl+q,ctrl+c", "Quit", "Leave the interface"),
+    Action("memories.search", "slash,ctrl+f", "Search", "Type to search; Esc clears, ↓ goes to the results", 10),
+    Action("memories.open", "enter", "Open", "Show the whole memory", 11),
+    Action("memories.add", "a,ctrl+n", "Add", "Write a new memory", 12),
+    Action("memories.edit", "e", "Edit", "Change the memory here", 13),
+    Action("memories.edit_outside", "E", "Edit in $EDITOR", "Change the memory in your own editor"),
+    Action("memories.tag", "t", "Tag", "Add and remove tags, of all marked ones at once", 14),
+    Action("memories.archive", "x", "Archive", "Archive: kept, not found unless asked for; again to bring it back", 16),
+    Action("memories.pause", "p", "Pause", "Hide it from every program for now; again to bring it back"),
+    Action("memories.delete", "d,delete", "Delete", "Delete; undo brings it back", 15),
+    Action("memories.purge", "ctrl+d", "Forget", "Forget for ever, everywhere: this can't be undone"),
+    Action("memories.restore", "r", "Restore", "Bring a deleted memory back"),
+    Action("memories.mark", "space", "Mark", "Mark the memory, for changes of several at once", 18),
+    Action("memories.mark_all", "asterisk", "Mark all", "Mark every memory that the list shows, or none"),
+    Action("memories.history", "h", "History", "Its versions, with what changed; bring one back", 20),
+    Action("memories.explain", "w", "Why", "Why it was found, and which programs got it", 21),
+    Action("memories.similar", "m", "Similar", "Memories that say nearly the same, side by side"),
+    Action("memories.copy", "y", "Copy", "Copy the text to the clipboard"),
+    Action("memories.facets", "f", "Filter", "Go to the filters: tags, clients, state, time", 22),
+    Action("memories.sort", "o", "Sort", "Sort by added, changed or happened; again for the next"),
+    Action("memories.clear", "escape", "Clear", "Clear marks, then filters, then the search"),
+)  # fmt: skip
+"""Actions by scope, in the order of the help."""
+
+BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
+
+
+def of(scope: str) -> list[Action]:
+    """The actions of a scope, in the order of the help."""
+    return [action for action in ACTIONS if action.scope == scope]
+
+
+def bindings(scope: str) -> list[Binding]:
+    """The BINDINGS of the screen, widget or app of a scope."""
+    return [action.binding() for action in of(scope)]
+
+
+def keys_of(action: Action, keymap: Keymap) -> list[str]:
+    """The keys that run an action, the user's instead of ours where there are any."""
+    return [key.strip() for key in keymap.get(action.id, action.keys).split(",") if key.strip()]

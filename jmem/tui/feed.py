@@ -1,0 +1,95 @@
+"""What happens in the daemon while the interface is open, as messages.
+
+One thread reads the event stream and posts; it touches no widget. When the daemon goes away it looks for it again,
+and never starts it: only what a person does, starts a daemon.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from textual.message import Message
+from textual.message_pump import MessagePump
+
+from jmem import wire
+from jmem.client import API, Client
+from jmem.core.errors import JmemError
+
+RETRY_S = (0.2, 0.5, 1.0, 2.0)
+"""Pauses between looks for a daemon that went away; the last one goes on."""
+
+
+class Connected(Message):
+    """The stream is open: whatever was read before may be old."""
+
+
+class Disconnected(Message):
+    """The daemon is gone."""
+
+
+class Changed(Message):
+    """A memory was written: `id`, the `kind` of action, and the `client` that did it."""
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        super().__init__()
+        self.id: str = event["id"]
+        self.kind: str = event["kind"]
+        self.client: str = event["client"]
+
+
+class Accessed(Message):
+    """A program asked: `event` has id, client, what, query, count and at."""
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        super().__init__()
+        self.event = event
+
+
+class Feed:
+    """The thread; `to` gets the messages."""
+
+    def __init__(self, client: Client, to: MessagePump) -> None:
+        self._client, self._to = client, to
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="jmem-feed", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the next line of the stream, which is a keep-alive at the latest; don't wait for it."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        tries = 0
+        while not self._stop.is_set():
+            if self._client.running():
+                try:
+                    for line in self._client.lines("GET", API + "/events", query={"access": True}, timeout=None):
+                        if self._stop.is_set():
+                            return
+                        if tries >= 0:
+                            self._to.post_message(Connected())
+                            tries = -1
+                        self._read(line)
+                except (JmemError, OSError):
+                    pass
+            if tries < 0:
+                self._to.post_message(Disconnected())
+                tries = 0
+            self._stop.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
+            tries += 1
+
+    def _read(self, line: bytes) -> None:
+        """One line of the stream: what an event is, shows in its fields."""
+        if line.startswith(b"event: reset"):
+            self._to.post_message(Connected())
+        if not line.startswith(b"data:"):
+            return
+        event = wire.loads(line[5:])
+        if "what" in event:
+            self._to.post_message(Accessed(event))
+        elif "kind" in event:
+            self._to.post_message(Changed(event))

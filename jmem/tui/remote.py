@@ -1,0 +1,29 @@
+"""The daemon, asked from the event loop without ever blocking it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from jmem.client import Client
+
+T = TypeVar("T")
+_THREADS = 6
+"""Calls at once; a slow one keeps nobody else waiting."""
+
+
+class Remote:
+    """`await remote(lambda daemon: daemon.search(…))`: the call runs in a thread and raises JmemError, as `client` does."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._pool = ThreadPoolExecutor(_THREADS, "jmem-tui")
+
+    async def __call__(self, call: Callable[[Client], T]) -> T:
+        return await asyncio.wrap_future(self._pool.submit(call, self.client))
+
+    def close(self) -> None:
+        """Wait for nobody: what is under way ends by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,119 @@
+"""What every place of the interface has: its keys from the registry, the top bar, the key bar, and errors in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Input, TextArea
+
+from jmem.core.errors import JmemError
+from jmem.tui import actions
+from jmem.tui.feed import Accessed, Changed
+from jmem.tui.widgets.keybar import KeyBar
+from jmem.tui.widgets.topbar import TopBar
+
+if TYPE_CHECKING:
+    from jmem.tui.app import JmemApp
+    from jmem.tui.remote import Remote
+
+T = TypeVar("T")
+
+
+class Scoped:
+    """Takes its BINDINGS from the registry by its `scope`."""
+
+    scope: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "scope" in cls.__dict__:
+            cls.BINDINGS = actions.bindings(cls.scope)  # type: ignore[attr-defined]
+        super().__init_subclass__(**options)
+
+    @property
+    def jmem(self) -> JmemApp:
+        """The app, by its own type."""
+        return cast("JmemApp", self.app)  # type: ignore[attr-defined]
+
+    @property
+    def remote(self) -> Remote:
+        """The daemon."""
+        return self.jmem.remote
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that print a character belong to what is being written while something is."""
+        writing = isinstance(self.app.focused, Input | TextArea)  # type: ignore[attr-defined]
+        if writing and (found := self.jmem.action_of(self.scope, action)) is not None:
+            return any(not prints(key) for key in actions.keys_of(found, self.jmem.prefs.keys))
+        return True
+
+
+def prints(key: str) -> bool:
+    """Whether a key puts a character into a text."""
+    return len(key) == 1 or key in _NAMED
+
+
+_NAMED = frozenset(("space", "slash", "question_mark", "asterisk"))
+
+
+def say(screen: Any, error: JmemError) -> None:
+    """Tell an error with what mends it."""
+    text = f"{error.message}\n{error.fix}" if error.fix else error.message
+    screen.app.notify(text, severity="error", timeout=8, markup=False)
+
+
+class Place(Scoped, Screen[None]):
+    """A place with a tab. `daemon_event` is called for what happens in the daemon, `reload` when all may be old."""
+
+    DEFAULT_CSS = """
+    Place { background: $background; layers: base; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield TopBar(self.scope)
+        yield from self.content()
+        yield KeyBar()
+
+    def content(self) -> ComposeResult:
+        """What stands between the bars."""
+        yield from ()
+
+    def on_mount(self) -> None:
+        self.show_facts()
+        self.reload()
+
+    def on_screen_resume(self) -> None:
+        self.show_facts()
+
+    def show_facts(self) -> None:
+        """Draw what the app knows of the daemon."""
+        for bar in self.query(TopBar):
+            bar.facts = dict(self.jmem.facts)
+
+    def reload(self) -> None:
+        """Read everything that is shown again."""
+
+    def memory_changed(self, change: Changed) -> None:
+        """A memory was written by somebody; by default everything is read again."""
+        self.reload()
+
+    def accessed(self, access: Accessed) -> None:
+        """A program asked for something."""
+
+
+class Dialog(Scoped, ModalScreen[T]):
+    """A question above a place; Esc leaves it without an answer."""
+
+    DEFAULT_CSS = """
+    Dialog { align: center middle; background: $background 60%; }
+    Dialog > .box {
+        width: 76; max-width: 100%; height: auto; max-height: 100%; border: round $primary; background: $surface; padding: 0 1;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss_none", "Back")]
+
+    def action_dismiss_none(self) -> None:
+        """Leave."""
+        self.dismiss(None)

@@ -1,0 +1,312 @@
+"""The first place: search as you type, the list, filters and preview beside it, and everything one can do to a memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Any
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from jmem.core.errors import JmemError
+from jmem.tui import shown
+from jmem.tui.feed import Changed
+from jmem.tui.screens.base import Place, say
+from jmem.tui.view import SORTS, View
+from jmem.tui.widgets.facets import Facets
+from jmem.tui.widgets.preview import Preview
+from jmem.tui.widgets.results import Results
+
+DEBOUNCE_S = 0.12
+"""Between two searches while one types; the first key does not wait."""
+SETTLE_S = 0.5
+"""Between two readings of the list while programs write."""
+NARROW, LOW = 100, 16
+"""Columns below which the side panes fold, and rows below which borders do."""
+
+
+class Found(Message):
+    """What a view shows now: `rows` from `offset` on, of `total`."""
+
+    def __init__(self, view: View, rows: list[dict[str, Any]], total: int, offset: int, about: dict[str, Any]) -> None:
+        super().__init__()
+        self.view, self.rows, self.total, self.offset, self.about = view, rows, total, offset, about
+
+
+class Failed(Message):
+    """The daemon could not answer."""
+
+    def __init__(self, error: JmemError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Rows(Message):
+    """Rows of the list from `offset` on."""
+
+    def __init__(self, view: View, offset: int, rows: list[dict[str, Any]] | None) -> None:
+        super().__init__()
+        self.view, self.offset, self.rows = view, offset, rows
+
+
+class Counted(Message):
+    """Tags and numbers for the filters."""
+
+    def __init__(self, tags: list[tuple[str, int]], stats: dict[str, Any]) -> None:
+        super().__init__()
+        self.tags, self.stats = tags, stats
+
+
+class SearchInput(Input):
+    """The question. ↑ and ↓ move in the list without leaving it."""
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key in ("up", "down", "pageup", "pagedown"):
+            results = self.screen.query_one(Results)
+            step = -1 if event.key in ("up", "pageup") else 1
+            results.action_page(step) if "page" in event.key else results.action_move(step)
+            event.stop()
+            event.prevent_default()
+
+
+class MemoriesPlace(Place):
+    """The list and what is around it. `view` is what is asked for; the list may be a moment behind it."""
+
+    scope = "memories"
+    DEFAULT_CSS = """
+    MemoriesPlace #ask { height: 3; border: round $panel; padding: 0 1; }
+    MemoriesPlace #ask:focus-within { border: round $primary; }
+    MemoriesPlace #question { width: 1fr; border: none; padding: 0; height: 1; background: transparent; }
+    MemoriesPlace #told { width: auto; max-width: 60%; height: 1; color: $foreground 60%; padding-left: 2; }
+    MemoriesPlace #list { width: 3fr; border: round $panel; }
+    MemoriesPlace #list:focus-within { border: round $primary; }
+    MemoriesPlace #empty { display: none; padding: 1 2; color: $foreground 70%; }
+    MemoriesPlace.-empty #empty { display: block; }
+    MemoriesPlace.-empty Results { display: none; }
+    MemoriesPlace.-narrow Facets, MemoriesPlace.-narrow Preview { display: none; }
+    MemoriesPlace.-narrow.-filtering Facets { display: block; }
+    MemoriesPlace.-low #ask { height: 1; border: none; }
+    MemoriesPlace.-low #list, MemoriesPlace.-low Facets, MemoriesPlace.-low Preview { border: none; }
+    """
+    AUTO_FOCUS = "#question"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view = View()
+        self._asked = asyncio.Event()
+        self._sent = 0.0
+        self._tags: list[tuple[str, int]] = []
+        self._stats: dict[str, Any] = {}
+        self._settling = False
+
+    def content(self) -> ComposeResult:
+        with Horizontal(id="ask"):
+            yield SearchInput(placeholder="Search by meaning or words", id="question", compact=True)
+            yield Static("", id="told", markup=False)
+        with Horizontal():
+            yield Facets(id="facets")
+            with Horizontal(id="list"):
+                yield Results(id="results")
+                yield Static("", id="empty", markup=False)
+            yield Preview(id="preview")
+
+    def on_mount(self) -> None:
+        self.query_one("#question", Input).cursor_blink = False
+        super().on_mount()
+        self.run_worker(self._search_on(), name="search", group="search")
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width < NARROW, "-narrow")
+        self.set_class(event.size.height < LOW, "-low")
+
+    # ---- asking
+
+    def reload(self) -> None:
+        self._asked.set()
+        self.run_worker(self._count(), group="count", exclusive=True)
+
+    def memory_changed(self, change: Changed) -> None:
+        """Read again, at most twice a second however many are written."""
+        if not self._settling:
+            self._settling = True
+            self.set_timer(SETTLE_S, self._settled)
+
+    def _settled(self) -> None:
+        self._settling = False
+        self.reload()
+
+    def ask(self, view: View) -> None:
+        """Show another view; of several within a moment only the last is asked for."""
+        if view != self.view:
+            self.view = view
+            self._asked.set()
+
+    async def _search_on(self) -> None:
+        """Ask for the newest view, again and again; an answer that is late is dropped."""
+        while True:
+            await self._asked.wait()
+            await asyncio.sleep(max(self._sent + DEBOUNCE_S - time.monotonic(), 0))
+            self._asked.clear()
+            self._sent, view = time.monotonic(), self.view
+            answer = asyncio.ensure_future(self._find(view))
+            newer = asyncio.ensure_future(self._asked.wait())
+            await asyncio.wait((answer, newer), return_when=asyncio.FIRST_COMPLETED)
+            newer.cancel()
+            if answer.done():
+                self.post_message(answer.result())
+
+    async def _find(self, view: View) -> Found | Failed:
+        try:
+            if view.searching:
+                about = await self.remote(view.search)
+                return Found(view, about.pop("results"), -1, 0, about)
+            offset = self._first_row()
+            about = await self.remote(lambda daemon: view.page(daemon, offset, count=True))
+            rows = about.pop("memories")
+            if not rows and offset:  # the list has become shorter than the place where one was
+                offset = 0
+                about = await self.remote(lambda daemon: view.page(daemon, 0, count=True))
+                rows = about.pop("memories")
+            return Found(view, rows, about["total"], offset, about)
+        except JmemError as error:
+            return Failed(error)
+
+    def _first_row(self) -> int:
+        """Where to read a list that is shown already: around what is on the screen."""
+        results = self.query_one(Results)
+        return max(results.scroll_offset.y - results.size.height, 0) if self.view == results.view else 0
+
+    async def _count(self) -> None:
+        try:
+            tags = await self.remote(lambda daemon: daemon.tags())
+            stats = await self.remote(lambda daemon: daemon.stats())
+        except JmemError:
+            return  # the list says what is wrong
+        self.post_message(Counted([(tag["tag"], tag["count"]) for tag in tags], stats))
+
+    @on(Results.Wanted)
+    def _read_rows(self, wanted: Results.Wanted) -> None:
+        self.run_worker(self._page(self.view, wanted.offset), group="rows")
+
+    async def _page(self, view: View, offset: int) -> None:
+        try:
+            page = await self.remote(lambda daemon: view.page(daemon, offset))
+        except JmemError:
+            self.post_message(Rows(view, offset, None))
+        else:
+            self.post_message(Rows(view, offset, page["memories"]))
+
+    # ---- showing
+
+    @on(Found)
+    def _show(self, found: Found) -> None:
+        if found.view != self.view:
+            return
+        view, total = found.view, len(found.rows) if found.total < 0 else found.total
+        results = self.query_one(Results)
+        words = shown.question_words(view.text) if view.searching else ()
+        results.show(found.rows, total, offset=found.offset, words=words, sort="" if view.searching else view.sort,
+                     keep=view == results.view)  # fmt: skip
+        results.view = view
+        self.query_one("#told", Static).update(self._told(found, total))
+        self._show_filters()
+        self._show_empty(total, found.about)
+
+    def _told(self, found: Found, total: int) -> str:
+        view = found.view
+        parts = view.filters()
+        if view.searching:
+            sure = found.about.get("confident", True)
+            parts.append(f"{total} found" if sure or not total else "perhaps nothing")
+            parts.append(f"{found.about.get('took_ms', 0):.0f} ms")
+            if degraded := found.about.get("degraded"):
+                parts.append(str(degraded))
+        else:
+            parts += [f"{total:,}", SORTS.get(view.sort, view.sort)]
+        if marked := len(self.query_one(Results).marked):
+            parts.insert(0, f"{marked} marked")
+        return " · ".join(parts)
+
+    def _show_empty(self, total: int, about: dict[str, Any]) -> None:
+        self.set_class(total == 0, "-empty")
+        if total == 0:
+            text = "Nothing is remembered yet.\n\na adds a memory." if self.view == View() else (
+                "Nothing fits.\n\nEsc clears the filters and the search."
+            )  # fmt: skip
+            self.query_one("#empty", Static).update(text)
+
+    @on(Counted)
+    def _counted(self, counted: Counted) -> None:
+        self._tags, self._stats = counted.tags, counted.stats
+        self.jmem.learn(memories=counted.stats["memories"], review=counted.stats.get("states", {}).get("review", 0))
+        self._show_filters()
+
+    def _show_filters(self) -> None:
+        self.query_one(Facets).show(self.view, self._tags, self._stats)
+
+    @on(Rows)
+    def _put(self, rows: Rows) -> None:
+        results = self.query_one(Results)
+        if rows.view == results.view:
+            results.failed(rows.offset) if rows.rows is None else results.put(rows.offset, rows.rows)
+
+    @on(Failed)
+    def _failed(self, failed: Failed) -> None:
+        say(self, failed.error)
+        self.query_one("#told", Static).update("no answer")
+
+    @on(Results.Moved)
+    def _preview(self, moved: Results.Moved) -> None:
+        self.query_one(Preview).show(moved.memory, self.query_one(Results).words)
+
+    # ---- what is typed and chosen
+
+    @on(Input.Changed, "#question")
+    def _typed(self, event: Input.Changed) -> None:
+        self.ask(replace(self.view, text=event.value))
+
+    @on(Input.Submitted, "#question")
+    def _to_results(self) -> None:
+        self.query_one(Results).focus()
+
+    @on(Facets.Chosen)
+    def _filter(self, chosen: Facets.Chosen) -> None:
+        self.ask(self.view.toggled(chosen.section, chosen.value))
+
+    def action_search(self) -> None:
+        """To the question."""
+        self.query_one("#question", Input).focus()
+
+    def action_facets(self) -> None:
+        """To the filters, which a narrow screen shows only then."""
+        self.set_class(not self.has_class("-filtering"), "-filtering")
+        self.query_one(Facets if self.has_class("-filtering") or not self.has_class("-narrow") else Results).focus()
+
+    def action_sort(self) -> None:
+        """By the next order."""
+        orders = list(SORTS)
+        self.ask(replace(self.view, sort=orders[(orders.index(self.view.sort) + 1) % len(orders)]))
+
+    def action_clear(self) -> None:
+        """One thing at a time: the marks, then the filters, then the question; from the question to the list."""
+        results, question = self.query_one(Results), self.query_one("#question", Input)
+        if results.marked:
+            results.marked.clear()
+            results.refresh()
+        elif self.view.filtered:
+            self.ask(View(text=self.view.text, sort=self.view.sort))
+        elif question.value:
+            question.value = ""
+        else:
+            results.focus()
+
+    def action_mark(self) -> None:
+        """Mark and go on to the next."""
+        results = self.query_one(Results)
+        results.mark()
+        results.action_move(1)

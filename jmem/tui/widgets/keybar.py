@@ -1,0 +1,54 @@
+"""The last line: the most useful keys of this place, as many as fit; a click runs one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.widget import Widget
+
+from jmem.tui.actions import BY_ID
+
+
+class KeyBar(Widget):
+    """Drawn from the bindings that are active now, so it never names a key that does something else."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--title"}
+    DEFAULT_CSS = """
+    KeyBar { height: 1; dock: bottom; background: $panel; color: $foreground; }
+    KeyBar > .keybar--key { color: $accent; text-style: bold; }
+    KeyBar > .keybar--title { color: $foreground 80%; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._spans: list[tuple[int, int, str]] = []
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda screen: self.refresh())
+
+    def render(self) -> Text:
+        key = self.get_component_rich_style("keybar--key", partial=True)
+        title = self.get_component_rich_style("keybar--title", partial=True)
+        held = {}
+        for namespace, binding, enabled, _ in self.screen.active_bindings.values():
+            if binding.show and enabled and binding.id and binding.id in BY_ID and binding.id not in held:
+                held[binding.id] = (namespace, binding)
+        line = Text(no_wrap=True, end="")
+        self._spans = []
+        for id in sorted(held, key=lambda id: BY_ID[id].rank):
+            _, binding = held[id]
+            shown_key = self.app.get_key_display(binding)
+            start = line.cell_len
+            if start + len(shown_key) + len(binding.description) + 3 > self.size.width:
+                continue
+            line.append(f" {shown_key} ", key)
+            line.append(f"{binding.description} ", title)
+            self._spans.append((start, line.cell_len, binding.key))
+        return line
+
+    def on_click(self, event: events.Click) -> None:
+        for start, end, key in self._spans:
+            if start <= event.x < end:
+                self.app.simulate_key(key)

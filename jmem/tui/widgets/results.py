@@ -1,0 +1,227 @@
+"""The list of memories: any number of rows, of which only what is on the screen is ever drawn or read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from jmem.tui import shown
+from jmem.tui.view import PAGE, View
+
+Memory = dict[str, Any]
+KEPT = 40 * PAGE
+"""Rows that are kept; those far from the screen are dropped first."""
+_AGE = 5
+
+
+class Results(ScrollView, can_focus=True):
+    """Rows by their place in the list. Rows that it lacks are asked for by `Wanted` and given by `put`."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "results--row", "results--cursor", "results--match", "results--tag", "results--dim", "results--mark", "results--state",
+    }  # fmt: skip
+    DEFAULT_CSS = """
+    Results { height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; background: transparent; }
+    Results > .results--row { color: $foreground; }
+    Results > .results--cursor { background: $primary 18%; }
+    Results:focus > .results--cursor { background: $primary 38%; }
+    Results > .results--match { color: $accent; text-style: bold; }
+    Results > .results--tag { color: $success; }
+    Results > .results--dim { color: $foreground 55%; }
+    Results > .results--mark { color: $primary; text-style: bold; }
+    Results > .results--state { color: $warning; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False), Binding("down,j", "move(1)", show=False),
+        Binding("pageup,ctrl+b", "page(-1)", show=False), Binding("pagedown", "page(1)", show=False),
+        Binding("home,g", "edge(-1)", show=False), Binding("end,G", "edge(1)", show=False),
+        Binding("shift+up", "mark_move(-1)", show=False), Binding("shift+down", "mark_move(1)", show=False),
+    ]  # fmt: skip
+    cursor: reactive[int] = reactive(0)
+    total: reactive[int] = reactive(0, layout=True)
+
+    class Moved(Message):
+        """The cursor stands on another memory, or on none."""
+
+        def __init__(self, memory: Memory | None) -> None:
+            super().__init__()
+            self.memory = memory
+
+    class Opened(Message):
+        """A memory was chosen by a click."""
+
+    class Wanted(Message):
+        """Rows from `offset` on are on the screen and not here."""
+
+        def __init__(self, offset: int) -> None:
+            super().__init__()
+            self.offset = offset
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.rows: dict[int, Memory] = {}
+        self.marked: dict[str, Memory] = {}
+        self.words: tuple[str, ...] = ()
+        self.sort = ""
+        self.view = View()
+        """what the rows answer"""
+        self._wanted: set[int] = set()
+
+    # ---- what it holds
+
+    def show(self, rows: Sequence[Memory], total: int, *, offset: int = 0, words: Sequence[str] = (), sort: str = "", keep: bool = True) -> None:  # fmt: skip
+        """Another list, of which the rows from `offset` on are here; with `keep` the cursor stays on its memory."""
+        held = self.current
+        self.rows = dict(enumerate(rows, offset))
+        self._wanted.clear()
+        self.words, self.sort = tuple(words), sort
+        self.total = total
+        self.virtual_size = Size(self.size.width, total)
+        place = self._place_of(held["id"]) if keep and held else None
+        self.cursor = min(self.cursor, max(total - 1, 0)) if keep else 0
+        if place is not None:
+            self.cursor = place
+        self._follow()
+        self.refresh()
+        self.post_message(self.Moved(self.current))
+
+    def put(self, offset: int, rows: Sequence[Memory]) -> None:
+        """Rows that were asked for."""
+        before = self.current
+        self._wanted.discard(offset)
+        self.rows.update(enumerate(rows, offset))
+        if len(self.rows) > KEPT:
+            near = sorted(self.rows, key=lambda at: abs(at - self.cursor))[:KEPT]
+            self.rows = {at: self.rows[at] for at in near}
+        self.refresh()
+        if self.current is not before:
+            self.post_message(self.Moved(self.current))
+
+    def failed(self, offset: int) -> None:
+        """Rows that were asked for won't come; they are asked for again when they are drawn again."""
+        self._wanted.discard(offset)
+
+    @property
+    def current(self) -> Memory | None:
+        """The memory under the cursor."""
+        return self.rows.get(self.cursor)
+
+    @property
+    def chosen(self) -> list[Memory]:
+        """The marked memories, else the one under the cursor."""
+        return list(self.marked.values()) or ([self.current] if self.current else [])
+
+    def _place_of(self, id: str) -> int | None:
+        return next((at for at, memory in self.rows.items() if memory["id"] == id), None)
+
+    # ---- moving and marking
+
+    def validate_cursor(self, cursor: int) -> int:
+        return max(0, min(cursor, self.total - 1))
+
+    def watch_cursor(self, before: int, after: int) -> None:
+        if before != after:
+            self._follow()
+            self.refresh()
+            self.post_message(self.Moved(self.current))
+
+    def _follow(self) -> None:
+        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
+
+    def action_move(self, step: int) -> None:
+        """Up or down."""
+        self.cursor += step
+
+    def action_page(self, step: int) -> None:
+        """A screen up or down."""
+        self.cursor += step * max(self.size.height - 1, 1)
+
+    def action_edge(self, step: int) -> None:
+        """To the first or the last."""
+        self.cursor = 0 if step < 0 else self.total - 1
+
+    def action_mark_move(self, step: int) -> None:
+        """Mark, and go on."""
+        self.mark(on=True)
+        self.cursor += step
+
+    def mark(self, *, on: bool | None = None) -> None:
+        """Mark the memory under the cursor, or take its mark away."""
+        if (memory := self.current) is None:
+            return
+        if memory["id"] in self.marked and on is not True:
+            del self.marked[memory["id"]]
+        else:
+            self.marked[memory["id"]] = memory
+        self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        at = self.scroll_offset.y + event.y
+        if at < self.total:
+            self.cursor = at
+            if event.ctrl:
+                self.mark()
+            elif event.chain == 2:
+                self.post_message(self.Opened())
+
+    # ---- drawing
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        at = self.scroll_offset.y + y
+        if at >= self.total:
+            return Strip.blank(width)
+        base = self.get_component_rich_style("results--row")
+        if at == self.cursor:
+            base += Style(bgcolor=self.get_component_rich_style("results--cursor").bgcolor)
+        memory = self.rows.get(at)
+        if memory is None:
+            self._want(at)
+            return Strip([Segment(shown.fit("  …", width), base)], width)
+        text = self._row(memory, width)
+        return Strip(list(text.render(self.app.console)), width).adjust_cell_length(width).apply_style(base)
+
+    def _want(self, at: int) -> None:
+        offset = at
+        while offset > 0 and offset - 1 not in self.rows and at - offset < PAGE // 2:
+            offset -= 1
+        if not any(start <= at < start + PAGE for start in self._wanted):
+            self._wanted.add(offset)
+            self.post_message(self.Wanted(offset))
+
+    def _row(self, memory: Memory, width: int) -> Text:
+        marked = memory["id"] in self.marked
+        state = shown.state_of(memory)
+        right = shown.age_of(memory, self.sort).rjust(_AGE)
+        beside: list[tuple[str, str]] = []
+        if state != "active":
+            beside.append((state, "state"))
+        if width >= 60:
+            tags = shown.fit(" ".join("#" + shown.one_line(tag) for tag in memory["tags"]), width // 4).rstrip()
+            beside += [(tags, "tag")] if tags else []
+            beside.append((shown.fit(shown.one_line(memory["client"]), 12), "dim")) if width >= 90 else None
+        taken = sum(shown.cell_len(text) + 2 for text, _ in beside)
+        room = max(width - 2 - taken - _AGE - 1, 8)
+        match = self.get_component_rich_style("results--match", partial=True)
+        line = Text(end="", no_wrap=True)
+        line.append("▌ " if marked else "  ", self.get_component_rich_style("results--mark", partial=True))
+        body = shown.marked(shown.fit(shown.headline(memory), room), self.words, match)
+        if state != "active":
+            body.stylize(self.get_component_rich_style("results--dim", partial=True))
+        line.append_text(body)
+        for text, kind in beside:
+            line.append("  ")
+            line.append(text, self.get_component_rich_style(f"results--{kind}", partial=True))
+        line.append(right + " ", self.get_component_rich_style("results--dim", partial=True))
+        return line
