@@ -54,6 +54,10 @@ def _deleted(environ: Mapping[str, str], user: str) -> Offer:
     return _memories(environ, user, deleted=True)
 
 
+def _waiting(environ: Mapping[str, str], user: str) -> Offer:
+    return _memories(environ, user, state="review")
+
+
 def _programs(environ: Mapping[str, str], user: str) -> Offer:
     from jmem.cli.connect import CLIENTS
 
@@ -67,5 +71,5 @@ def _settings(environ: Mapping[str, str], user: str) -> Offer:
 
 
 _KINDS: dict[str, Callable[[Mapping[str, str], str], Offer]] = {
-    "ids": _memories, "deleted": _deleted, "programs": _programs, "settings": _settings,
+    "ids": _memories, "deleted": _deleted, "waiting": _waiting, "programs": _programs, "settings": _settings,
 }  # fmt: skip

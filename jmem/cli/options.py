@@ -8,8 +8,8 @@ TAG = Option("--tag", "-t", help="Only with this tag; repeat for several.", many
 CLIENT = Option("--client", "-c", help="Only from this program; repeat for several.", many=True, metavar="NAME")
 STATE = Option(
     "--state",
-    help="Only in this state: active, paused, archived or all.",
-    choices=("active", "paused", "archived", "all"),
+    help="Only in this state: active, paused, archived, review (waits for you), or all but review.",
+    choices=("active", "paused", "archived", "review", "all"),
 )
 SINCE = Option("--since", help="Not before this time: 2026-11-22, yesterday, 'last week'.", metavar="WHEN")
 UNTIL = Option("--until", help="Up to this time; a day or a month is included.", metavar="WHEN")

@@ -27,7 +27,7 @@ def spend(tx: Tx, actor: Actor, count: int = 1) -> None:
     over = len(made) + count - limit
     if over <= 0:
         return
-    fix = f"jmem clients set {actor.client} --writes-per-hour none"
+    fix = f"jmem clients set {actor.client} --writes-per-hour N"
     may = f"{actor.client} may make {_changes(limit)} an hour"
     if count > limit:
         raise RateLimited(f"{may}, and this takes {count:,}", limit=limit, client=actor.client, fix=fix)

@@ -44,8 +44,8 @@ def run(args: Args) -> int:
 def _without_daemon(args: Args) -> Document:
     """The same shape, as far as it is known without a daemon."""
     return {
-        "version": __version__, "user_id": _user_id(args), "memories": None, "pending_index": None, "daemon": None,
-        "embedder": None, "sync": None,
+        "version": __version__, "user_id": _user_id(args), "memories": None, "review": None, "pending_index": None,
+        "daemon": None, "embedder": None, "sync": None,
     }  # fmt: skip
 
 
@@ -66,6 +66,11 @@ def _rows(status: Document) -> Iterator[tuple[str, str]]:
     yield "user", str(status["user_id"] or "none yet")
     if status["memories"] is not None:
         yield "memories", f"{status['memories']:,}"
+        waiting = status["review"]
+        yield (
+            "review",
+            f"{waiting:,} {'waits' if waiting == 1 else 'wait'}: jmem review" if waiting else "nothing waits",
+        )
         pending = status["pending_index"]
         yield "index", "up to date" if not pending else f"{pending:,} to do"
     if daemon is None:
@@ -77,6 +82,8 @@ def _rows(status: Document) -> Iterator[tuple[str, str]]:
             "embedder",
             ", ".join(str(v) for k, v in status["embedder"].items() if k in ("name", "model", "state") and v),
         )
+    if status.get("warning"):
+        yield "warning", status["warning"]
     if status["sync"]:
         yield "sync", str(status["sync"].get("state", "off"))
 

@@ -9,6 +9,8 @@ from jmem.cli.text import age
 from jmem.core.errors import Invalid
 from jmem.core.model import check_client
 
+MAX_PER_HOUR = 1_000_000
+
 
 def show(args: Args) -> int:
     """List the programs."""
@@ -24,10 +26,15 @@ def show(args: Args) -> int:
             _line(args, client)
     else:
         for client in clients:
-            out.row(client["name"], _may(client), ",".join(client["tags"] or ()), client.get("last_seen"))
+            _row(args, client)
     if not clients and not out.json:
         out.note("no program is connected yet: jmem connect")
     return 0
+
+
+def _row(args: Args, client: dict[str, Any]) -> None:
+    tags, review = ",".join(client["tags"] or ()), "review" if client["review"] else ""
+    args.out.row(client["name"], _may(client), tags, client.get("last_seen"), review, client["writes_per_hour"])
 
 
 def _may(client: dict[str, Any]) -> str:
@@ -39,16 +46,33 @@ def _line(args: Args, client: dict[str, Any]) -> None:
     seen = age(client["last_seen"]) if client.get("last_seen") else ""
     seen = "seen just now" if seen == "now" else f"seen {seen} ago" if seen else "never seen"
     tags = "all tags" if client["tags"] is None else " ".join(f"#{tag}" for tag in client["tags"]) or "no memory at all"
+    rules = [out.paint("warn", "waits for review")] if client["review"] else []
+    if client["writes_per_hour"] is not None:
+        rules.append(out.paint("dim", f"{client['writes_per_hour']:,} changes an hour"))
     revoked = out.paint("bad", "disconnected") if client.get("revoked") else ""
     out.line(
-        f"{client['name']:<14}  {_may(client)}  {out.paint('tag', tags)}  {out.paint('dim', seen)}  {revoked}".rstrip()
+        "  ".join(
+            [f"{client['name']:<14}", _may(client), out.paint("tag", tags), *rules, out.paint("dim", seen), revoked]
+        ).rstrip()
     )
+
+
+def _cap(text: str) -> int | None:
+    """The number of --writes-per-hour; None for `none`."""
+    if text == "none":
+        return None
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_PER_HOUR and len(text) < 9):
+        raise Invalid(
+            f"--writes-per-hour {text!r} is neither a number from 1 to {MAX_PER_HOUR:,} nor none", code="usage",
+            fix="--writes-per-hour 30   or   none; --no-write lets it write nothing",
+        )  # fmt: skip
+    return int(text)
 
 
 def allow(args: Args) -> int:
     """Change what a program may do."""
     changes: dict[str, Any] = {}
-    for right in ("read", "write", "delete"):
+    for right in ("read", "write", "delete", "review"):
         yes, no = getattr(args, right), getattr(args, f"no_{right}")
         if yes and no:
             raise Invalid(f"--{right} and --no-{right} exclude each other", code="usage")
@@ -58,6 +82,8 @@ def allow(args: Args) -> int:
         raise Invalid("--tag and --all-tags exclude each other", code="usage")
     if args.tag or args.all_tags:
         changes["tags"] = list(args.tag) or None
+    if args.writes_per_hour is not None:
+        changes["writes_per_hour"] = _cap(args.writes_per_hour)
     if not changes:
         raise Invalid("nothing to set", code="usage", fix="jmem clients set --help")
     client = args.daemon.request("PATCH", f"/clients/{check_client(args.name)}", changes)
@@ -66,5 +92,5 @@ def allow(args: Args) -> int:
     elif args.out.human:
         _line(args, client)
     else:
-        args.out.row(client["name"], _may(client), ",".join(client["tags"] or ()), client.get("last_seen"))
+        _row(args, client)
     return 0
