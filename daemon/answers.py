@@ -79,11 +79,12 @@ class MemoryEdited(Memory):
 
 
 class Memories(Reply):
-    """One page."""
+    """One page. `warning` says that the store seems to be lost, and how to bring it back."""
 
     memories: list[Memory]
     next_cursor: str | None
     total: int | None = None
+    warning: str | None = None
 
 
 class Deleted(Reply):
@@ -120,13 +121,14 @@ class Hit(Memory):
 
 
 class Found(Reply):
-    """The best hits. `confident` is false when nothing is known about the question."""
+    """The best hits. `confident` is false when nothing is known about the question; `warning` as in a list."""
 
     query: str
     took_ms: float
     confident: bool
     mode: str
     results: list[Hit]
+    warning: str | None = None
 
 
 class Revision(Reply):
@@ -300,7 +302,7 @@ class Health(Reply):
 
 
 class Status(Reply):
-    """How jmem is."""
+    """How jmem is; `warning` as in a list."""
 
     version: str
     user_id: str | None
@@ -310,6 +312,7 @@ class Status(Reply):
     daemon: dict[str, Any]
     embedder: dict[str, Any]
     sync: dict[str, Any] | None
+    warning: str | None = None
 
 
 class Token(Reply):

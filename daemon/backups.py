@@ -11,9 +11,11 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmem.core.backup import DAY_MS, daily_due, is_backed_up, prune, write_backup
+from jmem.core.backup import DAY_MS, daily_due, is_backed_up, prune, reading, write_backup
 from jmem.core.clock import wall_ms
 from jmem.core.errors import JmemError
+from jmem.core.lost import lost
+from jmem.core.store.store import DATABASE
 
 if TYPE_CHECKING:
     from daemon.users import Users
@@ -86,7 +88,9 @@ class DailyBackups:
             if is_backed_up(folder):
                 return wall_ms() + DAY_MS
             made = write_backup(folder, "daily")
-            removed = prune(folder, self._keep)
+            with reading(folder / DATABASE) as conn:
+                gone = lost(folder, conn)
+            removed = prune(folder, self._keep, spare=gone.copy if gone else None)
             self._log.info("daily backup", user=user_id, name=made.path.name, bytes=made.bytes, removed=len(removed))
             return daily_due(folder, wall_ms())
         except (JmemError, OSError) as error:

@@ -22,6 +22,7 @@ from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed, Unreacha
 from jmem.core.extract import Extractor, make_extractor
 from jmem.core.index import VectorIndex
 from jmem.core.indexer import Indexer
+from jmem.core.lost import Watch
 from jmem.core.model import MAX_CLIENT_CHARS, check_client, check_text
 from jmem.core.search import Searcher
 from jmem.core.service import MemoryService
@@ -53,6 +54,8 @@ class UserMemory:
     clients: Clients
     extractor: Extractor | None
     """splits texts into memories where a model is set"""
+    watch: Watch
+    """tells a new store from one that was lost"""
 
     @staticmethod
     def open(user_id: str, name: str, folder: Path, settings: Settings, embedder: Embedder, clients: Clients) -> UserMemory:  # fmt: skip
@@ -60,6 +63,7 @@ class UserMemory:
         with contextlib.ExitStack() as undo:
             store = Store.open(folder)
             undo.callback(store.close)
+            watch = Watch(store)
             access = AccessLog(folder)
             undo.callback(access.close)
             vectors = VectorStore(folder)
@@ -72,7 +76,7 @@ class UserMemory:
             service = MemoryService(store, access, searcher, purge_hooks=(indexer.forget, searcher.forget))
             memory = UserMemory(
                 user_id, name, folder, store, access, vectors, index, indexer, searcher, service, clients,
-                make_extractor(settings),
+                make_extractor(settings), watch,
             )  # fmt: skip
             indexer.start()
             undo.callback(indexer.stop)
@@ -82,6 +86,11 @@ class UserMemory:
                 raise StorageFailed(f"{folder} can't be written: {error.strerror}", fix="jmem doctor") from None
             undo.pop_all()
         return memory
+
+    def warning(self) -> dict[str, str]:
+        """{"warning": …} for answers while the store seems to stand in the place of a lost one, else nothing."""
+        found = self.watch.look()
+        return {"warning": found.warning} if found else {}
 
     def release(self) -> None:
         """Give back what is only needed while somebody searches."""

@@ -48,12 +48,13 @@ def openapi(call: Call, ask: NoQuery) -> Answer:
 def status(call: Call, ask: NoQuery) -> Answer:
     """Of a user who has no memory yet, the same with zeros."""
     user_id, memories, waiting, pending, index = None, 0, 0, 0, "ready"
+    warning: dict[str, str] = {}
     try:
         user = call.daemon.users.open(call.identity.user or "")
     except NotFound:
         pass
     else:
-        user_id = user.id
+        user_id, warning = user.id, user.warning()
         memories = user.service.count(Filter(states=(), expired=True), Actor("cli"))
         waiting = user.service.count(Filter(states=("review",)), Actor("cli"))
         pending, index = user.indexer.pending(), user.indexer.state()["state"]
@@ -61,7 +62,7 @@ def status(call: Call, ask: NoQuery) -> Answer:
         {
             "version": jmem.__version__, "user_id": user_id, "memories": memories, "review": waiting,
             "pending_index": pending,
-            "index": index, "daemon": _daemon(call), "embedder": _embedder(call), "sync": None,
+            "index": index, "daemon": _daemon(call), "embedder": _embedder(call), "sync": None, **warning,
         }
     )  # fmt: skip
 

@@ -70,7 +70,7 @@ def list_memories(call: Call, ask: ListQuery) -> Answer:
         return [memory.as_dict() for memory in found.memories], found.next_cursor
 
     total = {"total": call.user.service.count(filter, call.actor)} if ask.count else {}
-    return page("memories", fetch, ask.limit, **total)
+    return page("memories", fetch, ask.limit, **total, **call.user.warning())
 
 
 @routes.route("PATCH", "/memories/{id}", EditAsk, "Change a memory", answers={200: answers.MemoryEdited},

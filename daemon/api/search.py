@@ -24,6 +24,7 @@ def search(call: Call, ask: SearchAsk) -> Answer:
     outcome = call.user.service.search(query, call.actor)
     call.daemon.metrics.searches.add((outcome.mode,), outcome.took_ms / 1000)
     head: dict[str, Any] = {
+        **call.user.warning(),
         "query": outcome.query, "took_ms": outcome.took_ms, "confident": outcome.confident, "mode": outcome.mode,
     }  # fmt: skip
     if outcome.degraded is not None:

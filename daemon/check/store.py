@@ -21,6 +21,7 @@ from jmem.core import merge
 from jmem.core.clock import stamp_ms, wall_ms
 from jmem.core.errors import JmemError
 from jmem.core.finding import Check, Finding
+from jmem.core.lost import lost
 from jmem.core.model import Op
 from jmem.core.settings import Settings
 from jmem.core.store import MEMORY_COLUMNS, Store, fts, row_memory
@@ -64,9 +65,22 @@ def store_checks(settings: Settings) -> Iterator[Check]:
         yield lambda: [bad]
         return
     for user in users:
+        yield lambda user=user: _lost(user)  # type: ignore[misc]
         if (user.folder / DATABASE).exists():
             yield lambda user=user: check_store(user)  # type: ignore[misc]
             yield lambda user=user: _backups(settings, user)  # type: ignore[misc]
+
+
+def _lost(user: Home) -> Iterator[Finding]:
+    """Whether the store is another one than its backups, or the files beside it, are of."""
+    path = user.folder / DATABASE
+    try:
+        with copy_of(path) if path.exists() else contextlib.nullcontext() as conn:
+            found = lost(user.folder, conn if conn is not None and schema_version(conn) else None)
+    except sqlite3.Error:
+        return  # the check of the store says why it can't be read
+    if found:
+        yield Finding("lost", "warn", f"{user.label}{found.reason}", found.fix)
 
 
 @contextlib.contextmanager

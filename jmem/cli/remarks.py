@@ -1,4 +1,4 @@
-"""What `jmem add` has to say beside the memory."""
+"""What commands have to say beside memories."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from jmem.cli.output import Output
 
 _PREVIEW = 80
+
+
+def loss(out: Output, answer: Mapping[str, Any]) -> None:
+    """Say that the store seems to be lost, where the answer does and no JSON document holds it."""
+    if answer.get("warning") and (out.lines or not out.json):
+        out.warn(str(answer["warning"]))
 
 
 def resembles(out: Output, near: Sequence[Mapping[str, Any]]) -> None:

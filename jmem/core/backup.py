@@ -13,7 +13,7 @@ import re
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -189,9 +189,13 @@ def _some_ops(conn: sqlite3.Connection, sample: int | None) -> Iterator[tuple[st
 
 def backups(folder: Path) -> list[Backup]:
     """The backups of a user's folder, newest first; one that can't be read has -1 memories."""
-    found = [path for path in (folder / FOLDER).glob("*.db") if kind_of(path) is not None]
-    found.sort(key=lambda path: (created_ms(path), path.stat().st_mtime_ns), reverse=True)
-    return [describe(path) for path in found]
+    return [describe(path) for path in copies(folder, KINDS)]
+
+
+def copies(folder: Path, kinds: Container[str]) -> list[Path]:
+    """The files of a user's backups of these kinds, newest first."""
+    found = [path for path in (folder / FOLDER).glob("*.db") if kind_of(path) in kinds]
+    return sorted(found, key=lambda path: (created_ms(path), path.stat().st_mtime_ns), reverse=True)
 
 
 def kind_of(path: Path) -> str | None:
@@ -219,12 +223,12 @@ def describe(path: Path) -> Backup:
     return Backup(path, iso(created_ms(path)), kind_of(path) or "manual", path.stat().st_size, memories)
 
 
-def prune(folder: Path, keep: int) -> list[Path]:
-    """Remove the oldest daily backups but `keep`; the removed ones."""
-    daily = sorted((p for p in (folder / FOLDER).glob("*.db") if kind_of(p) == "daily"), key=created_ms, reverse=True)
-    for path in daily[keep:]:
+def prune(folder: Path, keep: int, spare: Path | None = None) -> list[Path]:
+    """Remove the oldest daily backups but `keep`, and never `spare`; the removed ones."""
+    surplus = [path for path in copies(folder, ("daily",))[keep:] if path != spare]
+    for path in surplus:
         path.unlink(missing_ok=True)
-    return daily[keep:]
+    return surplus
 
 
 # ---- daily ------------------------------------------------------------------------------------
@@ -264,8 +268,7 @@ def is_backed_up(folder: Path) -> bool:
 
 
 def _newest_daily(folder: Path) -> Path | None:
-    daily = (path for path in (folder / FOLDER).glob("*.db") if kind_of(path) == "daily")
-    return max(daily, key=created_ms, default=None)
+    return next(iter(copies(folder, ("daily",))), None)
 
 
 def _state(conn: sqlite3.Connection) -> tuple[Any, ...]:

@@ -191,3 +191,24 @@ def test_index(jmem: Jmem) -> None:
     assert rows["indexed"] == "2"
     assert "indexed" in user.tty("index").out
     assert json.loads(user.ok("index", "rebuild", "--embed", "--json").out)["indexed"] == 2
+
+
+def test_a_lost_store_is_told(make_jmem) -> None:
+    jmem = make_jmem()
+    jmem.ok("add", "I prefer aisle seats")
+    name = Path(jmem.ok("backup").out.strip()).name
+    jmem.ok("daemon", "stop")
+    for file in (jmem.home / "users").glob("*/memories.db*"):
+        file.unlink()
+    warning = f"the memories that the backup {name} holds are not here"
+    fix = f"(fix: jmem backup restore {name})"
+    for command in (["list"], ["list", "--all", "--jsonl"], ["search", "seats"]):
+        err = jmem.ok(*command).err
+        assert (warning in err, fix in err) == (True, True)
+    assert warning in json.loads(jmem.ok("list", "--json").out)["warning"]
+    assert f"warning\t{warning}" in jmem.ok("status").out
+    assert "the store seems to be lost" in (jmem.home / "logs" / "daemon.log").read_text()
+    assert warning in jmem("doctor").out
+    jmem.ok("backup", "restore", name, "--yes")
+    assert jmem.ok("list").err == ""
+    assert "warning" not in jmem.ok("status").out

@@ -233,3 +233,13 @@ def test_a_check_that_breaks_does_not_hide_the_others(home: Home, monkeypatch: p
     found = home.check()
     assert any("surprise" in f.message and f.status == "fail" for f in found.values())
     assert found["rows"].status == "ok"
+
+
+def test_a_lost_store_is_missed(home: Home) -> None:
+    assert "lost" not in home.check()
+    for file in home.folder.glob("memories.db*"):
+        file.unlink()
+    found = home.check()["lost"]
+    assert (found.status, "traces of some in access.db" in found.message) == ("warn", True)
+    Store.open(home.folder).close()
+    assert home.check()["lost"] == found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jmem.cli import render
+from jmem.cli import remarks, render
 from jmem.cli.options import CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
 from jmem.cli.spec import Command, Option
 
@@ -53,6 +53,7 @@ def run(args: Args) -> int:
     if args.all:
         return _all(args, query)
     page = args.daemon.page(query)
+    remarks.loss(out, page)
     if out.json and not out.lines:
         out.document(page)
         return 0
@@ -78,7 +79,9 @@ def _all(args: Args, query: dict[str, Any]) -> int:
         memories = [memory for page in args.daemon.pages(query) for memory in page["memories"]]
         out.document({"memories": memories, "next_cursor": None})
         return 0
-    for page in args.daemon.pages(query):
+    for number, page in enumerate(args.daemon.pages(query)):
+        if number == 0:
+            remarks.loss(out, page)
         _show(args, page["memories"])
         out.flush()
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jmem.cli import render, stdin
+from jmem.cli import remarks, render, stdin
 from jmem.cli.options import CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
 from jmem.cli.spec import Argument, Command, Option
 
@@ -48,6 +48,7 @@ def run(args: Args) -> int:
     query = _query(args)
     answer = args.daemon.search(_request(args, query))
     out, hits = args.out, answer["results"]
+    remarks.loss(out, answer)
     if not out.json:
         _remarks(args, answer)
     if out.lines:
