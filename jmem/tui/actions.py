@@ -106,3 +106,11 @@ def bindings(scope: str) -> list[Binding]:
 def keys_of(action: Action, keymap: Keymap) -> list[str]:
     """The keys that run an action, the user's instead of ours where there are any."""
     return [key.strip() for key in keymap.get(action.id, action.keys).split(",") if key.strip()]
+
+
+def prints(key: str) -> bool:
+    """Whether a key puts a character into a text that is being written."""
+    return len(key) == 1 or key in _PRINTING
+
+
+_PRINTING = frozenset(("space", "slash", "question_mark", "asterisk"))

@@ -46,16 +46,8 @@ class Scoped:
         """Keys that print a character belong to what is being written while something is."""
         writing = isinstance(self.app.focused, Input | TextArea)  # type: ignore[attr-defined]
         if writing and (found := self.jmem.action_of(self.scope, action)) is not None:
-            return any(not prints(key) for key in actions.keys_of(found, self.jmem.prefs.keys))
+            return any(not actions.prints(key) for key in actions.keys_of(found, self.jmem.prefs.keys))
         return True
-
-
-def prints(key: str) -> bool:
-    """Whether a key puts a character into a text."""
-    return len(key) == 1 or key in _NAMED
-
-
-_NAMED = frozenset(("space", "slash", "question_mark", "asterisk"))
 
 
 def say(screen: Any, error: JmemError) -> None:

@@ -278,6 +278,11 @@ class MemoriesPlace(Place):
     def _filter(self, chosen: Facets.Chosen) -> None:
         self.ask(self.view.toggled(chosen.section, chosen.value))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "search" and self.focused is not None and self.focused.id == "question":
+            return False  # one is there
+        return super().check_action(action, parameters)
+
     def action_search(self) -> None:
         """To the question."""
         self.query_one("#question", Input).focus()

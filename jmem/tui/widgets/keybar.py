@@ -7,8 +7,9 @@ from typing import ClassVar
 from rich.text import Text
 from textual import events
 from textual.widget import Widget
+from textual.widgets import Input, TextArea
 
-from jmem.tui.actions import BY_ID
+from jmem.tui.actions import BY_ID, prints
 
 
 class KeyBar(Widget):
@@ -32,7 +33,10 @@ class KeyBar(Widget):
         key = self.get_component_rich_style("keybar--key", partial=True)
         title = self.get_component_rich_style("keybar--title", partial=True)
         held = {}
+        writing = isinstance(self.app.focused, Input | TextArea)
         for namespace, binding, enabled, _ in self.screen.active_bindings.values():
+            if writing and prints(binding.key):
+                continue  # it belongs to the text
             if binding.show and enabled and binding.id and binding.id in BY_ID and binding.id not in held:
                 held[binding.id] = (namespace, binding)
         line = Text(no_wrap=True, end="")
@@ -46,6 +50,7 @@ class KeyBar(Widget):
             line.append(f" {shown_key} ", key)
             line.append(f"{binding.description} ", title)
             self._spans.append((start, line.cell_len, binding.key))
+        line.append(" " * (self.size.width - line.cell_len))
         return line
 
     def on_click(self, event: events.Click) -> None:

@@ -181,8 +181,8 @@ class Results(ScrollView, can_focus=True):
         width = self.size.width
         at = self.scroll_offset.y + y
         if at >= self.total:
-            return Strip.blank(width)
-        base = self.get_component_rich_style("results--row")
+            return Strip.blank(width, self.rich_style)
+        base = self.rich_style + self.get_component_rich_style("results--row", partial=True)
         if at == self.cursor:
             base += Style(bgcolor=self.get_component_rich_style("results--cursor").bgcolor)
         memory = self.rows.get(at)
