@@ -161,7 +161,8 @@ def _take(tx: Tx, report: _Report, step: _Step, client: str) -> None:
                if id not in gone and report.revert(own, id, actions, client)}  # fmt: skip
     wrote = tx.last_seq > seq
     if step.undo is None:
-        _mark(tx, actions, own, wrote)
+        if wrote or len(step.actions) == 1:
+            _mark(tx, actions, own, wrote)
     else:
         tx.conn.execute("UPDATE actions SET undone_by = ? WHERE id = ?", (own if wrote else step.undo, step.undo))
         tx.conn.execute("UPDATE actions SET undone_by = NULL WHERE undone_by = ?1 AND id <> ?1", (step.undo,))

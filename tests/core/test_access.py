@@ -9,11 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from jmem.core.access import Access, AccessLog, Answer
-from jmem.core.errors import Invalid, NotFound, Refused
+from jmem.core.access import Access, AccessLog, Answer, Wanted
+from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed
 from jmem.core.filter import Filter
+from jmem.core.search import SearchQuery
 from jmem.core.service import Actor, Draft, MemoryService
-from tests.core.conftest import User
+from tests.core.conftest import Recall, User
 
 ME = Actor("cli")
 
@@ -202,3 +203,106 @@ def test_long_lists_are_recorded_by_count(user: User):
     (access,) = user.access.recent()
     assert len(access.answers) == 100
     assert access.detail == {"count": 120}
+
+
+# ---- why --------------------------------------------------------------------------------------
+
+
+def test_accesses_are_chosen_by_program_kind_memory_and_place(log: AccessLog):
+    for client, what, id in (("a", "search", "x"), ("b", "search", "y"), ("a", "list", "y"), ("a", "add", "x")):
+        log.record(Access(client, what, [Answer("other"), Answer(id)]))
+
+    def find(limit: int = 100, **wanted) -> list[tuple[str, str]]:
+        return [(access.client, access.what) for access in log.find(Wanted(**wanted), limit)]
+
+    assert find() == [("a", "add"), ("a", "list"), ("b", "search"), ("a", "search")]
+    assert find(what=("search", "list"), client="a") == [("a", "list"), ("a", "search")]
+    assert find(memory="y") == [("a", "list"), ("b", "search")]
+    assert find(memory="x", what=("search",)) == [("a", "search")]
+    assert find(limit=1, memory="x") == [("a", "add")]
+    newest = log.last_id()
+    assert find(after=newest - 2) == [("a", "add"), ("a", "list")]
+    assert find(after=newest) == []
+    (held,) = log.find(Wanted(memory="y", client="b"))[0].answers
+    assert (held.id, held.rank) == ("y", 2)
+    following = log.following(newest - 3, 2)
+    assert [(a.id, a.client, a.what, a.count, a.answers) for a in following] == [
+        (newest - 2, "b", "search", 2, ()), (newest - 1, "a", "list", 2, ()),
+    ]  # fmt: skip
+
+
+def test_who_listens_is_called_once_records_are_written(log: AccessLog):
+    called: list[int] = []
+    log.on_written = lambda: called.append(1)
+    log.flush()
+    assert called == []
+    log.record(Access("cli", "list", [], detail={"count": 120}))
+    assert log.following(0, 10)[0].count == 120
+    assert called == [1]
+
+
+def test_every_search_records_why(recall: Recall):
+    """Rank and score of each leg, whether it was asked to explain or not, and not a word of the query."""
+    recall.add("the red boat", "a red car", "something about sailing")
+    for explain in (False, True):
+        outcome = recall.service.search(SearchQuery("red boat", explain=explain), Actor("claude"))
+        access = recall.access.recent("claude", 1)[0]
+        assert [a.id for a in access.answers] == [hit.memory.id for hit in outcome.hits]
+        assert [a.rank for a in access.answers] == [1, 2, 3]
+        first, last = access.answers[0].legs, access.answers[2].legs
+        assert first is not None
+        assert last is not None
+        assert set(first) == {"text", "vector"}
+        assert first["text"]["rank"] == first["vector"]["rank"] == 1
+        assert first["text"]["score"] > 0
+        assert set(last) == {"vector"}
+        assert "boat" not in str(access.answers)
+    explained = outcome.hits[0].explain
+    assert explained is not None
+    assert explained["vector"]["score"] == first["vector"]["score"]
+
+
+def test_what_superseded_an_answer_is_recorded(recall: Recall):
+    (old,) = recall.add("the key is under the mat")
+    (new,) = recall.add("the key is under the stone now", supersedes=old)
+    recall.service.search(SearchQuery("where is the key"), Actor("claude"))
+    answers = {a.id: a.legs for a in recall.access.recent("claude", 1)[0].answers}
+    assert answers[old] is not None
+    assert answers[old]["superseded_by"] == new
+    assert "superseded_by" not in (answers[new] or {})
+
+
+def test_texts_are_told_as_they_were(user: User):
+    service = user.service
+    id = service.add(Draft("first"), ME).memory.id
+    gone = service.add(Draft("soon deleted"), ME).memory.id
+    forgotten = service.add(Draft("soon forgotten"), ME).memory.id
+    service.list(Filter(), Actor("claude"))
+    (access,) = service.accesses(ME, client="claude")
+    while service.add(Draft("time passes"), ME).memory.created_at <= access.at:
+        service.undo(ME)
+    service.edit(id, {"content": "second"}, ME)
+    service.delete(gone, ME)
+    service.get(id, Actor("claude"))
+    newer, older = service.accesses(ME, client="claude", what=("list", "get"))
+    (now,), then = service.told([newer, older], ME)
+    assert (now.content, now.changed, now.gone) == ("second", False, False)
+    told = {answer.id: text for answer, text in zip(older.answers, then, strict=True)}
+    assert (told[id].content, told[id].changed, told[id].gone) == ("first", True, False)
+    assert (told[gone].content, told[gone].changed, told[gone].gone) == ("soon deleted", False, True)
+    service.purge(forgotten, ME)
+    (older,) = service.accesses(ME, client="claude", what=("list",))
+    assert forgotten not in [answer.id for answer in older.answers]
+    lost = Access("claude", "list", [Answer("0199f3a1-0000-7000-8000-000000000000")])
+    ((told_lost,),) = service.told([lost], ME)
+    assert (told_lost.content, told_lost.gone) == (None, True)
+    with pytest.raises(Refused):
+        service.told([], Actor("claude", tags=("x",)))
+
+
+def test_a_closed_log_says_so(tmp_path: Path):
+    log = AccessLog(tmp_path)
+    log.close()
+    with pytest.raises(StorageFailed) as closed:
+        log.last_id()
+    assert closed.value.code == "closed"

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from jmem.core import undo
 from jmem.core.errors import Invalid, NotFound
 from jmem.core.filter import Filter
-from jmem.core.model import Op, new_id, new_nonce
+from jmem.core.model import Op, new_id, new_nonce, now_iso
 from jmem.core.service import Actor, Draft, MemoryService
 from tests.core.conftest import User
 
 ME = Actor("cli")
+CURSOR = Actor("cursor")
 
 
 def add(service: MemoryService, text: str, **more) -> str:
@@ -220,3 +222,161 @@ def test_nothing_to_undo(service: MemoryService):
     report = service.undo(ME)
     assert (report.undone, report.skipped) == ([], [])
     assert service.undo(ME, redo=True).undone == []
+
+
+# ---- all that a program did -------------------------------------------------------------------
+
+
+def test_what_a_program_did_is_one_step(service: MemoryService):
+    mine = add(service, "mine", tags=("x",))
+    theirs = [service.add(Draft(f"theirs {n}"), CURSOR).memory.id for n in range(3)]
+    service.edit(mine, {"content": "rewritten", "tags": ["y"]}, CURSOR)
+    service.delete(mine, CURSOR)
+    later = add(service, "mine too")
+    planned = service.undo(ME, client="cursor", dry_run=True)
+    assert live(service) == ["theirs 0", "theirs 1", "theirs 2", "mine too"]
+    report = service.undo(ME, client="cursor")
+    assert report == planned
+    assert [u.kind for u in report.undone] == ["delete", "edit", "add", "add", "add"]
+    assert live(service) == ["mine", "mine too"]
+    assert service.get(mine, ME).tags == ("x",)
+    assert {c.id: (c.preview, c.before, c.after) for c in report.changes} == {
+        mine: (
+            "rewritten",
+            {"content": "rewritten", "tags": ["y"], "deleted": True},
+            {"content": "mine", "tags": ["x"], "deleted": False},
+        ),
+        **{id: (f"theirs {n}", {"deleted": False}, {"deleted": True}) for n, id in enumerate(theirs)},
+    }
+    assert len(service.history(mine, ME).revisions) == 4  # one op gives it back, not one for each action
+    assert service.undo(ME, client="cursor").undone == []
+    again = service.undo(ME, redo=True)
+    assert [u.kind for u in again.undone] == [u.kind for u in report.undone]
+    assert live(service) == ["theirs 0", "theirs 1", "theirs 2", "mine too"]
+    service.undo(ME)  # the newest action is nobody's but mine
+    assert service.get(theirs[0], ME).content == "theirs 0"
+    with pytest.raises(NotFound):
+        service.get(later, ME)
+
+
+def test_what_others_set_in_between_comes_back(service: MemoryService):
+    id = add(service, "a")
+    for text_, who in (("b", CURSOR), ("c", ME), ("d", CURSOR)):
+        service.edit(id, {"content": text_}, who)
+    report = service.undo(ME, client="cursor")
+    assert (text(service, id), report.skipped) == ("c", [])
+    assert [(c.before, c.after) for c in report.changes] == [({"content": "d"}, {"content": "c"})]
+    service.undo(ME, redo=True)
+    assert text(service, id) == "d"
+
+
+def test_an_undo_in_between_does_not_count(service: MemoryService):
+    id = add(service, "a")
+    service.edit(id, {"content": "b"}, CURSOR)
+    service.edit(id, {"content": "c"}, CURSOR)
+    service.undo(ME)
+    service.edit(id, {"content": "d"}, CURSOR)
+    service.undo(ME, client="cursor")
+    assert text(service, id) == "a"
+    service.undo(ME, redo=True)
+    assert text(service, id) == "d"
+    service.undo(ME, redo=True)  # "c" was taken back before "d" was written
+    assert text(service, id) == "d"
+
+
+def test_what_i_rewrote_of_what_it_added_stays_whole(service: MemoryService):
+    id = service.add(Draft("theirs", tags=("x",), thread="t"), CURSOR).memory.id
+    gone = service.add(Draft("theirs alone"), CURSOR).memory.id
+    service.edit(id, {"content": "mine now"}, ME)
+    service.edit(id, {"content": "theirs again", "tags": ["y"]}, CURSOR)
+    report = service.undo(ME, client="cursor")
+    assert report.skipped == [(id, "content changed since")]
+    memory = service.get(id, ME)
+    assert (memory.content, memory.tags, memory.thread) == ("mine now", ("x",), "t")
+    with pytest.raises(NotFound):
+        service.get(gone, ME)
+
+
+def test_a_redo_leaves_what_i_deleted_deleted(service: MemoryService):
+    kept = service.add(Draft("kept"), CURSOR).memory.id
+    removed = service.add(Draft("removed"), CURSOR).memory.id
+    service.delete(removed, ME)
+    assert [c.id for c in service.undo(ME, client="cursor").changes] == [kept]
+    service.undo(ME, redo=True)
+    assert live(service) == ["kept"]
+
+
+def test_since_a_moment_whoever_it_was(service: MemoryService):
+    add(service, "before")
+    moment = service.log(ME)[0][0].at
+    while now_iso() <= moment:
+        pass
+    moment = now_iso()
+    service.add(Draft("theirs"), CURSOR)
+    add(service, "mine")
+    service.add(Draft("another"), Actor("claude"))
+    assert {u.client for u in service.undo(ME, since=moment, dry_run=True).undone} == {"cli", "cursor", "claude"}
+    assert [u.client for u in service.undo(ME, client="cursor", since=moment).undone] == ["cursor"]
+    assert live(service) == ["before", "mine", "another"]
+    service.undo(ME, since=moment)
+    assert live(service) == ["before"]
+    service.undo(ME, redo=True, n=2)
+    assert live(service) == ["before", "theirs", "mine", "another"]
+    assert service.undo(ME, client="cursor", since="2999-01-01T00:00:00Z").undone == []
+
+
+def test_nothing_beyond_what_was_agreed_to(service: MemoryService):
+    service.add(Draft("one"), CURSOR)
+    preview = service.undo(ME, client="cursor", dry_run=True)
+    service.add(Draft("added while the question stood"), CURSOR)
+    service.undo(ME, client="cursor", upto=preview.undone[0].action)
+    assert live(service) == ["added while the question stood"]
+
+
+def test_a_group_names_what_is_gone_for_ever(service: MemoryService):
+    gone = service.add(Draft("gone"), CURSOR).memory.id
+    service.add(Draft("there"), CURSOR)
+    service.purge(gone, CURSOR)
+    report = service.undo(ME, client="cursor")
+    assert ([u.kind for u in report.undone], report.skipped) == (["add"], [(gone, "forgotten for ever")])
+    assert live(service) == []
+
+
+def test_a_group_of_which_nothing_can_be_taken_back_stays_as_it_is(service: MemoryService):
+    id = add(service, "a")
+    for content in "bc":
+        service.edit(id, {"content": content}, CURSOR)
+    service.edit(id, {"content": "d"}, ME)
+    for _ in range(2):
+        report = service.undo(ME, client="cursor")
+        assert (report.changed, report.skipped) == (0, [(id, "content changed since")])
+    service.undo(ME)
+    assert text(service, id) == "c"
+    service.undo(ME, client="cursor")
+    assert text(service, id) == "a"
+
+
+def test_changes_are_told_of_single_actions_too(service: MemoryService):
+    id = add(service, "a")
+    service.edit(id, {"content": "b"}, ME)
+    service.edit(id, {"metadata": {"k": 1}, "state": "paused"}, ME)
+    (change,) = service.undo(ME, n=2).changes
+    assert change.before == {"content": "b", "metadata": {"k": 1}, "state": "paused"}
+    assert change.after == {"content": "a", "metadata": {}, "state": "active"}
+    (change,) = service.undo(ME, redo=True, n=2, dry_run=True).changes
+    assert (change.before["content"], change.after["content"]) == ("a", "b")
+
+
+def test_of_very_many_memories_only_the_first_changes_are_told(service: MemoryService, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(undo, "MAX_CHANGES", 5)
+    service.add_many([Draft(f"m{n}") for n in range(9)], CURSOR)
+    report = service.undo(ME, client="cursor")
+    assert (len(report.changes), report.changed, len(report.undone[0].ids)) == (5, 9, 9)
+
+
+@pytest.mark.parametrize(
+    "ask", [{"client": "x", "n": 1}, {"since": "2026-01-01", "redo": True}, {"upto": 3}, {"since": "no time"}]
+)
+def test_what_does_not_go_together_is_refused(service: MemoryService, ask):
+    with pytest.raises(Invalid):
+        service.undo(ME, **ask)

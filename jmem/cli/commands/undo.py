@@ -63,7 +63,7 @@ def _group(args: Args) -> int:
     preview = daemon.undo_all(args.client, args.since, dry_run=True)
     if args.dry_run or not preview["changed"]:
         return _tell(args, preview, dry=True)
-    if not out.json:
+    if out.human:
         changes.show(out, preview)
     count = len(preview["undone"])
     actions = "1 action" if count == 1 else f"{count:,} actions"
@@ -73,12 +73,14 @@ def _group(args: Args) -> int:
     if not confirmed(out, f"Take back {actions}, changing {memories}", yes=False):
         return OK
     # what the program has done while the question stood is not in what was agreed to
-    upto = preview["undone"][0]["action"]
-    return _tell(args, daemon.undo_all(args.client, args.since, upto=upto), dry=False, shown=True)
+    answer = daemon.undo_all(args.client, args.since, upto=preview["undone"][0]["action"])
+    code = _tell(args, answer, dry=False)
+    out.note("`jmem undo --redo` brings all of it back")
+    return code
 
 
-def _tell(args: Args, answer: Document, dry: bool, *, shown: bool = False) -> int:
-    """Say what was done, or would be; `shown` when the changes are on the screen already."""
+def _tell(args: Args, answer: Document, dry: bool) -> int:
+    """Say what was done, or would be."""
     out = args.out
     if answer["skipped"] and not answer["changed"]:
         raise _nothing(answer["skipped"], args.redo)
@@ -93,7 +95,7 @@ def _tell(args: Args, answer: Document, dry: bool, *, shown: bool = False) -> in
     else:
         for action in undone:
             _action(out, did, action)
-    if out.human and dry and not shown:
+    if out.human and dry:
         changes.show(out, answer)
     skipped = answer["skipped"]
     for one in skipped[:SHOWN]:
