@@ -41,6 +41,7 @@ class Action:
 
 SCOPES: Mapping[str, str] = {
     "app": "Everywhere",
+    "question": "The question",
     "memories": "Memories",
     "facets": "Filters",
     "reader": "One memory, whole",
@@ -67,6 +68,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("app.palette", "ctrl+p", "Commands", "Find any action by its name", 80),
     Action("app.refresh", "f5", "Refresh", "Ask the daemon again"),
     Action("app.leave", "q,ctrl+q,ctrl+c", "Quit", "Leave the interface"),
+    Action("question.results", "enter", "To the list", "Go to the results", 1),
+    Action("question.down", "down", "Next", "The next result, without leaving the question", 2, call="move(1)"),
+    Action("question.up", "up", "Previous", "The result before", call="move(-1)"),
+    Action("question.page_down", "pagedown", "Page down", "A screen of results further", call="page(1)"),
+    Action("question.page_up", "pageup", "Page up", "A screen of results back", call="page(-1)"),
     Action("memories.search", "slash,ctrl+f", "Search", "Type to search; Esc clears, ↓ goes to the results", 10),
     Action("memories.open", "enter", "Open", "Show the whole memory", 11),
     Action("memories.add", "a,ctrl+n", "Add", "Write a new memory", 12),

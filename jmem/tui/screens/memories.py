@@ -20,6 +20,7 @@ from jmem.tui.screens.base import Place, say
 from jmem.tui.view import SORTS, View
 from jmem.tui.widgets.facets import Facets
 from jmem.tui.widgets.preview import Preview
+from jmem.tui.widgets.question import Question
 from jmem.tui.widgets.results import Results
 
 DEBOUNCE_S = 0.12
@@ -62,18 +63,6 @@ class Counted(Message):
         self.tags, self.stats = tags, stats
 
 
-class SearchInput(Input):
-    """The question. ↑ and ↓ move in the list without leaving it."""
-
-    def on_key(self, event: events.Key) -> None:
-        if event.key in ("up", "down", "pageup", "pagedown"):
-            results = self.screen.query_one(Results)
-            step = -1 if event.key in ("up", "pageup") else 1
-            results.action_page(step) if "page" in event.key else results.action_move(step)
-            event.stop()
-            event.prevent_default()
-
-
 class MemoriesPlace(Place):
     """The list and what is around it. `view` is what is asked for; the list may be a moment behind it."""
 
@@ -81,9 +70,8 @@ class MemoriesPlace(Place):
     DEFAULT_CSS = """
     MemoriesPlace #ask { height: 3; border: round $panel; padding: 0 1; }
     MemoriesPlace #ask:focus-within { border: round $primary; }
-    MemoriesPlace #question { width: 1fr; border: none; padding: 0; height: 1; background: transparent; }
     MemoriesPlace #told { width: auto; max-width: 60%; height: 1; color: $foreground 60%; padding-left: 2; }
-    MemoriesPlace #list { width: 3fr; border: round $panel; }
+    MemoriesPlace #list { width: 3fr; border: round $panel; border-title-color: $foreground 70%; }
     MemoriesPlace #list:focus-within { border: round $primary; }
     MemoriesPlace #empty { display: none; padding: 1 2; color: $foreground 70%; }
     MemoriesPlace.-empty #empty { display: block; }
@@ -106,7 +94,7 @@ class MemoriesPlace(Place):
 
     def content(self) -> ComposeResult:
         with Horizontal(id="ask"):
-            yield SearchInput(placeholder="Search by meaning or words", id="question", compact=True)
+            yield Question("question")
             yield Static("", id="told", markup=False)
         with Horizontal():
             yield Facets(id="facets")
@@ -116,7 +104,6 @@ class MemoriesPlace(Place):
             yield Preview(id="preview")
 
     def on_mount(self) -> None:
-        self.query_one("#question", Input).cursor_blink = False
         super().on_mount()
         self.run_worker(self._search_on(), name="search", group="search")
 
@@ -269,10 +256,6 @@ class MemoriesPlace(Place):
     @on(Input.Changed, "#question")
     def _typed(self, event: Input.Changed) -> None:
         self.ask(replace(self.view, text=event.value))
-
-    @on(Input.Submitted, "#question")
-    def _to_results(self) -> None:
-        self.query_one(Results).focus()
 
     @on(Facets.Chosen)
     def _filter(self, chosen: Facets.Chosen) -> None:

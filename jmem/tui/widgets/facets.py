@@ -22,7 +22,7 @@ class Facets(OptionList):
     """One list with a heading a section; an option's id is `section:value`."""
 
     DEFAULT_CSS = """
-    Facets { width: 24; height: 1fr; border: round $panel; padding: 0; background: transparent; scrollbar-size-vertical: 1; }
+    Facets { width: 24; height: 1fr; border: round $panel; border-title-color: $foreground 70%; padding: 0; background: transparent; scrollbar-size-vertical: 1; }
     Facets:focus { border: round $primary; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -68,7 +68,8 @@ class Facets(OptionList):
         if not values:
             return
         width = max(self.content_size.width, 12)
-        found.append(Option(Text(name.upper(), style="bold dim"), disabled=True))
+        heading = f"bold {self.app.theme_variables['secondary']}"
+        found.append(Option(Text(name.upper(), style=heading), disabled=True))
         for value, count in values:
             chosen = value in on
             number = f"{count:,}" if count is not None else ""

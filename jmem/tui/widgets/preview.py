@@ -10,6 +10,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from jmem.cli.render import card_fields, explain_lines
+from jmem.cli.text import wrap
 from jmem.tui import shown
 
 CHARS = 6_000
@@ -20,7 +21,7 @@ class Preview(VerticalScroll):
     """Text above, particulars below; scrolls by mouse and when it has the focus."""
 
     DEFAULT_CSS = """
-    Preview { width: 2fr; height: 1fr; border: round $panel; padding: 0 1; scrollbar-size-vertical: 1; }
+    Preview { width: 2fr; height: 1fr; border: round $panel; border-title-color: $foreground 70%; padding: 0 1; scrollbar-size-vertical: 1; }
     Preview:focus { border: round $primary; }
     """
     can_focus = True
@@ -29,18 +30,30 @@ class Preview(VerticalScroll):
         super().__init__(**options)
         self.border_title = "Preview"
         self._body = Static("", markup=False)
+        self._shown: tuple[dict[str, Any] | None, Sequence[str]] = None, ()
 
     def compose(self) -> Any:
         yield self._body
 
     def show(self, memory: dict[str, Any] | None, words: Sequence[str] = ()) -> None:
         """Another memory, or none."""
-        self._body.update(Text("") if memory is None else card(memory, words, self.app.theme_variables))
+        self._shown = memory, words
+        self._draw()
         self.scroll_home(animate=False)
 
+    def on_resize(self) -> None:
+        self._draw()
 
-def card(memory: dict[str, Any], words: Sequence[str], colours: dict[str, str], limit: int | None = CHARS) -> Text:
-    """A memory as text for the screen; `limit` characters of its content, None for all."""
+    def _draw(self) -> None:
+        memory, words = self._shown
+        width = max(self.size.width - 2, 20)
+        self._body.update("" if memory is None else card(memory, words, self.app.theme_variables, width))
+
+
+def card(
+    memory: dict[str, Any], words: Sequence[str], colours: dict[str, str], width: int, limit: int | None = CHARS
+) -> Text:
+    """A memory as text for so many columns; `limit` characters of its content, None for all."""
     content = memory["content"]
     body = shown.marked(shown.whole(content if limit is None else content[:limit]), words, f"bold {colours['accent']}")
     body.no_wrap = False
@@ -48,13 +61,21 @@ def card(memory: dict[str, Any], words: Sequence[str], colours: dict[str, str], 
         body.append(f"\n… {len(content) - limit:,} more characters: Enter shows all", f"italic {colours['warning']}")
     body.append("\n\n")
     for name, value in card_fields(memory):
-        body.append(f"{name:<11} ", "dim")
-        body.append(f"{value}\n", colours["success"] if name == "tags" else "")
+        _field(body, name, value, width, colours["success"] if name == "tags" else "")
     if memory.get("also"):
-        body.append("also        ", "dim")
-        body.append(f"{len(memory['also'])} more with the same text\n")
+        _field(body, "also", f"{len(memory['also'])} more with the same text", width, "")
     if memory.get("explain"):
-        body.append("\nwhy\n", "bold dim")
+        body.append("\nwhy\n", f"bold {colours['secondary']}")
         for line in explain_lines(memory["explain"]):
-            body.append(f"{line}\n", "dim")
+            leg, _, said = line.partition(": ")
+            _field(body, leg, said, width, "dim")
     return body
+
+
+def _field(body: Text, name: str, value: str, width: int, style: str) -> None:
+    """A name and its value, whose further lines stand below its first."""
+    indent = 10 if width < 50 else 12
+    for number, line in enumerate(wrap(value, max(width - indent, 8))):
+        body.append("" if number else shown.fit(name, indent - 1) + " ", "dim")
+        body.append(" " * indent if number else "")
+        body.append(f"{line}\n", style)
