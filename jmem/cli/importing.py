@@ -146,9 +146,15 @@ def _object(line: bytes, number: int) -> Document | None:
 def _documents(path: str, tally: Tally) -> Iterator[Item]:
     """Markdown files as {"path","text"}, named by their path below the folder."""
     read = 0
-    for name, source in _markdown_files(path):
-        with _open(source) as file:
-            data = file.read(MAX_LINE + 1)
+    for name, source in _markdown_files(path, tally):
+        try:
+            with _open(source) as file:
+                data = file.read(MAX_LINE + 1)
+        except OSError as error:
+            if not os.path.isdir(path):
+                raise
+            tally.skip(name, JmemError(error.strerror or str(error), code="file"))
+            continue
         read += len(data)
         try:
             if len(data) > MAX_LINE:
@@ -160,14 +166,27 @@ def _documents(path: str, tally: Tally) -> Iterator[Item]:
         yield name, {"path": name, "text": text}, len(data), read
 
 
-def _markdown_files(path: str) -> Iterator[tuple[str, str]]:
-    """(name, file) of every Markdown file, in order; hidden folders left out."""
+def _markdown_files(path: str, tally: Tally) -> Iterator[tuple[str, str]]:
+    """(name, file) of every Markdown file, in order; hidden ones left out, and what lies outside of the folder."""
     if not os.path.isdir(path):
         yield ("stdin.md" if path == "-" else os.path.basename(path)), path
         return
     for folder, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.lower().endswith(_MARKDOWN) and not name.startswith("."):
-                full = os.path.join(folder, name)
-                yield os.path.relpath(full, path).replace(os.sep, "/"), full
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # os.walk does not follow them
+        documents = [name for name in files if name.lower().endswith(_MARKDOWN) and not name.startswith(".")]
+        for name in sorted(links + documents):
+            full = os.path.join(folder, name)
+            shown = os.path.relpath(full, path).replace(os.sep, "/")
+            if not _is_below(full, path):
+                tally.skip(shown, JmemError("it is a link that leads out of the folder", code="file"))
+            elif os.path.isfile(full):
+                yield shown, full
+            elif name in documents:
+                tally.skip(shown, JmemError("it is no file", code="file"))
+
+
+def _is_below(full: str, folder: str) -> bool:
+    """Whether a path of a folder, links followed, is still in that folder."""
+    root = os.path.realpath(folder)
+    return os.path.commonpath([root, os.path.realpath(full)]) == root

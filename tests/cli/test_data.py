@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -212,3 +213,29 @@ def test_a_lost_store_is_told(make_jmem) -> None:
     jmem.ok("backup", "restore", name, "--yes")
     assert jmem.ok("list").err == ""
     assert "warning" not in jmem.ok("status").out
+
+
+def test_import_stays_in_its_folder(make_jmem, tmp_path: Path) -> None:
+    jmem = make_jmem()
+    folder, outside = tmp_path / "notes", tmp_path / "outside"
+    (folder / "sub").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "secret.md").write_text("the diary of somebody else")
+    (folder / "mine.md").write_text("my own note")
+    (folder / "again.md").symlink_to("mine.md")
+    (folder / "sub" / "out.md").symlink_to(outside / "secret.md")
+    (folder / "dir").symlink_to(outside)
+    (folder / "gone.md").symlink_to("nothing.md")
+    os.mkfifo(folder / "pipe.md")
+    report = json.loads(jmem.ok("import", str(folder), "--json").out)
+    assert report["added"] == 2
+    assert {(entry["item"], entry["reason"]) for entry in report["skipped"]} == {
+        ("sub/out.md", "it is a link that leads out of the folder"),
+        ("dir", "it is a link that leads out of the folder"),
+        ("gone.md", "it is no file"),
+        ("pipe.md", "it is no file"),
+    }
+    assert jmem.ok("search", "diary", "--mode", "text").out == ""
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert "duplicates\t2" in jmem.ok("import", str(link)).out
