@@ -41,6 +41,7 @@ class Memory(Reply):
     thread: str | None
     speaker: str | None
     supersedes: str | None
+    superseded_by: str | None = None
     deleted: bool
     version: str
 
@@ -129,6 +130,35 @@ class Found(Reply):
     mode: str
     results: list[Hit]
     warning: str | None = None
+
+
+class Change(Reply):
+    """What became of a memory in a span of time. `before` or `after` is null where it was not there."""
+
+    id: str
+    kind: str
+    at: str
+    clients: list[str]
+    content: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class Changes(Reply):
+    """One page, newest first. `kind`: added, edited, deleted or restored."""
+
+    changes: list[Change]
+    next_cursor: str | None
+
+
+class Chain(Reply):
+    """A memory with all that it superseded or was superseded by, oldest first, deleted ones included.
+
+    `current` is the id of the one that holds now; null when all are deleted.
+    """
+
+    chain: list[Memory]
+    current: str | None
 
 
 class Revision(Reply):

@@ -27,6 +27,9 @@ ClientName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=
 Id = Annotated[str, Field(description="an id, or any part of one that fits no other", examples=["0199f3a1c2d4"])]
 Moment = Annotated[str, Field(description="ISO 8601; without an offset it is local time", examples=["2026-11-22"])]
 When = Annotated[str, Field(description="ISO 8601, or words", examples=["2026-11-01", "last week"])]
+Past = Annotated[
+    When, Field(description="answer as of this moment: ISO 8601, or words; a day or a week counts to its end")
+]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
 State = Literal["active", "paused", "archived", "review"]
 StateOrAll = Annotated[
@@ -91,6 +94,8 @@ class ListQuery(Query):
     client: tuple[str, ...] = ()
     state: StateOrAll = "active"
     deleted: bool = Field(False, description="the deleted ones instead")
+    expired: bool = Field(False, description="the expired ones instead")
+    as_of: Past | None = None
     since: When | None = None
     until: When | None = None
     privacy: Privacy | None = None
@@ -99,6 +104,23 @@ class ListQuery(Query):
     sort: Sort = "-created"
     offset: Annotated[int, Field(ge=0, le=10_000_000)] = Field(0, description="memories to pass over first")
     count: bool = Field(False, description="say in `total` how many memories the list has")
+
+
+class MemoryQuery(Query):
+    """How to read a memory."""
+
+    as_of: Past | None = None
+
+
+class ChangesQuery(Query):
+    """Which span of time, and whose changes."""
+
+    since: When
+    until: When | None = None
+    limit: Limit = 100
+    cursor: str | None = None
+    client: str | None = Field(None, description="only what this program changed in the span")
+    id: Id | None = None
 
 
 class DeleteQuery(Query):
@@ -120,6 +142,7 @@ class SearchAsk(Ask):
     privacy: Privacy | None = None
     thread: str | None = None
     source: str | None = None
+    as_of: Past | None = None
     mode: Mode = "hybrid"
     fold: bool = Field(True, description="give equal texts once; `also` names the others")
     explain: bool = False

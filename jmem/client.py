@@ -110,9 +110,13 @@ class Client:
             page = self.page({**query, "cursor": page["next_cursor"]})
             yield page
 
-    def get(self, id: str) -> Document:
-        """The memory that `id`, or a unique part of it, names."""
-        return self._document("GET", _memory(id))
+    def get(self, id: str, as_of: str | None = None) -> Document:
+        """The memory that `id`, or a unique part of it, names; as it stood at a moment."""
+        return self._document("GET", _memory(id), query={"as_of": as_of})
+
+    def chain(self, id: str) -> Document:
+        """`chain`: all that the memory superseded or was superseded by, oldest first; `current`: the id that holds."""
+        return self._document("GET", _memory(id) + "/chain")
 
     def edit(self, id: str, changes: Document, version: str | None = None) -> Document:
         """Change fields; with `version`, only if nothing else changed the memory since (else Conflict)."""
@@ -136,6 +140,10 @@ class Client:
     def history(self, id: str) -> Document:
         """All revisions of a memory, oldest first."""
         return self._document("GET", _memory(id) + "/history")
+
+    def changes(self, query: Mapping[str, Any]) -> Document:
+        """One page of what changed `since` a moment, newest first: `changes` and `next_cursor`."""
+        return self._document("GET", API + "/changes", query=query)
 
     def restore(self, id: str, rev: int | None = None) -> Document:
         """Bring back a deleted memory, or an earlier revision's content."""

@@ -15,9 +15,21 @@ if TYPE_CHECKING:
 
 def groups() -> list[Routes]:
     """Every group of routes, the busiest first."""
-    from daemon.api import admin, backup, clients, events, history, memories, overview, portable, review, search
+    from daemon.api import (
+        admin,
+        backup,
+        clients,
+        events,
+        history,
+        memories,
+        overview,
+        portable,
+        review,
+        search,
+        timeline,
+    )
 
-    modules = (memories, search, history, overview, events, review, clients, portable, backup, admin)
+    modules = (memories, search, history, timeline, overview, events, review, clients, portable, backup, admin)
     return [*(module.routes for module in modules), admin.outside]
 
 

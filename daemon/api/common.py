@@ -8,8 +8,9 @@ from typing import Any
 from pydantic_core import to_json
 
 from daemon.http import Answer
+from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
-from jmem.core.model import ACCEPTED, MAX_ANSWER_BYTES, STATES, check_tags
+from jmem.core.model import ACCEPTED, MAX_ANSWER_BYTES, STATES, check_tags, iso, milliseconds, now_iso
 from jmem.core.timewords import parse_moment
 
 ROOM = 2_048
@@ -26,6 +27,16 @@ def end_of(text: str | None, name: str = "until") -> str | None:
     return None if text is None else parse_moment(text, field=name)[1]
 
 
+def past_of(text: str | None, name: str = "as_of") -> str | None:
+    """The moment to look back to: `yesterday` is the end of yesterday, `today` is now. Raises Invalid for the future."""
+    if text is None:
+        return None
+    start, end = parse_moment(text, field=name)
+    if start > now_iso():
+        raise Invalid(f"{name} lies in the future: {text[:60]!r}", field=name, fix="name a moment of the past")
+    return start if start == end else min(iso(milliseconds(end) - 1), now_iso())
+
+
 def states_of(state: str) -> tuple[str, ...]:
     """The states that a name stands for."""
     return ACCEPTED if state == "all" else (state,)
@@ -34,14 +45,15 @@ def states_of(state: str) -> tuple[str, ...]:
 def make_filter(
     *, tags: Sequence[str] = (), clients: Sequence[str] = (), states: Sequence[str] = ("active",),
     since: str | None = None, until: str | None = None, privacy: str | None = None, thread: str | None = None,
-    source: str | None = None, deleted: bool = False,
+    source: str | None = None, deleted: bool = False, expired: bool = False,
 ) -> Filter:  # fmt: skip
-    """The filter of a request; raises Invalid. Deleted memories are found in any state, expired ones with every state."""
+    """The filter of a request; raises Invalid. Deleted memories are found in any state, expired ones with every state,
+    and with `expired` nothing but those."""
     every = set(states) >= set(ACCEPTED)
     return Filter(
         tags=tuple(check_tags(tags)), clients=tuple(clients), states=STATES if deleted else tuple(states) or ACCEPTED,
         since=start_of(since), until=end_of(until), privacy=privacy, thread=thread, source=source,
-        deleted=deleted, expired=every or deleted,
+        deleted=deleted, expired=every or deleted, lapsed=expired,
     )  # fmt: skip
 
 

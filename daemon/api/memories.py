@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from daemon import answers
-from daemon.api.common import bounded, make_filter, page, states_of
-from daemon.http import Answer, Call, NoQuery, Routes, json_answer
-from daemon.schemas import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk
+from daemon.api.common import bounded, make_filter, page, past_of, states_of
+from daemon.http import Answer, Call, Routes, json_answer
+from daemon.schemas import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk, MemoryQuery
+from jmem.core.asof import moment_of
 from jmem.core.drafts import Added, Draft
 from jmem.core.errors import Invalid, NotFound
 from jmem.core.service import BatchResult
@@ -49,10 +50,12 @@ def added_dict(added: Added) -> dict[str, Any]:
     return {**added.memory.as_dict(), "duplicate": added.duplicate, "differs": list(added.differs), "similar": near}
 
 
-@routes.route("GET", "/memories/{id}", NoQuery, "Read a memory", answers={200: answers.Memory}, problems=(404, 409))
-def get(call: Call, ask: NoQuery) -> Answer:
-    """By its id or any part of it that fits no other."""
-    return json_answer(call.user.service.get(call.params["id"], call.actor).as_dict())
+@routes.route("GET", "/memories/{id}", MemoryQuery, "Read a memory", answers={200: answers.Memory}, problems=(404, 409))
+def get(call: Call, ask: MemoryQuery) -> Answer:
+    """By its id or any part of it that fits no other; `as_of` a moment, as it stood then."""
+    as_of = past_of(ask.as_of)
+    memory = call.user.service.get(call.params["id"], call.actor, as_of=as_of).as_dict()
+    return json_answer(memory if as_of is None else {**memory, "as_of": as_of})
 
 
 @routes.route("GET", "/memories", ListQuery, "List memories", answers={200: answers.Memories})
@@ -61,16 +64,21 @@ def list_memories(call: Call, ask: ListQuery) -> Answer:
     filter = make_filter(
         tags=ask.tag, clients=ask.client, states=states_of(ask.state), since=ask.since, until=ask.until,
         privacy=ask.privacy, thread=ask.thread, source=ask.source, deleted=ask.deleted,
+        expired=ask.expired,
     )  # fmt: skip
+    as_of = past_of(ask.as_of)
+    if as_of is not None and ask.cursor is not None:  # further pages are of the first one's moment
+        as_of = moment_of(ask.cursor, ask.sort)
+    then = {} if as_of is None else {"as_of": as_of}
 
     def fetch(limit: int) -> tuple[list[dict[str, Any]], str | None]:
         found = call.user.service.list(
-            filter, call.actor, limit=limit, cursor=ask.cursor, sort=ask.sort, offset=ask.offset
+            filter, call.actor, limit=limit, cursor=ask.cursor, sort=ask.sort, offset=ask.offset, as_of=as_of
         )
         return [memory.as_dict() for memory in found.memories], found.next_cursor
 
-    total = {"total": call.user.service.count(filter, call.actor)} if ask.count else {}
-    return page("memories", fetch, ask.limit, **total, **call.user.warning())
+    total = {"total": call.user.service.count(filter, call.actor, as_of=as_of)} if ask.count else {}
+    return page("memories", fetch, ask.limit, **then, **total, **call.user.warning())
 
 
 @routes.route("PATCH", "/memories/{id}", EditAsk, "Change a memory", answers={200: answers.MemoryEdited},

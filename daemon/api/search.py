@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from daemon import answers
-from daemon.api.common import listing, make_filter
+from daemon.api.common import listing, make_filter, past_of
 from daemon.http import Answer, Call, Routes
 from daemon.schemas import SearchAsk
 from jmem.core.search import Hit, SearchQuery
@@ -20,13 +20,15 @@ def search(call: Call, ask: SearchAsk) -> Answer:
         tags=ask.tags, clients=ask.clients, states=ask.states, since=ask.since, until=ask.until, privacy=ask.privacy,
         thread=ask.thread, source=ask.source,
     )  # fmt: skip
-    query = SearchQuery(ask.query, ask.limit, filter, ask.mode, ask.fold, ask.explain)
+    query = SearchQuery(ask.query, ask.limit, filter, ask.mode, ask.fold, ask.explain, past_of(ask.as_of))
     outcome = call.user.service.search(query, call.actor)
     call.daemon.metrics.searches.add((outcome.mode,), outcome.took_ms / 1000)
     head: dict[str, Any] = {
         **call.user.warning(),
         "query": outcome.query, "took_ms": outcome.took_ms, "confident": outcome.confident, "mode": outcome.mode,
     }  # fmt: skip
+    if query.as_of is not None:
+        head["as_of"] = query.as_of
     if outcome.degraded is not None:
         head["degraded"] = outcome.degraded
     return listing("results", [_hit(hit, ask.explain) for hit in outcome.hits], head)

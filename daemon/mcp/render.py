@@ -14,7 +14,18 @@ MARGIN_BYTES = 16 * 1024
 Item = dict[str, Any]
 
 _ABOUT = (("speaker", "speaker"), ("source", "source"), ("client", "from"))
-_SHOWN = ("id", "content", "tags", "created_at", "occurred_at", "speaker", "source", "client")
+_SHOWN = (
+    "id",
+    "content",
+    "tags",
+    "created_at",
+    "occurred_at",
+    "expires_at",
+    "speaker",
+    "source",
+    "client",
+    "superseded_by",
+)
 
 
 def item(memory: Memory, **more: Any) -> Item:
@@ -32,6 +43,10 @@ def lines(item: Mapping[str, Any], number: int | None = None) -> str:
     if item.get("tags"):
         about.append("tags " + ", ".join(item["tags"]))
     about += [f"{word} {item[name]}" for name, word in _ABOUT if item.get(name)]
+    if item.get("expires_at"):
+        about.append(f"holds until {item['expires_at'][:16].replace('T', ' ')} UTC")
+    if item.get("superseded_by"):
+        about.append(f"no longer holds: superseded by {item['superseded_by']}")
     if item.get("also"):
         about.append("the same again under " + ", ".join(item["also"]))
     lead = "-" if number is None else f"{number}."

@@ -209,6 +209,11 @@ _MEMORY = {
         "speaker": {"type": "string", "description": "Who said it, if that is known."},
         "source": {"type": "string", "description": "Where it comes from, if that is known."},
         "client": {"type": "string", "description": "The program that saved it."},
+        "expires_at": {"type": "string", "description": "Until when it holds, UTC, if it does not hold for good."},
+        "superseded_by": {
+            "type": "string",
+            "description": "The id of the newer memory that holds instead of this one.",
+        },
         "score": {"type": "number", "description": "How well it fits the search."},
         "also": _TEXTS | {"description": "Ids of memories with the very same text."},
         "state": {"type": "string", "description": "review: it waits until the owner has looked at it."},

@@ -13,6 +13,9 @@ STATE = Option(
 )
 SINCE = Option("--since", help="Not before this time: 2026-11-22, yesterday, 'last week'.", metavar="WHEN")
 UNTIL = Option("--until", help="Up to this time; a day or a month is included.", metavar="WHEN")
+AS_OF = Option(
+    "--as-of", help="As it stood at this time: 'last week', '2 hours ago'; a day counts to its end.", metavar="WHEN"
+)
 THREAD = Option("--thread", help="Only of this conversation or document.")
 PRIVACY = Option("--privacy", help="Only local or only synced ones.", choices=("local", "synced"))
 YES = Option("--yes", "-y", help="Do it without asking.", kind="flag")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from jmem.cli.text import age, block, cut, epoch, local_time, one_line, pad, short_ids, width, wrap
 
 TYPE_CHECKING = False
@@ -97,6 +99,37 @@ def card(out: Output, memory: Document) -> None:
             out.line(" " * 12 + line)
 
 
+def standing(memory: Document, current: str | None) -> str:
+    """What a member of a chain is by now: deleted, current or superseded."""
+    return "deleted" if memory["deleted"] else "current" if memory["id"] == current else "superseded"
+
+
+def chain(out: Output, found: Document) -> None:
+    """The members of a chain, oldest first, a line or more each, the one that holds marked."""
+    members = found["chain"]
+    short = short_ids(memory["id"] for memory in members)
+    id_columns = max(len(s) for s in short.values())
+    indent = " " * (2 + id_columns + len(GAP))
+    text_columns = max(min(out.columns, 120) - len(indent) - len(GAP) - AGE_COLUMNS, 16)
+    for memory in members:
+        stands = standing(memory, found["current"])
+        mark = out.paint("good", "●") if stands == "current" else out.paint("dim", "○")
+        first, *more = wrap(_spoken(memory, block(memory["content"]).rstrip()), text_columns, SEARCH_LINES)
+        style = "bold" if stands == "current" else "dim"
+        when = out.paint("dim", age(_moment(memory)).rjust(AGE_COLUMNS))
+        gap = " " * (text_columns - width(first)) + GAP
+        out.line(
+            f"{mark} {out.paint('id', pad(short[memory['id']], id_columns))}{GAP}{out.paint(style, first)}{gap}{when}"
+        )
+        for line in more:
+            out.line(indent + out.paint(style, line))
+        about = [stands] if stands != "superseded" else []
+        if memory.get("supersedes") in short:
+            about.append("supersedes " + short[memory["supersedes"]])
+        if about:
+            out.line(indent + out.paint("dim", " · ".join(about)))
+
+
 def card_fields(memory: Document) -> list[tuple[str, str]]:
     """Name and value of what a card shows below the text."""
     found = [("id", memory["id"])]
@@ -115,6 +148,8 @@ def card_fields(memory: Document) -> list[tuple[str, str]]:
             found.append((name, f"{local_time(moment)} ({ago(moment)})"))
     if memory.get("supersedes"):
         found.append(("supersedes", memory["supersedes"]))
+    if memory.get("superseded_by"):
+        found.append(("superseded", "by " + memory["superseded_by"]))
     for key, value in memory["metadata"].items():
         found.append((one_line(key)[:11], one_line(value if isinstance(value, str) else _json(value))))
     return found
@@ -189,6 +224,11 @@ def _particulars(out: Output, hit: Document, short: dict[str, str], score: bool)
         parts.append(one_line(hit["source"]))
     if hit.get("thread"):
         parts.append("in " + one_line(hit["thread"]))
+    if hit.get("expires_at"):
+        lapsed = epoch(hit["expires_at"]) <= time.time()
+        parts.append(f"expired {ago(hit['expires_at'])}" if lapsed else f"expires {ago(hit['expires_at'])}")
+    if hit.get("superseded_by"):
+        parts.append("superseded by " + hit["superseded_by"][-6:])
     if hit.get("also"):
         parts.append("also " + " ".join(short[id] for id in hit["also"]))
     dot = out.paint("dim", " · ")

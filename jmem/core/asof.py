@@ -12,7 +12,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +21,7 @@ from jmem.core.errors import Invalid, NotFound
 from jmem.core.filter import Filter
 from jmem.core.listing import SORTS, Page
 from jmem.core.merge import Registers
-from jmem.core.model import Memory, Op, now_iso, parse_time
+from jmem.core.model import Memory, Op, milliseconds, now_iso, parse_time
 from jmem.core.store import MEMORY_COLUMNS, Store, fts, row_memory, rows
 from jmem.core.store.schema import MIGRATIONS
 from jmem.core.store.text import CONTEXT_AFTER, CONTEXT_BEFORE
@@ -52,10 +51,7 @@ def checked_moment(moment: str) -> str:
 
 def bound_of(moment: str) -> str:
     """The first stamp that comes after a moment in the form of `model.iso`."""
-    at = datetime.fromisoformat(moment)
-    since_1970 = at - datetime(1970, 1, 1, tzinfo=UTC)
-    ms = since_1970.days * 86_400_000 + since_1970.seconds * 1000 + since_1970.microseconds // 1000
-    return f"{max(ms + 1, 0):012x}"
+    return f"{max(milliseconds(moment) + 1, 0):012x}"
 
 
 @dataclass

@@ -47,12 +47,21 @@ _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 # ---- time -------------------------------------------------------------------------------------
 
 
 def iso(ms: int) -> str:
     """`2026-11-22T20:13:05.123Z`: UTC with milliseconds, so that text order is time order."""
     return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
+
+
+def milliseconds(moment: str) -> int:
+    """The milliseconds since 1970 of a text in the form of `iso`."""
+    since_1970 = datetime.fromisoformat(moment) - _EPOCH
+    return since_1970.days * 86_400_000 + since_1970.seconds * 1000 + since_1970.microseconds // 1000
 
 
 def now_iso() -> str:

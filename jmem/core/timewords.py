@@ -21,6 +21,9 @@ _NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 
             "nine": 9, "ten": 10, "couple of": 2, "a couple of": 2, "few": 3, "a few": 3}  # fmt: skip
 _UNITS = "second|minute|hour|day|week|month|year"
 _AGO = re.compile(rf"(\d{{1,5}}|{'|'.join(sorted(_NUMBERS, key=len, reverse=True))}) ({_UNITS})s? ago")
+_IN_SOME = re.compile(
+    rf"(?:in )?(\d{{1,5}}|{'|'.join(sorted(_NUMBERS, key=len, reverse=True))}) ({_UNITS})s?(?: from now)?"
+)
 _LAST_SOME = re.compile(rf"(?:the )?(?:last|past) (\d{{1,5}}|{'|'.join(_NUMBERS)}) ({_UNITS})s?")
 _PERIOD = re.compile(r"(?:the )?(?:(this|last|past|previous|next) )(day|week|month|year)")
 _YEAR_MONTH = re.compile(r"(\d{4})-(\d{1,2})")
@@ -77,6 +80,8 @@ def _relative(words: str, now: datetime) -> Span | None:
         return start, start + timedelta(days=1)
     if match := _AGO.fullmatch(words):
         return _ago(int(_NUMBERS.get(match[1], 0) or match[1]), match[2], now)
+    if (match := _IN_SOME.fullmatch(words)) and (words.startswith("in ") or words.endswith(" from now")):
+        return _ago(-int(_NUMBERS.get(match[1], 0) or match[1]), match[2], now)
     if match := _LAST_SOME.fullmatch(words):
         start, _ = _ago(int(_NUMBERS.get(match[1], 0) or match[1]), match[2], now)
         return start, now
@@ -93,7 +98,7 @@ def _relative(words: str, now: datetime) -> Span | None:
 
 
 def _ago(count: int, unit: str, now: datetime) -> Span:
-    """ "3 hours ago" is that minute; "3 days ago" that day; "3 weeks ago" the day three weeks ago."""
+    """ "3 hours ago" is that minute; "3 days ago" that day; "3 weeks ago" the day three weeks ago, "in 3 weeks" in three."""
     moment = _shift(now, unit, -count)
     if unit in ("second", "minute", "hour"):
         return moment, moment

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from jmem.cli.spec import Argument, Command
-from jmem.cli.text import block, one_line
-from jmem.core.errors import NotFound
+from jmem.cli import render
+from jmem.cli.options import UNTIL
+from jmem.cli.spec import Argument, Command, Option
+from jmem.cli.text import block, local_time, one_line, short_ids
+from jmem.core.errors import Invalid, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,20 +22,39 @@ _AT_FIRST: dict[str, object] = {"state": "active", "deleted": False, "privacy": 
 
 COMMAND = Command(
     "diff",
-    "Show what changed between two revisions of a memory.",
+    "Show what changed between two revisions of a memory, or since a time.",
     run="jmem.cli.commands.diff:run",
-    help="Without revisions: the last change of the text. With one: what changed since. `jmem log ID` numbers them.",
+    help="Without revisions: the last change of the text. With one: what changed since. `jmem log ID` numbers them.\n"
+    "With --since: every memory that is not as it was then. In a pipe: id, kind, time, programs and text, with tabs.",
     params=(
-        Argument("id", "Which memory: any unique part of its id.", metavar="ID", complete="ids"),
+        Argument("id", "Which memory: any unique part of its id.", required=False, metavar="ID", complete="ids"),
         Argument("old", "The older revision.", kind="int", required=False, low=1, metavar="REV"),
         Argument("new", "The newer revision.", kind="int", required=False, low=1, metavar="REV"),
+        Option("--since", help="All that changed since this time: yesterday, '2 hours ago', 2026-11-22.", metavar="WHEN"),
+        UNTIL,
+        Option("--client", "-c", help="With --since: only what this program changed.", metavar="NAME"),
+        Option("--limit", "-n", help="With --since: how many memories at most.", kind="int", low=1, high=1000),
+        Option("--cursor", help="Go on where an earlier page ended (its next_cursor).", metavar="C"),
     ),
-    examples=(("jmem diff 789abc", ""), ("jmem diff 789abc 1 3", "")),
-)
+    examples=(
+        ("jmem diff 789abc", ""),
+        ("jmem diff 789abc 1 3", ""),
+        ("jmem diff --since yesterday", "what was added, edited and deleted"),
+        ('jmem diff --since "2 hours ago" --client cursor', ""),
+    ),
+)  # fmt: skip
+LIMIT = 100
 
 
 def run(args: Args) -> int:
     """Show the difference of two states."""
+    if args.since is not None:
+        return _since(args)
+    for name in ("until", "client", "limit", "cursor"):
+        if getattr(args, name) is not None:
+            raise Invalid(f"--{name} goes with --since", code="usage", fix="jmem diff --since yesterday")
+    if args.id is None:
+        raise Invalid("say which memory, or since when", code="usage", fix="jmem diff --since yesterday")
     history = args.daemon.history(args.id)
     states = _states(history["revisions"])
     old, new = _choose(args, states)
@@ -48,6 +69,53 @@ def run(args: Args) -> int:
         return 0
     _show(args.out, before, after, old, new)
     return 0
+
+
+def _since(args: Args) -> int:
+    """Show what changed in a span of time."""
+    if args.old is not None:
+        raise Invalid("revisions go without --since", code="usage", fix="jmem diff ID --since yesterday")
+    out = args.out
+    query = {name: getattr(args, name) for name in ("id", "since", "until", "client", "cursor")}
+    page = args.daemon.changes({**query, "limit": args.limit or LIMIT})
+    if out.json:
+        out.document(page)
+        return 0
+    changes = page["changes"]
+    short = short_ids(change["id"] for change in changes)
+    for number, change in enumerate(changes):
+        if not out.human:
+            cells = (change["id"], change["kind"], change["at"], ",".join(change["clients"]), change["content"])
+            out.row(*cells)
+            continue
+        if number:
+            out.line()
+        _show_change(out, change, short[change["id"]])
+    if not changes:
+        out.note("nothing changed" + ("" if args.client is None else f" by {args.client}"))
+    if page["next_cursor"]:
+        out.note(f"there are more: -n 1000, or --cursor {page['next_cursor']}")
+    return 0
+
+
+_KINDS = {"added": "good", "restored": "good", "deleted": "bad", "edited": "warn"}
+
+
+def _show_change(out: Output, change: Document, short: str) -> None:
+    """One memory: what became of it, when and by whom; then the lines that differ."""
+    when = f"{local_time(change['at'])} ({render.ago(change['at'])})"
+    about = out.paint("dim", f"{when} · {one_line(', '.join(change['clients']) or '-')}")
+    out.line(f"{out.paint(_KINDS[change['kind']], change['kind'])} {out.paint('id', short)}  {about}")
+    before, after = change["before"] or {}, change["after"] or {}
+    if change["kind"] == "edited" and "content" not in before:
+        for line in block(change["content"]).rstrip("\n").split("\n"):
+            out.line(out.paint("dim", "  " + line))
+    # who added it and when does not change; what is new has it in the line above
+    kept = {name: value for name, value in before.items() if name not in _ONCE}
+    _show_fields(out, kept, {name: value for name, value in after.items() if name not in _ONCE})
+
+
+_ONCE = ("client", "created_at")
 
 
 def _states(revisions: list[Document]) -> dict[int, Document]:
@@ -80,6 +148,11 @@ def _choose(args: Args, states: dict[int, Document]) -> tuple[int, int]:
 def _show(out: Output, before: Document, after: Document, old: int, new: int) -> None:
     out.line(out.paint("removed", f"--- {old}"))
     out.line(out.paint("added", f"+++ {new}"))
+    _show_fields(out, before, after)
+
+
+def _show_fields(out: Output, before: Document, after: Document) -> None:
+    """The lines of the text and the other fields that differ."""
     for sign, style, pieces in line_changes(before.get("content") or "", after.get("content") or ""):
         text = "".join(
             out.paint(f"{style} word", t) if changed and style else out.paint(style, t) if style else t

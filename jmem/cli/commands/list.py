@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from jmem.cli import remarks, render
-from jmem.cli.options import CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
+from jmem.cli.options import AS_OF, CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
 from jmem.cli.spec import Command, Option
+from jmem.cli.text import local_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +35,14 @@ COMMAND = Command(
         Option("--source", help="Only from this source."),
         PRIVACY,
         Option("--deleted", help="Only what was deleted.", kind="flag"),
+        Option("--expired", help="Only what has expired.", kind="flag"),
+        AS_OF,
     ),
     examples=(
         ("jmem list", ""),
         ("jmem list --tag work --since 2026-11-01 --all", ""),
         ("jmem list --deleted", "what `jmem restore ID` can bring back"),
+        ("jmem list --as-of yesterday", "the list as it stood at the end of yesterday"),
         ("jmem list --all --jsonl | jq -r .content", ""),
     ),
     lines=True,
@@ -48,6 +52,7 @@ COMMAND = Command(
 def run(args: Args) -> int:
     """Show one page, or all pages as they arrive."""
     out, query = args.out, filters(args)
+    query["expired"], query["as_of"] = args.expired, args.as_of
     query["limit"] = PAGE if args.all else args.limit
     query["cursor"] = args.cursor
     if args.all:
@@ -58,8 +63,10 @@ def run(args: Args) -> int:
         out.document(page)
         return 0
     _show(args, page["memories"])
-    if not page["memories"] and not out.json:
-        out.note("no memories" if not args.deleted else "nothing is deleted")
+    if page.get("as_of"):
+        out.note(f"as of {local_time(page['as_of'])}")
+    if not page["memories"]:
+        out.note("nothing is deleted" if args.deleted else "nothing has expired" if args.expired else "no memories")
     if page["next_cursor"]:
         out.note("there are more: --all" if out.human else f"there are more: --all, or --cursor {page['next_cursor']}")
     return 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from jmem.cli import remarks, render, stdin
-from jmem.cli.options import CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
+from jmem.cli.options import AS_OF, CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
 from jmem.cli.spec import Argument, Command, Option
+from jmem.cli.text import local_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ COMMAND = Command(
         STATE,
         SINCE,
         UNTIL,
+        AS_OF,
         THREAD,
         PRIVACY,
         Option("--mode", help="hybrid, text (words only) or vector (meaning only).", choices=("hybrid", "text", "vector"), default="hybrid"),
@@ -37,6 +39,7 @@ COMMAND = Command(
     examples=(
         ('jmem search "which seat should I book"', ""),
         ('jmem search invoices --tag work --since "last month" -n 5', ""),
+        ('jmem search "where do I live" --as-of "last month"', "what was known then"),
         ('jmem search "seat on a plane" --json | jq -r .results[0].content', ""),
     ),
     lines=True,
@@ -84,7 +87,7 @@ def _request(args: Args, query: str) -> dict[str, Any]:
         request["clients"] = list(args.client)
     if args.state:
         request["states"] = ["active", "paused", "archived"] if args.state == "all" else [args.state]
-    for name in ("since", "until", "privacy", "thread"):
+    for name in ("since", "until", "privacy", "thread", "as_of"):
         if getattr(args, name) is not None:
             request[name] = getattr(args, name)
     if args.mode != "hybrid":
@@ -98,6 +101,8 @@ def _request(args: Args, query: str) -> dict[str, Any]:
 
 def _remarks(args: Args, answer: dict[str, Any]) -> None:
     out = args.out
+    if answer.get("as_of"):
+        out.note(f"as of {local_time(answer['as_of'])}")
     if not answer["results"]:
         out.note("nothing found")
     elif not answer["confident"]:

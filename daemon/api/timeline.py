@@ -1,0 +1,38 @@
+"""Time: what changed in a span of it, and what took whose place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from daemon import answers
+from daemon.api.common import end_of, listing, page, start_of
+from daemon.http import Answer, Call, NoQuery, Routes
+from daemon.schemas import ChangesQuery
+
+routes = Routes("timeline")
+
+
+@routes.route("GET", "/changes", ChangesQuery, "What changed", answers={200: answers.Changes}, problems=(404, 409))
+def changes(call: Call, ask: ChangesQuery) -> Answer:
+    """Each memory that is not as it was, newest first: its state at `since` against that at `until` (or now).
+
+    What was taken back within the span, and what was forgotten for ever, is not among them.
+    """
+    since, until = str(start_of(ask.since)), end_of(ask.until)
+
+    def fetch(limit: int) -> tuple[list[dict[str, Any]], str | None]:
+        found, cursor = call.user.service.changes(
+            call.actor, since, until=until, id=ask.id, client=ask.client, limit=limit, cursor=ask.cursor
+        )
+        return [asdict(change) for change in found], cursor
+
+    return page("changes", fetch, ask.limit, since=since)
+
+
+@routes.route("GET", "/memories/{id}/chain", NoQuery, "What took whose place", answers={200: answers.Chain}, problems=(404, 409))  # fmt: skip
+def chain(call: Call, ask: NoQuery) -> Answer:
+    """At most 1,000 memories, or as many of the newest as fit into an answer (`truncated`)."""
+    found = call.user.service.chain(call.params["id"], call.actor)
+    head: dict[str, Any] = {"current": found.current, **({"truncated": True} if found.cut else {})}
+    return listing("chain", [memory.as_dict() for memory in found.members], head, newest_last=True)
