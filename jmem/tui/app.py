@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -29,6 +30,12 @@ def _place(name: str, cls: str) -> Callable[[], Screen[Any]]:
         return screen
 
     return make
+
+
+def _collect() -> None:
+    """Garbage is collected from now on; what the start made stays."""
+    gc.freeze()
+    gc.enable()
 
 
 class JmemApp(App[None]):
@@ -85,6 +92,7 @@ class JmemApp(App[None]):
             self.notify(problem, severity="warning", timeout=10, markup=False)
         self._feed.start()
         self._wake()
+        self.set_timer(1.0, _collect)
 
     @work(group="wake", exclusive=True)
     async def _wake(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import locale
 import os
 from collections.abc import Mapping
 
 from jmem.client import Client
 from jmem.core import places
-from jmem.tui.app import JmemApp
-from jmem.tui.prefs import load
 
 CLIENT = "tui"
 """The name that the interface writes by."""
@@ -17,9 +16,13 @@ CLIENT = "tui"
 
 def run(environ: Mapping[str, str], user: str) -> int:
     """Until the person leaves; the exit code."""
-    home = places.home(environ)
-    # Textual asks for 60 frames a second; a list of text needs no more than half, also over a slow line
+    # Textual reads it when it is imported: 60 frames a second are more than a list of text, or a slow line, needs
     os.environ.setdefault("TEXTUAL_FPS", "30")
+    gc.disable()  # until the first screen stands: nothing is garbage before
+    from jmem.tui.app import JmemApp
+    from jmem.tui.prefs import load
+
+    home = places.home(environ)
     app = JmemApp(Client(home, user=user, client=CLIENT), load(home), user=user, plain=not _utf8())
     app.run()
     return app.return_code or 0

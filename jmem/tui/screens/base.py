@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Input, TextArea
+from textual.widget import Widget
 
 from jmem.core.errors import JmemError
 from jmem.tui import actions
@@ -44,7 +44,8 @@ class Scoped:
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that print a character belong to what is being written while something is."""
-        writing = isinstance(self.app.focused, Input | TextArea)  # type: ignore[attr-defined]
+        focused: Widget | None = self.app.focused  # type: ignore[attr-defined]
+        writing = focused is not None and focused.check_consume_key("a", "a")
         if writing and (found := self.jmem.action_of(self.scope, action)) is not None:
             return any(not actions.prints(key) for key in actions.keys_of(found, self.jmem.prefs.keys))
         return True

@@ -7,7 +7,6 @@ from typing import ClassVar
 from rich.text import Text
 from textual import events
 from textual.widget import Widget
-from textual.widgets import Input, TextArea
 
 from jmem.tui.actions import BY_ID, prints
 
@@ -33,7 +32,8 @@ class KeyBar(Widget):
         key = self.get_component_rich_style("keybar--key", partial=True)
         title = self.get_component_rich_style("keybar--title", partial=True)
         held = {}
-        writing = isinstance(self.app.focused, Input | TextArea)
+        focused = self.app.focused
+        writing = focused is not None and focused.check_consume_key("a", "a")
         for namespace, binding, enabled, _ in self.screen.active_bindings.values():
             if writing and prints(binding.key):
                 continue  # it belongs to the text
