@@ -104,6 +104,20 @@ def test_connects_by_url_and_stays_so(desk: Desk) -> None:
     assert initialize(new) == 404
 
 
+def test_a_key_is_made_after_the_answer(desk: Desk) -> None:
+    path = desk.file(".codex/config.toml", 'model = "x"\n')
+    shown = desk.ok("connect", "codex", "--http", "--dry-run").out
+    assert "/mcp/codex/http/00000000-0000-0000-0000-000000000000" in shown
+    assert desk.typed("n", "connect", "codex", "--http").code == 6
+    assert desk.ok("clients", "--json").json["clients"] == []
+    assert path.read_text() == 'model = "x"\n'
+    assert desk.typed("y", "connect", "codex", "--http", "--no-service").code == 0
+    [url] = re.findall(r'^url = "(.*)"$', path.read_text(), flags=re.MULTILINE)
+    assert initialize(url) == 200
+    assert desk.typed("n", "connect", "codex", "--rotate").code == 6
+    assert initialize(url) == 200
+
+
 def test_a_service_that_cannot_be_installed_is_told_and_ends_nothing(desk: Desk) -> None:
     desk.file(".codex/config.toml", "")
     bin = desk.file("bin/systemctl", "#!/bin/sh\necho no bus >&2\nexit 1\n").parent
@@ -224,6 +238,25 @@ def test_disconnect_all(desk: Desk) -> None:
     assert desk.ok("clients", "--json").json["clients"] == []
 
 
+def test_disconnect_all_goes_on_past_a_broken_file(desk: Desk) -> None:
+    cursor, gemini = desk.file(".cursor/mcp.json", CURSOR), desk.file(".gemini/settings.json", "{}")
+    desk.ok("connect", "cursor", "--yes")
+    desk.ok("connect", "gemini", "--yes")
+    cursor.write_text("{ broken")
+    said = desk("disconnect", "--all", "--yes", "--json")
+    assert (said.code, "can't be used" in said.err) == (1, False)
+    reports = {report["client"]: report for report in said.json["clients"]}
+    assert reports["cursor"]["problem"]["code"] == "broken_client_config"
+    assert (reports["cursor"]["revoked"], reports["gemini"]["revoked"]) == (True, True)
+    assert (cursor.read_text(), gemini.read_text()) == ("{ broken", "{}")
+    assert desk.ok("clients", "--json").json["clients"] == []
+    said = desk("disconnect", "--all", "--yes")
+    assert said.code == 1
+    assert said.err.count("can't be used") == 1
+    cursor.write_text(CURSOR)
+    desk("disconnect", "--all", "--yes")
+
+
 def test_another_user_gets_a_server_of_their_own(desk: Desk) -> None:
     path = desk.file(".cursor/mcp.json", CURSOR)
     desk.ok("add", "bob's", "--user", "bob")
@@ -256,10 +289,10 @@ def test_permissions_hold_for_what_was_written(desk: Desk, option: str, step: st
 
 def test_clients_shows_and_sets(desk: Desk) -> None:
     desk.ok("connect", "agent", "--print")
-    assert desk.ok("clients").out == "agent\trwd\t\t\n"
+    assert desk.ok("clients").out == "agent\trwd\t\t\t\t\n"
     changed = desk.ok("clients", "set", "agent", "--no-delete", "--tag", "work", "--tag", "travel", "--json").json
     assert (changed["delete"], changed["tags"]) == (False, ["work", "travel"])
-    assert desk.ok("clients", "set", "agent", "--all-tags").out == "agent\trw-\t\t\n"
+    assert desk.ok("clients", "set", "agent", "--all-tags").out == "agent\trw-\t\t\t\t\n"
     assert desk("clients", "set", "agent").code == 2
     assert desk("clients", "set", "agent", "--read", "--no-read").code == 2
     assert desk("clients", "set", "nobody", "--read").code == 5

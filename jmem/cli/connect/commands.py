@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from jmem.cli import stdin
 from jmem.cli.args import Args
@@ -16,6 +17,7 @@ from jmem.cli.connect.change import Change
 from jmem.cli.connect.place import Client
 from jmem.cli.connect.record import Connections
 from jmem.cli.connect.status import State, every_state, state_of
+from jmem.cli.output import FAILED, OK
 from jmem.core.errors import Conflict, Invalid, JmemError, NotFound, Refused
 from jmem.core.model import check_client
 
@@ -54,14 +56,18 @@ def _connect(args: Args, client: Client) -> int:
     _refuse_unsuited(args, client, state, http)
     known = Connections(Path(args.home))
     launch = here.launch(client.name, args.user, args.home, args.environ)
-    changes = change.connecting(client, machine, args.user, launch)  # a broken file ends it before there is a key
+    change.connecting(client, machine, args.user, launch)  # a broken file ends it before a daemon is started
     if http:
-        launch = replace(launch, url=_urls(args, client.name)["http"])
-        changes = change.connecting(client, machine, args.user, launch)
+        launch = replace(launch, url=_url_to_show(args, client.name))
+    changes = change.connecting(client, machine, args.user, launch)
     report: dict[str, Any] = {"client": client.name, "form": "http" if http else "stdio", "files": _files(changes)}
     if _agreed(args, changes, f"connect {client.title}?") and not args.dry_run:
-        if not http:
-            _urls(args, client.name)  # makes the key, so that the program is listed from now on
+        urls = _urls(args, client.name)  # makes the key, so that the program is listed from now on
+        if http and urls["http"] != launch.url:
+            changes = _same_files(
+                changes, change.connecting(client, machine, args.user, replace(launch, url=urls["http"]))
+            )
+            report["files"] = _files(changes)
         was = known.get(args.user, client.name)
         made = change.apply(changes, was, client.name, args.user, report["form"])
         known.put(made)
@@ -77,6 +83,23 @@ def _connect(args: Args, client: Client) -> int:
     if args.out.json:
         args.out.document({**report, "reload": client.reload})
     return 0
+
+
+def _url_to_show(args: Args, name: str) -> str:
+    """The URL that a question or a dry run shows: with zeros for a key that is made only once the answer is yes."""
+    if not args.rotate and any(client["name"] == name and not client["revoked"] for client in args.daemon.clients()):
+        return str(_urls(args, name)["http"])
+    return f"http://127.0.0.1:{args.daemon.status()['daemon']['port']}/mcp/{name}/http/{UUID(int=0)}"
+
+
+def _same_files(agreed: Sequence[Change], now: list[Change]) -> list[Change]:
+    """`now`, for the files that were agreed on as they were then; raises Conflict."""
+    for shown, one in zip(agreed, now, strict=True):
+        if shown.before != one.before:
+            raise Conflict(
+                f"{one.place.path} has changed meanwhile", code="config_changed", fix="run the command again"
+            )
+    return now
 
 
 def _refuse_unsuited(args: Args, client: Client, state: State, http: bool) -> None:
@@ -221,20 +244,31 @@ def disconnect(args: Args) -> int:
         raise Invalid("name one program, or say --all", code="usage", fix="jmem connect   lists them")
     known = Connections(Path(args.home))
     names = [check_client(args.name)] if args.name else _connected(args, known)
-    reports, failures = [], []
-    for name in names:
-        try:
-            reports.append(_disconnect(args, name, known))
-        except JmemError as error:
-            if not args.all:
-                raise
-            failures.append(error)
-            args.out.warn(f"{name}: {error.message}")
+    if args.name:
+        report = _disconnect(args, names[0], known)
+        if args.out.json:
+            args.out.document(report)
+        return OK
+    reports = [_disconnect_one_of_all(args, name, known) for name in names]
     if args.out.json:
-        args.out.document(reports[0] if args.name else {"clients": reports})
-    if failures:
-        raise failures[0]
-    return 0
+        args.out.document({"clients": reports})
+    return FAILED if any("problem" in report for report in reports) else OK
+
+
+def _disconnect_one_of_all(args: Args, name: str, known: Connections) -> dict[str, Any]:
+    """Its report; one that can't be disconnected is told and keeps nothing from the others.
+
+    Where its file is broken its key is revoked all the same: what the file says opens nothing any more.
+    """
+    try:
+        return _disconnect(args, name, known)
+    except JmemError as error:
+        broken = error.code == "broken_client_config" and not args.dry_run and (args.yes or args.out.json)
+        revoked = broken and _revoke(args, name)
+        if not args.out.json:
+            also = "; its key is revoked" if revoked else ""
+            args.out.warn(f"{name}: {error.message}{also}" + (f" ({error.fix})" if error.fix else ""))
+        return {"client": name, "files": [], "revoked": revoked, "problem": error.problem()}
 
 
 def _connected(args: Args, known: Connections) -> list[str]:
