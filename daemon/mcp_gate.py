@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.mcp import Mcp
 from daemon.mcp.caller import Caller
+from daemon.mcp.sessions import Sessions
 from daemon.metrics import Metrics
 from daemon.security import IDENTITY, Identity
 from daemon.users import Users
 from jmem.core.errors import NotFound
 from jmem.core.settings import Settings
+
+if TYPE_CHECKING:
+    from daemon.mcp.early import Early
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,7 +30,9 @@ class McpGate:
         self._users = users
         self._searches = metrics.searches
         self._settings = settings
-        self._mcp = Mcp(self._make_server, users.session_secret(), self._by_key, self._by_socket)
+        self._mcp = Mcp(
+            self._make_server, users.session_secret(), self._by_key, self._by_socket, make_early=self._make_early
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._mcp(scope, receive, send)
@@ -43,6 +49,11 @@ class McpGate:
         from daemon.mcp.server import make_server
 
         return make_server(delete_all=bool(self._settings["mcp.delete_all"]))
+
+    def _make_early(self, sessions: Sessions) -> Early:
+        from daemon.mcp.early import Early
+
+        return Early(sessions, delete_all=bool(self._settings["mcp.delete_all"]))
 
     async def _by_key(self, scope: Scope, client: str, key: str) -> Caller:
         found = self._users.by_open_key(client, key)

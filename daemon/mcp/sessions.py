@@ -14,6 +14,7 @@ import secrets
 from jmem.core.duplicates import SESSION_THREAD
 
 MAX_ENDED = 10_000
+SESSION_HEADER = "mcp-session-id"
 
 
 class Sessions:

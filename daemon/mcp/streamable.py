@@ -21,10 +21,9 @@ from starlette.types import Receive, Scope, Send
 from daemon.mcp import exchange
 from daemon.mcp.caller import Caller
 from daemon.mcp.exchange import BadMessage, Emit, Message
-from daemon.mcp.sessions import Sessions
+from daemon.mcp.sessions import SESSION_HEADER, Sessions
 
 KEEP_ALIVE_SECONDS = 15.0
-SESSION_HEADER = "mcp-session-id"
 CONVERSATION_HEADER = "x-jmem-conversation"
 
 
