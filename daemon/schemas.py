@@ -193,6 +193,7 @@ class AccessQuery(Query):
     client: str | None = None
     what: tuple[str, ...] = Field((), description="only these kinds", examples=[["search", "list"]])
     after: Annotated[int, Field(ge=0)] | None = Field(None, description="only newer ones than the one of this id")
+    before: Annotated[int, Field(ge=0)] | None = Field(None, description="only older ones than the one of this id")
     content: bool = Field(False, description="with the text of each memory, as it was told then")
 
 

@@ -46,7 +46,7 @@ def access(call: Call, ask: AccessQuery) -> Answer:
 def _accesses(call: Call, ask: AccessQuery, id: str | None) -> Answer:
     service = call.user.service
     found = service.accesses(
-        call.actor, id=id, client=ask.client, what=ask.what, after=ask.after, limit=ask.limit
+        call.actor, id=id, client=ask.client, what=ask.what, after=ask.after, before=ask.before, limit=ask.limit
     )  # fmt: skip
     documents = [access.as_dict() for access in found]
     if ask.content:

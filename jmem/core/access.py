@@ -84,12 +84,13 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which accesses: of one client, of some kinds (`what`), with one memory in the answer, newer than one."""
+    """Which accesses: of one client, of some kinds (`what`), with one memory in the answer, newer or older than one."""
 
     client: str | None = None
     what: Sequence[str] = ()
     memory: str | None = None
     after: int | None = None
+    before: int | None = None
 
     def sql(self) -> tuple[str, list[Any]]:
         """A condition on table `accesses`."""
@@ -106,6 +107,9 @@ class Wanted:
         if self.after is not None:
             conditions.append("id > ?")
             params.append(self.after)
+        if self.before is not None:
+            conditions.append("id < ?")
+            params.append(self.before)
         return " AND ".join(conditions), params
 
 

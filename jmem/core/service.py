@@ -238,16 +238,16 @@ class MemoryService(Timeline):
 
     def accesses(
         self, actor: Actor, *, id: str | None = None, client: str | None = None, what: Sequence[str] = (),
-        after: int | None = None, limit: int = 100,
+        after: int | None = None, before: int | None = None, limit: int = 100,
     ) -> Sequence[Access]:  # fmt: skip
-        """Who asked for what, newest first: of one client, with one memory in the answer, newer than one."""
+        """Who asked for what, newest first: of one client, with one memory in the answer, newer or older than one."""
         actor.may("everything")
         listing.check_limit(limit)
         whole = None
         if id is not None:
             with self.store.reader() as conn:
                 whole = ids.resolve(conn, id, actor, deleted=True)
-        return self.access.find(Wanted(client, tuple(what), whole, after), limit)
+        return self.access.find(Wanted(client, tuple(what), whole, after, before), limit)
 
     def told(self, accesses: Sequence[Access], actor: Actor) -> Sequence[Sequence[Told]]:
         """For each answer of each access, the text as it was then, and what has become of it."""

@@ -223,6 +223,8 @@ def test_accesses_are_chosen_by_program_kind_memory_and_place(log: AccessLog):
     newest = log.last_id()
     assert find(after=newest - 2) == [("a", "add"), ("a", "list")]
     assert find(after=newest) == []
+    assert find(before=newest + 1, after=newest - 1) == find()[:1]
+    assert find(before=newest - 1) == find()[2:]
     (held,) = log.find(Wanted(memory="y", client="b"))[0].answers
     assert (held.id, held.rank) == ("y", 2)
     following = log.following(newest - 3, 2)
