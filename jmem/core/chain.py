@@ -26,7 +26,8 @@ class Chain:
     """Everything linked to a memory, oldest first, deleted members included; at most 1,000.
 
     `current` is the id of the member that holds now: the newest live one that follows the memory asked for (itself,
-    when nothing live does; the one before it, when it is deleted). None when all are deleted.
+    when nothing live does; the one before it, when it is deleted). What waits for review counts like what is deleted.
+    None when nothing is left.
     """
 
     members: list[Memory]
@@ -37,7 +38,7 @@ class Chain:
 def chain(conn: sqlite3.Connection, part: str, actor: Actor) -> Chain:
     """The chain of a memory, deleted ones included; raises NotFound, Ambiguous."""
     id = ids.resolve(conn, part, actor, deleted=True)
-    scope, values = actor.narrow(Filter()).scope()
+    scope, values = actor.narrow(Filter(states=())).scope()
     found: dict[str, Memory] = {}
     asked = [id]
     while asked and len(found) <= MAX_LIMIT:
@@ -90,14 +91,19 @@ def _current(members: Sequence[Memory], id: str) -> str | None:
         if (one := waiting.pop()) not in following:
             following.add(one)
             waiting += newer.get(one, ())
-    live = [memory.id for memory in members if memory.id in following and not memory.deleted]
+    live = [memory.id for memory in members if memory.id in following and _holds(memory)]
     last = live[-1] if live else None
     seen: set[str] = set()
     while last is None and id in by_id and id not in seen:
         seen.add(id)
-        last = None if by_id[id].deleted else id
+        last = id if _holds(by_id[id]) else None
         id = by_id[id].supersedes or ""
     return last
+
+
+def _holds(memory: Memory) -> bool:
+    """Whether a memory can be what holds now: what waits for review takes no other's place."""
+    return not memory.deleted and memory.state != "review"
 
 
 def with_successors(

@@ -296,3 +296,15 @@ def test_every_kind_of_change_counts(service: MemoryService, me: Actor, change: 
 def test_a_state_that_is_none(service: MemoryService, me: Actor) -> None:
     with pytest.raises(Invalid, match="active, paused, archived, review"):
         service.add(Draft("x", state="waiting"), me)
+
+
+def test_what_waits_is_not_what_holds_now(service: MemoryService, me: Actor) -> None:
+    old = service.add(Draft("the landlord is Mr Berg"), me).memory.id
+    new = service.add(Draft("the landlord is Ms Toll", supersedes=old), CURSOR).memory.id
+    chain = service.chain(old, me)
+    assert ([memory.id for memory in chain.members], chain.current) == ([old, new], old)
+    assert service.chain(new, me).current == old
+    assert service.get(old, me).superseded_by is None
+    service.review("approve", me, parts=[new])
+    assert service.chain(old, me).current == new
+    assert service.get(old, me).superseded_by == new
