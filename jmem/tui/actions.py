@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding, Keymap
+from textual.keys import key_to_character
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ SCOPES: Mapping[str, str] = {
     "history": "History",
     "duplicates": "Duplicates",
     "activity": "Activity",
+    "programs": "Programs, in Activity",
     "review": "Review",
     "status": "Status",
     "settings": "Settings",
@@ -93,6 +95,43 @@ ACTIONS: tuple[Action, ...] = (
     Action("memories.facets", "f", "Filter", "Go to the filters: tags, clients, state, time", 22),
     Action("memories.sort", "o", "Sort", "Sort by added, changed or happened; again for the next"),
     Action("memories.clear", "escape", "Clear", "Clear marks, then filters, then the search"),
+    Action("activity.open", "enter", "Answers", "Show what was answered, and why", 10),
+    Action("activity.pause", "space", "Pause", "Hold the stream still; again to go on", 11),
+    Action("activity.filter", "f", "Only this", "Show only what the program of this line asks; again for all", 12),
+    Action("activity.own", "o", "Own too", "Show also what this interface asks, or not"),
+    Action("activity.programs", "p", "Programs", "Go to the programs and what each may do, and back", 13),
+    Action("activity.connect", "c", "Connect", "Connect a program", 30),
+    Action("activity.clear", "escape", "Clear", "Show all programs again, go back to the stream"),
+    Action("programs.choose", "enter", "Only this", "Show only what this program asks; again for all", 10),
+    Action("programs.read", "r", "Read", "Let it search and list, or not", 14),
+    Action("programs.write", "w", "Write", "Let it add, or not", 15),
+    Action("programs.delete", "d", "Delete", "Let it delete, or not", 16),
+    Action("programs.review", "v", "Review", "Let what it writes wait for your review, or not", 17),
+    Action("programs.tags", "t", "Tags", "Let it see only memories with certain tags", 18),
+    Action("programs.cap", "h", "Per hour", "Cap how many changes it may make within an hour", 19),
+    Action("programs.take_back", "b", "Take back", "Undo everything it wrote since a moment, as one step", 20),
+    Action("programs.disconnect", "x", "Disconnect", "Make its key worthless", 21),
+    Action("review.approve", "enter,y", "Approve", "Let programs find it", 10),
+    Action("review.reject", "n,d,delete", "Reject", "Delete it; undo brings it back to wait", 11),
+    Action("review.edit", "e", "Edit, approve", "Change it, then let programs find it", 12),
+    Action("review.mark", "space", "Mark", "Mark it, to decide on several at once", 13),
+    Action("review.mark_all", "asterisk", "Mark all", "Mark all that wait, or none"),
+    Action("review.filter", "f", "Only this program", "Show only what the program of this line wrote; again for all", 14),
+    Action("review.approve_program", "Y", "Approve all of it", "Approve all that this program wrote", 15),
+    Action("review.reject_program", "N", "Reject all of it", "Reject all that this program wrote", 16),
+    Action("review.clear", "escape", "Clear", "Clear the marks, then the filter"),
+    Action("status.toggle", "s", "Start/stop", "Start the daemon, or stop it", 10),
+    Action("status.restart", "r", "Restart", "Restart the daemon", 11),
+    Action("status.backup", "b", "Back up", "Make a backup now", 12),
+    Action("status.restore", "enter", "Restore", "Put a backup in the place of the store", 13),
+    Action("status.rebuild", "i", "Rebuild index", "Build the index anew", 14),
+    Action("status.log", "l", "Log", "Go to the log, and back", 15),
+    Action("settings.change", "enter", "Change", "Choose the theme, set keys, edit the value", 10),
+    Action("settings.section", "right", "Next part", "Theme, keys, daemon", 11, call="part(1)"),
+    Action("settings.section_back", "left", "Part before", "Daemon, keys, theme", call="part(-1)"),
+    Action("settings.add_key", "a", "Another key", "Give an action one more key", 12),
+    Action("settings.reset", "r,delete", "Reset", "Back to what it is by default", 13),
+    Action("settings.restart", "R", "Restart", "Restart the daemon, so that it takes changed settings in", 14),
 )  # fmt: skip
 """Actions by scope, in the order of the help."""
 
@@ -116,7 +155,5 @@ def keys_of(action: Action, keymap: Keymap) -> list[str]:
 
 def prints(key: str) -> bool:
     """Whether a key puts a character into a text that is being written."""
-    return len(key) == 1 or key in _PRINTING
-
-
-_PRINTING = frozenset(("space", "slash", "question_mark", "asterisk"))
+    character = key_to_character(key)
+    return character is not None and character.isprintable()
