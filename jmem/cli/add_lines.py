@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jmem.cli import stdin
 from jmem.cli.progress import Progress
+from jmem.cli.remarks import not_taken
 from jmem.core.errors import Invalid, from_problem
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ def add_lines(args: Args, fields: dict[str, Any]) -> int:
         for group in _groups(_lines(args)):
             results = args.daemon.batch([{"op": "add", **fields, "content": text} for _, text in group], repeat=True)
             for (number, _), result in zip(group, results, strict=True):
-                refused = _report(args, number, result, progress)
+                refused = _report(args, number, result, progress, fields)
                 code = code or refused
             args.out.flush()
             count += len(group)
@@ -70,13 +71,16 @@ def _groups(arriving: Iterator[list[Numbered]]) -> Iterator[list[Numbered]]:
             yield group
 
 
-def _report(args: Args, number: int, result: dict[str, Any], progress: Progress) -> int:
+def _report(args: Args, number: int, result: dict[str, Any], progress: Progress, fields: dict[str, Any]) -> int:
     out = args.out
     if result["status"] < 400:
         if out.json:
             out.document(result["memory"])
         else:
             out.line(result["memory"]["id"])
+        if result["memory"].get("differs"):
+            progress.close()
+            not_taken(out, result["memory"], fields, f"line {number}: ")
         return 0
     error = from_problem(result["problem"])
     progress.close()

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from jmem.cli.spec import Option
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from jmem.cli.args import Args
+
 TAG = Option("--tag", "-t", help="Only with this tag; repeat for several.", many=True)
 CLIENT = Option("--client", "-c", help="Only from this program; repeat for several.", many=True, metavar="NAME")
 STATE = Option(
@@ -17,5 +23,13 @@ AS_OF = Option(
     "--as-of", help="As it stood at this time: 'last week', '2 hours ago'; a day counts to its end.", metavar="WHEN"
 )
 THREAD = Option("--thread", help="Only of this conversation or document.")
+SOURCE = Option("--source", help="Only from this source.")
 PRIVACY = Option("--privacy", help="Only local or only synced ones.", choices=("local", "synced"))
+FILTERS = (TAG, CLIENT, STATE, SINCE, UNTIL, THREAD, SOURCE, PRIVACY)
+"""Which memories: of `list`, `search` and `export`."""
 YES = Option("--yes", "-y", help="Do it without asking.", kind="flag")
+
+
+def filter_query(args: Args) -> dict[str, Any]:
+    """FILTERS as the query of GET /memories and /export."""
+    return {option.dest: getattr(args, option.dest) for option in FILTERS}

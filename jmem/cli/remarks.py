@@ -26,10 +26,10 @@ def resembles(out: Output, near: Sequence[Mapping[str, Any]]) -> None:
         out.note(f"resembles {one['id'][-6:]}  " + cut(one_line(" ".join(one["content"].split())), _PREVIEW))
 
 
-def not_taken(out: Output, memory: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-    """Say which of the fields of an equal memory stayed as they were, and how to change them."""
+def not_taken(out: Output, memory: Mapping[str, Any], fields: Mapping[str, Any], where: str = "") -> None:
+    """Say which of the fields of an equal memory stayed as they were, and how to change them; `where` goes before it."""
     id = memory["id"][-6:]
-    out.warn(f"not taken over, since the memory was there before: {_names(memory['differs'])}")
+    out.warn(f"{where}not taken over, since the memory was there before: {_names(memory['differs'])}")
     changes = [change for name in memory["differs"] if (change := _change(name, fields))]
     new = sorted(set(fields.get("tags", ())) - set(memory["tags"]))
     if changes:

@@ -546,3 +546,24 @@ def test_a_full_disk_behind_stdout_is_an_error(jmem: Jmem) -> None:
             [*command(), "spec"], stdout=full, stderr=subprocess.PIPE, env=jmem.environ(), stdin=subprocess.DEVNULL
         )
     assert (done.returncode, done.stderr) == (1, b"jmem: the output: No space left on device\n")
+
+
+def test_lines_tell_what_was_not_taken_over(make_jmem) -> None:
+    jmem = make_jmem()
+    id = jmem.ok("add", "I prefer aisle seats", "--source", "notes").out.strip()
+    added = jmem.ok(
+        "add", "--lines", "--source", "chat", "--tag", "travel", stdin="I live in Bern\nI prefer aisle seats\n"
+    )
+    assert added.lines[1] == id
+    assert "line 2: not taken over, since the memory was there before: source and tags" in added.err
+    assert f"fix: jmem edit {id[-6:]} --source chat" in added.err
+    assert "line 1" not in added.err
+
+
+def test_search_takes_the_filters_of_list(make_jmem) -> None:
+    jmem = make_jmem()
+    jmem.ok("add", "a seat at the window", "--source", "notes")
+    jmem.ok("add", "a seat at the aisle", "--source", "chat")
+    assert [
+        hit["content"] for hit in json.loads(jmem.ok("search", "seat", "--source", "chat", "--json").out)["results"]
+    ] == ["a seat at the aisle"]

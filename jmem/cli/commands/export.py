@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from jmem.cli.options import CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
+from jmem.cli.options import FILTERS, filter_query
 from jmem.cli.progress import Progress
 from jmem.cli.spec import Command, Option
 from jmem.core.errors import Invalid, JmemError
@@ -27,14 +27,7 @@ COMMAND = Command(
         Option("--format", "-f", help="jsonl or md.", choices=("jsonl", "md"), default="jsonl"),
         Option("--output", "-o", help="The file (jsonl) or folder (md); without it, stdout.", metavar="FILE"),
         Option("--no-history", help="Without earlier texts.", kind="flag"),
-        TAG,
-        CLIENT,
-        STATE,
-        SINCE,
-        UNTIL,
-        THREAD,
-        Option("--source", help="Only from this source."),
-        PRIVACY,
+        *FILTERS,
         Option("--deleted", help="Without history: only what was deleted.", kind="flag"),
     ),
     examples=(
@@ -48,9 +41,7 @@ COMMAND = Command(
 def run(args: Args) -> int:
     """Stream the export to where it goes."""
     query = {
-        "format": args.format, "history": not args.no_history or "false", "tag": args.tag, "client": args.client,
-        "state": args.state, "since": args.since, "until": args.until, "thread": args.thread, "source": args.source,
-        "privacy": args.privacy, "deleted": args.deleted,
+        **filter_query(args), "format": args.format, "history": not args.no_history or "false", "deleted": args.deleted,
     }  # fmt: skip
     if args.format == "md" and not args.output:
         raise Invalid("Markdown goes into a folder", code="usage", fix="jmem export --format md -o FOLDER")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jmem.cli import remarks, render
-from jmem.cli.options import AS_OF, CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
+from jmem.cli.options import AS_OF, FILTERS, filter_query
 from jmem.cli.spec import Command, Option
 from jmem.cli.text import local_time
 
@@ -26,14 +26,7 @@ COMMAND = Command(
         Option("--all", "-a", help="All of them, page by page.", kind="flag"),
         Option("--cursor", help="Go on where an earlier page ended (its next_cursor).", metavar="C"),
         Option("--sort", help="created, updated or occurred; with a minus sign the newest comes first.", choices=SORTS, default="-created"),
-        TAG,
-        CLIENT,
-        STATE,
-        SINCE,
-        UNTIL,
-        THREAD,
-        Option("--source", help="Only from this source."),
-        PRIVACY,
+        *FILTERS,
         Option("--deleted", help="Only what was deleted.", kind="flag"),
         Option("--expired", help="Only what has expired.", kind="flag"),
         AS_OF,
@@ -51,10 +44,11 @@ COMMAND = Command(
 
 def run(args: Args) -> int:
     """Show one page, or all pages as they arrive."""
-    out, query = args.out, filters(args)
-    query["expired"], query["as_of"] = args.expired, args.as_of
-    query["limit"] = PAGE if args.all else args.limit
-    query["cursor"] = args.cursor
+    out = args.out
+    query = {
+        **filter_query(args), "deleted": args.deleted, "expired": args.expired, "as_of": args.as_of, "sort": args.sort,
+        "limit": PAGE if args.all else args.limit, "cursor": args.cursor,
+    }  # fmt: skip
     if args.all:
         return _all(args, query)
     page = args.daemon.page(query)
@@ -70,14 +64,6 @@ def run(args: Args) -> int:
     if page["next_cursor"]:
         out.note("there are more: --all" if out.human else f"there are more: --all, or --cursor {page['next_cursor']}")
     return 0
-
-
-def filters(args: Args) -> dict[str, Any]:
-    """The query of GET /memories (and /export) that the filter options say."""
-    return {
-        "tag": args.tag, "client": args.client, "state": args.state, "since": args.since, "until": args.until,
-        "thread": args.thread, "privacy": args.privacy, "source": args.source, "deleted": args.deleted, "sort": args.sort,
-    }  # fmt: skip
 
 
 def _all(args: Args, query: dict[str, Any]) -> int:

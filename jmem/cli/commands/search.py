@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jmem.cli import remarks, render, stdin
-from jmem.cli.options import AS_OF, CLIENT, PRIVACY, SINCE, STATE, TAG, THREAD, UNTIL
+from jmem.cli.options import AS_OF, FILTERS
 from jmem.cli.spec import Argument, Command, Option
 from jmem.cli.text import local_time
 
@@ -23,14 +23,8 @@ COMMAND = Command(
     params=(
         Argument("query", "What to look for; '-' reads stdin.", many=True, required=False, metavar="QUERY"),
         Option("--limit", "-n", help="How many hits at most.", kind="int", default=10, low=1, high=1000),
-        TAG,
-        CLIENT,
-        STATE,
-        SINCE,
-        UNTIL,
+        *FILTERS,
         AS_OF,
-        THREAD,
-        PRIVACY,
         Option("--mode", help="hybrid, text (words only) or vector (meaning only).", choices=("hybrid", "text", "vector"), default="hybrid"),
         Option("--score", help="Show how well each one fits.", kind="flag"),
         Option("--explain", help="Show what each part of the search said of each hit.", kind="flag"),
@@ -87,7 +81,7 @@ def _request(args: Args, query: str) -> dict[str, Any]:
         request["clients"] = list(args.client)
     if args.state:
         request["states"] = ["active", "paused", "archived"] if args.state == "all" else [args.state]
-    for name in ("since", "until", "privacy", "thread", "as_of"):
+    for name in ("since", "until", "privacy", "thread", "source", "as_of"):
         if getattr(args, name) is not None:
             request[name] = getattr(args, name)
     if args.mode != "hybrid":
