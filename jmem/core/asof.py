@@ -24,7 +24,7 @@ from jmem.core.merge import Registers
 from jmem.core.model import Memory, Op, milliseconds, now_iso, parse_time
 from jmem.core.store import MEMORY_COLUMNS, Store, fts, row_memory, rows
 from jmem.core.store.schema import MIGRATIONS
-from jmem.core.store.text import CONTEXT_AFTER, CONTEXT_BEFORE
+from jmem.core.store.text import CONTEXT_AFTER, CONTEXT_BEFORE, spoken
 
 _ROWS = "SELECT id, rowid FROM memories WHERE id IN (SELECT value FROM json_each(?))"
 _OPS = (
@@ -36,6 +36,8 @@ _NEAR = (
     " AND version < ? AND (at, id) {side} (?, ?) ORDER BY at {order}, id {order} LIMIT ?"
 )
 _BEFORE, _AFTER = _NEAR.format(side="<", order="DESC"), _NEAR.format(side=">", order="ASC")
+_INDEXES = ("memories_thread", "memories_supersedes", "memories_created")
+"""The only ones that a query here uses; each costs a write a row."""
 _FRINGE = CONTEXT_BEFORE + CONTEXT_AFTER
 """Unchanged rows on each side of a changed one that are needed to write the contexts of those next to it."""
 
@@ -72,7 +74,8 @@ class Past:
         conn = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         for migration in MIGRATIONS:
             for statement in migration.sql:
-                conn.execute(statement)
+                if not statement.startswith("CREATE INDEX") or any(f" {name} " in statement for name in _INDEXES):
+                    conn.execute(statement)
         conn.execute("BEGIN")
         return conn
 
@@ -99,26 +102,29 @@ class Past:
             after = [i for (i,) in self.now.execute(_AFTER, (thread, self.bound, at, id, _FRINGE))]
             near.update(dict.fromkeys(before[:CONTEXT_AFTER] + after[:CONTEXT_BEFORE]))
             fringe.update(dict.fromkeys(before + after))
-        copied: set[int] = set()
-        for id in fringe:
-            held = rows.read_registers(self.now, id)
-            memory = None if held is None else merge.memory(id, held.registers)
-            if held is not None and memory is not None:
-                rows.insert_at(self.conn, held.rowid, memory, held.registers)
-                if id in near:
-                    copied.add(held.rowid)
+        rowids = rows.copy(self.now, self.conn, list(fringe))
+        copied = {rowids[id] for id in near}
         entries = copied | set(self.rows)
         fts.refresh(self.conn, entries, entries, ())
         return frozenset(copied)
 
     def _spots(self) -> set[tuple[str, str, str]]:
-        """The places in threads where what was changed since stood then, and where it stands now."""
-        spots = {
-            (m.thread, m.occurred_at or m.created_at, m.id) for m in self.rows.values() if m.thread is not None
-        }  # fmt: skip
-        sql = "SELECT thread, at, id FROM memories WHERE thread IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
-        spots.update(self.now.execute(sql, (json.dumps(self.changed),)))
-        return spots
+        """The places in threads where what was changed since stood then, and where it stands now, each with a text
+        that its neighbours have or had in their context and that is not the same now and then."""
+        then = {spot for memory in self.rows.values() if (spot := _spot(memory)) is not None}
+        sql = f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE thread IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+        standing = {
+            spot for row in self.now.execute(sql, (json.dumps(self.changed),)) if (spot := _spot(row_memory(row)))
+        }
+        return {(thread, at, id) for thread, at, id, _ in then ^ standing}
+
+
+def _spot(memory: Memory) -> tuple[str, str, str, str] | None:
+    """Thread, time, id and text of a memory that gives context."""
+    if memory.thread is None or not fts.gives_context(memory.state, memory.deleted, memory.expires_at):
+        return None
+    text = spoken(memory.content, memory.speaker, memory.occurred_at)
+    return memory.thread, memory.occurred_at or memory.created_at, memory.id, text
 
 
 @contextlib.contextmanager

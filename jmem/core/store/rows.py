@@ -122,6 +122,16 @@ def insert_at(conn: sqlite3.Connection, rowid: int, memory: Memory, registers: R
     _write_tags(conn, rowid, memory.tags)
 
 
+def copy(source: sqlite3.Connection, target: sqlite3.Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Copy the rows of memories, without their tags, as they are; their rowids by id."""
+    names = ", ".join(_STORED)
+    found = source.execute(
+        f"SELECT {names}, rowid FROM memories WHERE id IN (SELECT value FROM json_each(?))", (_encode(ids),)
+    ).fetchall()
+    target.executemany(_INSERT_AT, found)
+    return {row[0]: row[-1] for row in found}
+
+
 def _values(memory: Memory, registers: Registers, seq: int) -> tuple[Any, ...]:
     """What _STORED names."""
     stamps = {name: stamp for name, (stamp, _) in registers.items()}
