@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jmem.core.actor import Actor
@@ -70,10 +70,11 @@ def near_memories(
     mine = words(content[:4000])
     if not actor.read or not mine:
         return ()
-    rowids = _sharing(conn, mine)
+    where, params = actor.narrow(Filter()).sql(now)
+    # which words are rare is told by what is named: for a client with a scope, rare among what it sees
+    rowids = _sharing(conn, mine, *((where, params) if actor.tags is not None else ("", [])))
     if not rowids:
         return ()
-    where, params = actor.narrow(Filter()).sql(now)
     found = conn.execute(
         f"SELECT m.id, m.content FROM memories m WHERE m.rowid IN ({','.join('?' * len(rowids))}) AND {where}",
         (*rowids, *params),
@@ -88,14 +89,17 @@ def near_memories(
     return tuple(near[:MAX_NEAR])
 
 
-def _sharing(conn: sqlite3.Connection, mine: set[str]) -> list[int]:
-    """The rowids that hold most of the rare words. Long words are looked up first: they are the rare ones, mostly."""
+def _sharing(conn: sqlite3.Connection, mine: set[str], where: str, params: Sequence[Any]) -> list[int]:
+    """The rowids that hold most of the rare words, among those of a condition if there is one.
+
+    Long words are looked up first: they are the rare ones, mostly.
+    """
     terms = sorted((w for w in mine if len(w) > 2), key=lambda w: (-len(w), w))[:MAX_TERMS]
     shared: Counter[int] = Counter()
     frequent: list[str] = []
     telling = 0
     for term in terms:
-        rowids = _holding(conn, f'text : "{term}"')
+        rowids = _holding(conn, f'text : "{term}"', where, params)
         if len(rowids) > MAX_DOCS:
             frequent.append(term)
         elif rowids:
@@ -104,13 +108,18 @@ def _sharing(conn: sqlite3.Connection, mine: set[str]) -> list[int]:
             if telling == ENOUGH_TERMS:
                 break
     if not shared and len(frequent) > 1:
-        shared.update(_holding(conn, "text : (" + " AND ".join(f'"{term}"' for term in frequent) + ")"))
+        every = "text : (" + " AND ".join(f'"{term}"' for term in frequent) + ")"
+        shared.update(_holding(conn, every, where, params))
         telling = 0
     # one rare word of several in common is no resemblance yet
     need = 2 if telling > 1 else 1
     return [rowid for rowid, held in shared.most_common(MAX_LOOKED_AT) if held >= need]
 
 
-def _holding(conn: sqlite3.Connection, query: str) -> list[int]:
-    rows = conn.execute("SELECT rowid FROM memory_fts WHERE memory_fts MATCH ? LIMIT ?", (query, MAX_DOCS + 1))
-    return [rowid for (rowid,) in rows]
+def _holding(conn: sqlite3.Connection, query: str, where: str, params: Sequence[Any]) -> list[int]:
+    sql = "SELECT memory_fts.rowid FROM memory_fts"
+    if where:
+        sql += f" JOIN memories m ON m.rowid = memory_fts.rowid WHERE memory_fts MATCH ? AND {where} LIMIT ?"
+    else:
+        sql += " WHERE memory_fts MATCH ? LIMIT ?"
+    return [rowid for (rowid,) in conn.execute(sql, (query, *params, MAX_DOCS + 1))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from math import log
 
 from jmem.core.asof import Past
@@ -23,6 +24,13 @@ _SOME = (
     " WHERE memory_fts MATCH ? AND {condition} ORDER BY score DESC LIMIT ?"
 )
 
+SCOPE_ROWS = 5_000
+"""Rows of one word, the newest, that are looked at for a client with a scope."""
+_SCOPE = (
+    "SELECT memory_fts.rowid, LENGTH(m.content) FROM memory_fts JOIN memories m ON m.rowid = memory_fts.rowid"
+    " WHERE memory_fts MATCH ? AND {condition} ORDER BY memory_fts.rowid DESC LIMIT ?"
+)
+
 
 def search(
     conn: sqlite3.Connection, weighed: Weighed, filter: Filter, now: str, limit: int, *, inside: bool
@@ -30,26 +38,48 @@ def search(
     """(rowid, score) of the best rows, best first. `inside` applies the filter here; otherwise the caller does."""
     if not weighed.scored:
         return []
-    # a client with a scope must not learn from a memory's context what its hidden neighbours say
-    column = "" if filter.visible is None else "{text} : "
-    match = f"{column}({match_any(weighed.scored)})"
+    match = f"({match_any(weighed.scored)})"
     if inside:
         condition, params = filter.sql(now)
         rows = conn.execute(_SOME.format(condition=condition), (match, *params, limit)).fetchall()
     else:
         rows = conn.execute(_ALL, (match, limit)).fetchall()
-    return _count(conn, weighed, match, column, rows) if weighed.counted and rows else rows
+    return _count(conn, weighed, match, rows) if weighed.counted and rows else rows
+
+
+def search_scope(
+    conn: sqlite3.Connection, terms: Sequence[str], filter: Filter, now: str, limit: int
+) -> list[tuple[int, float]]:
+    """As `search`, for a client that may see a part of the store: bm25 with how frequent the words are in that part.
+
+    FTS5's own bm25 takes the whole store, so that scores and order would tell which words the hidden part has. Each
+    word counts once in a row, which for short texts is nearly the same, and no context counts at all.
+    """
+    condition, params = filter.sql(now)
+    (rows,) = conn.execute(f"SELECT COUNT(*) FROM memories m WHERE {condition}", params).fetchone()
+    sql = _SCOPE.format(condition=condition)
+    weights: dict[int, float] = {}
+    lengths: dict[int, int] = {}
+    for term in terms:
+        found = conn.execute(sql, (f'{{text}} : "{term}"', *params, SCOPE_ROWS)).fetchall()
+        lengths.update(found)
+        weight = log(1 + (rows - len(found) + 0.5) / (len(found) + 0.5)) if found else 0.0
+        for rowid, _ in found:
+            weights[rowid] = weights.get(rowid, 0.0) + weight
+    mean = max(1.0, sum(lengths.values()) / max(1, len(lengths)))
+    scores = [(rowid, weight * 2.2 / (1.3 + 0.9 * lengths[rowid] / mean)) for rowid, weight in weights.items()]
+    return sorted(scores, key=lambda row: (-row[1], row[0]))[:limit]
 
 
 def _count(
-    conn: sqlite3.Connection, weighed: Weighed, match: str, column: str, rows: list[tuple[int, float]]
+    conn: sqlite3.Connection, weighed: Weighed, match: str, rows: list[tuple[int, float]]
 ) -> list[tuple[int, float]]:
     """Add the weight of the frequent terms that rows have as well: matching costs a fifth of scoring."""
     scores = dict(rows)
     for term in weighed.counted:
         gain = COUNTED_SHARE * weighed.weight(term)
         sql = "SELECT rowid FROM memory_fts WHERE memory_fts MATCH ?"
-        for (rowid,) in conn.execute(sql, (f'{column}("{term}") AND {match}',)):
+        for (rowid,) in conn.execute(sql, (f'("{term}") AND {match}',)):
             if rowid in scores:
                 scores[rowid] += gain
     return sorted(scores.items(), key=lambda row: -row[1])

@@ -165,6 +165,14 @@ class Searcher:
 
     def _lexical_leg(self, conn: sqlite3.Connection, search: _Search) -> None:
         past, depth = search.pool.past, max(LEXICAL_DEPTH, search.pool.size)
+        visible = search.query.filter.visible
+        if past is None and visible is not None:  # nothing that hidden memories have a part in may be told
+            search.newest = newest(*search.pool.tables(conn)[0], search.now, FRESH_EMBEDDED)
+            if search.query.mode != "vector":
+                terms = query_terms(search.text)
+                rows = lexical.search_scope(conn, terms, search.query.filter, search.now, depth)
+                search.pool.found_lexical(conn, rows)
+            return
         more = past.conn if past is not None and (past.neighbours or past.rows) else None
         search.weighed = self._frequencies.weigh(conn, query_terms(search.text), more)
         search.newest = newest(*search.pool.tables(conn)[0], search.now, FRESH_EMBEDDED)

@@ -152,6 +152,35 @@ def test_confidence_tells_a_scope_nothing_of_hidden_words(recall: Any) -> None:
     assert [recall.searcher.search(question).confident for question in questions] == before == [True, True]
 
 
+@pytest.mark.parametrize("mode", ["hybrid", "text"])
+def test_scores_and_order_tell_a_scope_nothing_of_hidden_words(recall: Any, mode: str) -> None:
+    recall.add("the budget is due in march", "a flugelhorn for the march", "the march budget", tags=("work",))
+    recall.add(*(f"work note {n} about the office and the garden" for n in range(5)), tags=("work",))
+    questions = [
+        SearchQuery(text, filter=Filter(visible=("work",)), mode=mode)
+        for text in ("budget flugelhorn", "march flugelhorn garden", "budget march unknownword", "flugelhorn")
+    ]
+
+    def answers() -> list[list[tuple[str, float]]]:
+        found = [recall.searcher.search(question) for question in questions]
+        return [[(hit.memory.id, hit.score) for hit in outcome.hits] for outcome in found]
+
+    before = answers()
+    assert [hits[0][0] != hits[-1][0] for hits in before[:3]] == [True] * 3
+    recall.add(*(f"flugelhorn lesson {n} with a rather long text about it" for n in range(60)), tags=("private",))
+    recall.add(*(f"garden {n}" for n in range(60)), tags=("private",))
+    assert answers() == before
+    assert recall.find("flugelhorn", mode=mode, visible=("work",))[0] == "a flugelhorn for the march"
+
+
+def test_words_that_are_rare_in_a_scope_weigh_more_there(recall: Any) -> None:
+    recall.add(*(f"meeting number {n}" for n in range(20)), tags=("work",))
+    recall.add("meeting about the budget", tags=("work",))
+    found = recall.find("the meeting on the budget", mode="text", visible=("work",))
+    assert found[0] == "meeting about the budget"
+    assert len(found) == 10
+
+
 def test_many_archived_ones_do_not_crowd_out_the_active(recall: Any) -> None:
     recall.add(*(f"alpha alpha alpha {i}" for i in range(450)), state="archived")
     recall.add("alpha and a lot of other words that make it rank below them")

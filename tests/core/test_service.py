@@ -156,6 +156,15 @@ def test_near_ones_are_named(service: MemoryService):
     assert [n.id for n in service.add(Draft("I prefer seats on long flights"), ME).similar] == [added.memory.id]
 
 
+def test_similar_ones_tell_a_scope_nothing_of_hidden_words(service: MemoryService, me: Actor) -> None:
+    scoped = Actor("cursor", tags=("work",))
+    for n in range(10):  # nearer than the visible one, and more than are looked at
+        service.add(Draft(f"flugelhorn concert tuesday evening lesson {n}", tags=("private",)), me)
+    known = service.add(Draft("flugelhorn concert monday evening", tags=("work",)), me).memory
+    added = service.add(Draft("flugelhorn concert tuesday evening", tags=("work",)), scoped)
+    assert [near.id for near in added.similar] == [known.id]
+
+
 def test_texts_without_words_have_no_near_ones(service: MemoryService):
     for text in ("!!!", "\U0001f600", '"', "a b c", "*", "日本語のメモ", "NEAR(a b)"):
         service.add(Draft(text), ME)
