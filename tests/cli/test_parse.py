@@ -95,7 +95,7 @@ def test_understood_by_both_and_alike(argv: list[str], typer_parse: Any) -> None
     [
         [], ["nothing"], ["search", "--nope", "a"], ["search", "a", "-n"], ["search", "a", "-n", "x"], ["search", "a", "-n", "0"],
         ["search", "a", "-n", "1001"], ["search", "a", "--mode", "fast"], ["show"], ["search", "a", "--json=1"], ["-x", "search", "a"],
-        ["daemon", "nope"], ["diff"], ["diff", "a", "0"], ["diff", "a", "1", "2", "3"], ["config", "set", "port"], ["--user"],
+        ["daemon", "nope"], ["diff", "a", "0"], ["diff", "a", "1", "2", "3"], ["config", "set", "port"], ["--user"],
         ["search", "a", "--user"], ["restore", "a", "--rev", "-1"], ["daemon", "--nope"], ["list", "word"],
     ],
     ids=" ".join,
