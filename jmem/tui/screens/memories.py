@@ -70,7 +70,7 @@ class MemoriesPlace(Place):
     DEFAULT_CSS = """
     MemoriesPlace #ask { height: 3; border: round $panel; padding: 0 1; }
     MemoriesPlace #ask:focus-within { border: round $primary; }
-    MemoriesPlace #told { width: auto; max-width: 60%; height: 1; color: $foreground 60%; padding-left: 2; }
+    MemoriesPlace #told { width: 45%; height: 1; color: $foreground 60%; padding-left: 2; text-align: right; }
     MemoriesPlace #list { width: 3fr; border: round $panel; border-title-color: $foreground 70%; }
     MemoriesPlace #list:focus-within { border: round $primary; }
     MemoriesPlace #empty { display: none; padding: 1 2; color: $foreground 70%; }
@@ -200,7 +200,7 @@ class MemoriesPlace(Place):
         results.show(found.rows, total, offset=found.offset, words=words, sort="" if view.searching else view.sort,
                      keep=view == results.view)  # fmt: skip
         results.view = view
-        self.query_one("#told", Static).update(self._told(found, total))
+        self.query_one("#told", Static).update(self._told(found, total), layout=False)
         self._show_filters()
         self._show_empty(total, found.about)
 
@@ -245,7 +245,7 @@ class MemoriesPlace(Place):
     @on(Failed)
     def _failed(self, failed: Failed) -> None:
         say(self, failed.error)
-        self.query_one("#told", Static).update("no answer")
+        self.query_one("#told", Static).update("no answer", layout=False)
 
     @on(Results.Moved)
     def _preview(self, moved: Results.Moved) -> None:

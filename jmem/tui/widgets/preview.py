@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
-from textual.containers import VerticalScroll
-from textual.widgets import Static
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
 from jmem.cli.render import card_fields, explain_lines
 from jmem.cli.text import wrap
@@ -17,37 +18,50 @@ CHARS = 6_000
 """Of a text, what is shown here; all of it is a key away."""
 
 
-class Preview(VerticalScroll):
-    """Text above, particulars below; scrolls by mouse and when it has the focus."""
+class Preview(ScrollView, can_focus=True):
+    """Text above, particulars below. It draws its own lines: laying a screen out anew for each key takes too long."""
 
     DEFAULT_CSS = """
-    Preview { width: 2fr; height: 1fr; border: round $panel; border-title-color: $foreground 70%; padding: 0 1; scrollbar-size-vertical: 1; }
+    Preview {
+        width: 2fr; height: 1fr; border: round $panel; border-title-color: $foreground 70%; padding: 0 1;
+        scrollbar-size-vertical: 1; overflow-x: hidden; background: transparent;
+    }
     Preview:focus { border: round $primary; }
     """
-    can_focus = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.border_title = "Preview"
-        self._body = Static("", markup=False)
         self._shown: tuple[dict[str, Any] | None, Sequence[str]] = None, ()
-
-    def compose(self) -> Any:
-        yield self._body
+        self._lines: list[Text] = []
 
     def show(self, memory: dict[str, Any] | None, words: Sequence[str] = ()) -> None:
         """Another memory, or none."""
-        self._shown = memory, words
-        self._draw()
-        self.scroll_home(animate=False)
+        if self._shown != (memory, words):
+            self._shown = memory, words
+            self._draw()
+            self.scroll_home(animate=False)
 
     def on_resize(self) -> None:
         self._draw()
 
     def _draw(self) -> None:
         memory, words = self._shown
-        width = max(self.size.width - 2, 20)
-        self._body.update("" if memory is None else card(memory, words, self.app.theme_variables, width))
+        width = self.scrollable_content_region.width
+        self._lines = []
+        if memory is not None and width > 0:
+            text = card(memory, words, self.app.theme_variables, width)
+            self._lines = list(text.wrap(self.app.console, width, no_wrap=False))
+        self.virtual_size = Size(width, len(self._lines))
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width, at = self.size.width, self.scroll_offset.y + y
+        if at >= len(self._lines):
+            return Strip.blank(width, self.rich_style)
+        line = self._lines[at]
+        strip = Strip(list(line.render(self.app.console)), line.cell_len)
+        return strip.adjust_cell_length(width).apply_style(self.rich_style)
 
 
 def card(

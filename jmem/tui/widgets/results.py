@@ -49,7 +49,7 @@ class Results(ScrollView, can_focus=True):
         Binding("shift+up", "mark_move(-1)", show=False), Binding("shift+down", "mark_move(1)", show=False),
     ]  # fmt: skip
     cursor: reactive[int] = reactive(0)
-    total: reactive[int] = reactive(0, layout=True)
+    total: reactive[int] = reactive(0)
 
     class Moved(Message):
         """The cursor stands on another memory, or on none."""
