@@ -24,6 +24,7 @@ from jmem.core.index import VectorIndex
 from jmem.core.indexer import Indexer
 from jmem.core.lost import Watch
 from jmem.core.model import MAX_CLIENT_CHARS, check_client, check_text
+from jmem.core.nearness import Nearness
 from jmem.core.search import Searcher
 from jmem.core.service import MemoryService
 from jmem.core.settings import Settings
@@ -73,7 +74,10 @@ class UserMemory:
             indexer = Indexer(store, vectors, index, embedder, allow_remote_for_local=remote)
             searcher = Searcher(store, index, vectors, embedder)
             undo.callback(searcher.close)
-            service = MemoryService(store, access, searcher, purge_hooks=(indexer.forget, searcher.forget))
+            service = MemoryService(
+                store, access, searcher, purge_hooks=(indexer.forget, searcher.forget),
+                nearness=Nearness(store, vectors, index),
+            )  # fmt: skip
             memory = UserMemory(
                 user_id, name, folder, store, access, vectors, index, indexer, searcher, service, clients,
                 make_extractor(settings), watch,
@@ -95,6 +99,7 @@ class UserMemory:
     def release(self) -> None:
         """Give back what is only needed while somebody searches."""
         self.indexer.release()
+        self.service.nearness.release()
 
     def close(self) -> None:
         """Flush and close everything; what was acknowledged is on disk whether or not this is called."""

@@ -24,6 +24,8 @@ from jmem.core.foreign import Applied
 from jmem.core.history import History, LogEntry, Revision, Told, edit_kind
 from jmem.core.listing import Page
 from jmem.core.model import MAX_BATCH, MAX_CONTENT_BYTES, Memory, Op, now_iso, parse_time
+from jmem.core.nearness import Nearness
+from jmem.core.neighbours import Neighbours
 from jmem.core.purge import PlaceReceipt, Purged, PurgeHook
 from jmem.core.review import Decided, Decision
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
@@ -59,7 +61,7 @@ class Deleted:
     missing: list[str]
 
 
-class MemoryService(Timeline):
+class MemoryService(Timeline, Neighbours):
     """All that can be done with one user's memories. Thread-safe; every method raises JmemError's subclasses only."""
 
     def __init__(
@@ -69,10 +71,12 @@ class MemoryService(Timeline):
         searcher: Searcher | None = None,
         *,
         purge_hooks: Sequence[PurgeHook] = (),
+        nearness: Nearness | None = None,
     ) -> None:
         self.store = store
         self.access = access
         self.searcher = searcher
+        self.nearness = nearness or Nearness(store)
         self._hooks: tuple[PurgeHook, ...] = (self._forget_accesses, *purge_hooks)
 
     # ---- adding -------------------------------------------------------------------------------

@@ -128,6 +128,28 @@ class VectorStore:
                         found[id] = np.frombuffer(row[0], np.float16)
         return found
 
+    def every(self, fingerprint: str, number: int) -> Iterator[tuple[list[bytes], list[bytes], NDArray[np.float16]]]:
+        """All vectors in portions of at most `number`: ids as 16 bytes, text_keys, and a row each.
+
+        Others get their turn between two portions.
+        """
+        import numpy as np
+
+        after = b""
+        while True:
+            with self._connection() as conn:
+                rows = conn.execute(
+                    "SELECT memory, text_key, vector FROM vectors WHERE embedder = ? AND memory > ? ORDER BY memory LIMIT ?",
+                    (self._embedder(conn, fingerprint), after, number),
+                ).fetchall()
+            if not rows:
+                return
+            after = rows[-1][0]
+            width = len(rows[0][2])
+            rows = [row for row in rows if len(row[2]) == width]
+            vectors = np.frombuffer(b"".join(row[2] for row in rows), np.float16).reshape(len(rows), -1)
+            yield [row[0] for row in rows], [row[1] for row in rows], vectors
+
     def put(self, fingerprint: str, vectors: Iterable[tuple[str, bytes, Vector]]) -> None:
         """Store (memory id, text_key, vector) as what the memory has now; what it had for another text is kept."""
         import numpy as np

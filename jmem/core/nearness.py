@@ -1,0 +1,364 @@
+"""Memories that say nearly the same: the nearest of one, and all pairs of a store, looked for in steps.
+
+Two texts are near by meaning (the cosine of their vectors), or by their words where a vector is missing. To compare
+everything with everything, vectors are turned so that a quarter of their numbers holds nearly all that they say: the
+short form and the length of the rest bound the cosine from above, and only pairs that pass are computed whole.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jmem.core import duplicates
+from jmem.core.actor import Actor
+from jmem.core.errors import StorageFailed
+from jmem.core.filter import Filter
+from jmem.core.model import Memory, now_iso
+from jmem.core.store import MEMORY_COLUMNS, Store, row_memory
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from jmem.core.index import VectorIndex
+    from jmem.core.vectors import VectorStore
+
+    Matrix = NDArray[np.float32]
+
+LEAST = 0.9
+"""The cosine from which two memories are taken for near duplicates (measured on conversations: below it, most pairs are
+two answers of the same kind; from it on, most are the same thing said twice)."""
+WORDS = 0.8
+"""By words alone, what a score of 1 by meaning counts as: the same thing in other words shares fewer of them."""
+SHORT = 96
+"""Numbers of the short form of a vector; of 7 million pairs of sentences it leaves 0.01 % to be computed whole."""
+SECONDS = 0.7
+"""For one step."""
+FRESH_S = 300.0
+"""For which the steps of one scan go on with what the first one read."""
+PER_MEMORY = 3
+"""Older memories that one is paired with at most."""
+LOOKED_AT = 48
+BLOCK = 4_000_000
+"""Products that are computed at once: 16 MB."""
+_SAMPLE = 4_000
+_ROUNDING = 0.003
+_AMONG = "IN (SELECT value FROM json_each(?))"
+_DISTINCT = "distinct:"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a scan goes on: at the memory that was created then, with so many of its pairs given already."""
+
+    created_at: str
+    id: str
+    given: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two memories and how near they are, 0 to 1. `same_words`: the share of words they have in common. `by`: meaning,
+    or words where one of them has no vector."""
+
+    score: float
+    same_words: float
+    by: str
+    a: Memory
+    b: Memory
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step found: `scanned` of `total` memories are done; `next` is where the scan goes on."""
+
+    pairs: list[Pair]
+    scanned: int
+    total: int
+    next: Place | None
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    """The memories to compare, newest first, and the short form of their vectors (zeros where there is none)."""
+
+    keys: list[tuple[str, str]]
+    matrix: Matrix
+    fingerprint: str | None
+    state: tuple[int, int]
+    made: float = field(default_factory=time.monotonic)
+
+
+class Nearness:
+    """Thread-safe. Without vectors it compares words."""
+
+    def __init__(self, store: Store, vectors: VectorStore | None = None, index: VectorIndex | None = None) -> None:
+        self._store, self._vectors, self._index = store, vectors, index
+        self._lock = threading.Lock()
+        self._held: _Snapshot | None = None
+
+    def release(self) -> None:
+        """Give back the memory of a scan that nobody goes on with."""
+        self._held = None
+
+    # ---- one memory ---------------------------------------------------------------------------
+
+    def similar(self, memory: Memory, actor: Actor, limit: int, least: float) -> list[Pair]:
+        """The nearest active memories that the actor sees, nearest first; `memory` is the `a` of each pair."""
+        found = self._by_meaning(memory, actor, limit, least)
+        with self._store.reader() as conn:
+            if found is None:
+                near = duplicates.near_memories(conn, memory.content, actor, now_iso(), without=memory.id)
+                found = {one.id: one.score for one in near if one.score >= least * WORDS}
+                by = "words"
+            else:
+                by = "meaning"
+            others = _memories(conn, list(found), actor)
+        place = Place(memory.created_at, memory.id)
+        pairs = [_pair(found[other.id], by, memory, other, place) for other in others.values()]
+        return sorted(pairs, key=lambda pair: (-pair.score, pair.b.id))[:limit]
+
+    def _by_meaning(self, memory: Memory, actor: Actor, limit: int, least: float) -> dict[str, float] | None:
+        """id -> cosine; None where the memory has no vector."""
+        from jmem.core.store.text import text_key
+
+        fingerprint = self._index.fingerprint if self._index is not None else None
+        if self._vectors is None or self._index is None or fingerprint is None:
+            return None
+        try:
+            key = text_key(memory.content, memory.speaker)
+            vector = self._vectors.get(fingerprint, [(memory.id, key)]).get(memory.id)
+            if vector is None:
+                return None
+            filter = actor.narrow(Filter())
+            hits = self._index.search(vector.astype("float32"), filter, now_iso(), limit + 1, [memory.id])
+        except StorageFailed:
+            return None
+        return {id: min(score, 1.0) for id, score in hits if score >= least and id != memory.id}
+
+    # ---- all of them --------------------------------------------------------------------------
+
+    def step(self, actor: Actor, limit: int, least: float, at: Place | None = None) -> Step:
+        """Pairs of memories that are at least so near, the newest memories first, for about `SECONDS`."""
+        deadline = time.monotonic() + SECONDS
+        with self._lock:
+            snapshot = self._snapshot(actor, going_on=at is not None)
+        total, pairs = len(snapshot.keys), list[Pair]()
+        start = 0 if at is None else _position(snapshot, at)
+        skip = at.given if at is not None and snapshot.keys[start : start + 1] == [(at.created_at, at.id)] else 0
+        while start < total and len(pairs) <= limit:
+            end = min(total, start + max(8, min(256, BLOCK // (total - start))))
+            found = self._block(snapshot, start, end, least, actor)
+            given = min(skip, sum(pair.a.id == snapshot.keys[start][1] for pair in found))
+            pairs += found[given:]
+            start, skip = end, 0
+            if time.monotonic() > deadline:
+                break
+        if len(pairs) > limit:
+            place = pairs[limit].place
+            return Step(pairs[:limit], _position(snapshot, place), total, place)
+        if start < total:
+            return Step(pairs, start, total, Place(*snapshot.keys[start]))
+        self.release()
+        return Step(pairs, total, total, None)
+
+    def _block(self, snapshot: _Snapshot, start: int, end: int, least: float, actor: Actor) -> list[Pair]:
+        """The pairs of the memories from `start` to `end` with older ones, in their order."""
+        near = _candidates(snapshot.matrix, start, end, least)
+        with self._store.reader() as conn:
+            scores = self._exact(conn, snapshot, near, least)
+            # a memory without a vector has nothing in its row, the length of the rest included
+            for row in range(start, end):
+                if not snapshot.matrix[row, -1]:
+                    scores[row] = _by_words(conn, snapshot, row, least, actor)
+            chosen = {row: found for row, found in sorted(scores.items()) if found}
+            wanted = {snapshot.keys[row][1] for row in chosen} | {id for found in chosen.values() for id in found}
+            memories = _memories(conn, list(wanted), actor) if wanted else {}
+            distinct = _distinct(conn, wanted) if wanted else frozenset()
+        pairs: list[Pair] = []
+        for row, found in chosen.items():
+            a = memories.get(snapshot.keys[row][1])
+            if a is not None:
+                pairs += _of_one(a, found, memories, distinct)
+        return pairs
+
+    def _exact(
+        self, conn: Any, snapshot: _Snapshot, near: Mapping[int, Sequence[int]], least: float
+    ) -> dict[int, dict[str, tuple[float, str]]]:
+        """row -> id -> (cosine, "meaning"), by the whole vectors of the texts as they are now."""
+        if not near or self._vectors is None or snapshot.fingerprint is None:
+            return {}
+        ids = {snapshot.keys[n][1] for row, columns in near.items() for n in (row, *columns)}
+        rows = conn.execute(f"SELECT id, text_key FROM memories WHERE id {_AMONG}", (json.dumps(list(ids)),))
+        try:
+            vectors = self._vectors.get(snapshot.fingerprint, rows.fetchall())
+        except StorageFailed:
+            return {}
+        whole = {id: vector.astype("float32") for id, vector in vectors.items()}
+        scores: dict[int, dict[str, tuple[float, str]]] = {}
+        for row, columns in near.items():
+            mine = whole.get(snapshot.keys[row][1])
+            theirs = [(id, whole[id]) for id in (snapshot.keys[n][1] for n in columns) if id in whole]
+            if mine is None:
+                continue
+            found = {id: (min(float(mine @ vector), 1.0), "meaning") for id, vector in theirs}
+            scores[row] = {id: score for id, score in found.items() if score[0] >= least}
+        return scores
+
+    # ---- what is compared ---------------------------------------------------------------------
+
+    def _snapshot(self, actor: Actor, *, going_on: bool) -> _Snapshot:
+        held = self._held
+        if held is not None and going_on and time.monotonic() - held.made < FRESH_S:
+            return held
+        fingerprint = self._index.fingerprint if self._index is not None else None
+        counted = self._vectors.count(fingerprint) if self._vectors is not None and fingerprint else 0
+        state = (self._store.last_seq, counted)
+        if held is None or held.state != state or held.fingerprint != fingerprint:
+            where, params = actor.narrow(Filter()).sql(now_iso())
+            sql = f"SELECT m.created_at, m.id, m.text_key FROM memories m WHERE {where} ORDER BY 1 DESC, 2 DESC"
+            with self._store.reader() as conn:
+                rows = conn.execute(sql, params).fetchall()
+            keys = [(created_at, id) for created_at, id, _ in rows]
+            held = _Snapshot(keys, self._matrix(rows, fingerprint), fingerprint, state)
+        self._held = held
+        return held
+
+    def _matrix(self, rows: Sequence[tuple[str, str, bytes]], fingerprint: str | None) -> Matrix:
+        import numpy as np
+
+        empty: Matrix = np.zeros((len(rows), 1), np.float32)
+        if self._vectors is None or fingerprint is None:
+            return empty
+        places = {bytes.fromhex(id.replace("-", "")): (place, key) for place, (_, id, key) in enumerate(rows)}
+        matrix, turn = empty, None
+        try:
+            for ids, keys, vectors in self._vectors.every(fingerprint, _SAMPLE):
+                if turn is None:
+                    turn = _turn(vectors.astype(np.float32))
+                    matrix = np.zeros((len(rows), turn.shape[1] + 1), np.float32)
+                spots = [places.get(id) for id in ids]
+                kept = [n for n, spot in enumerate(spots) if spot is not None and spot[1] == keys[n]]
+                if kept:
+                    short = vectors[kept].astype(np.float32) @ turn
+                    rest = np.sqrt(np.maximum(1e-4, 1 - np.square(short).sum(1)))
+                    matrix[[spots[n][0] for n in kept]] = np.column_stack((short, rest))  # type: ignore[index]
+        except StorageFailed:
+            return empty
+        return matrix
+
+
+def _turn(sample: Matrix) -> Matrix:
+    """The directions that hold most of what vectors like these say."""
+    import numpy as np
+
+    _, directions = np.linalg.eigh(sample.T @ sample)
+    return np.ascontiguousarray(directions[:, ::-1][:, :SHORT], np.float32)
+
+
+def _candidates(matrix: Matrix, start: int, end: int, least: float) -> dict[int, list[int]]:
+    """row -> older rows whose cosine may reach `least`, the likeliest first."""
+    import numpy as np
+
+    bounds = matrix[start:end] @ matrix[start:].T
+    bounds[np.tril_indices(end - start)] = 0
+    rows, columns = np.nonzero(bounds >= least - _ROUNDING)
+    near: dict[int, list[int]] = {}
+    for row in np.unique(rows):
+        mine = columns[rows == row]
+        if len(mine) > LOOKED_AT:
+            mine = mine[np.argsort(-bounds[row, mine], kind="stable")[:LOOKED_AT]]
+        near[start + int(row)] = [start + int(column) for column in mine]
+    return near
+
+
+def _by_words(conn: Any, snapshot: _Snapshot, row: int, least: float, actor: Actor) -> dict[str, tuple[float, str]]:
+    """Older memories, and newer ones that have a vector, which share enough words with one that has none."""
+    key = snapshot.keys[row]
+    text = conn.execute("SELECT content FROM memories WHERE id = ?", (key[1],)).fetchone()
+    if text is None:
+        return {}
+    found: dict[str, tuple[float, str]] = {}
+    for near in duplicates.near_memories(conn, text[0], actor, now_iso(), without=key[1]):
+        if near.score >= least * WORDS:
+            (created_at,) = conn.execute("SELECT created_at FROM memories WHERE id = ?", (near.id,)).fetchone()
+            place = _position(snapshot, Place(created_at, near.id))
+            here = snapshot.keys[place : place + 1] == [(created_at, near.id)]
+            if here and (place > row or snapshot.matrix[place, -1]):
+                found[near.id] = (near.score, "words")
+    return found
+
+
+def _of_one(
+    a: Memory,
+    found: Mapping[str, tuple[float, str]],
+    memories: Mapping[str, Memory],
+    distinct: frozenset[frozenset[str]],
+) -> list[Pair]:
+    """The pairs of one memory, best first; of equal texts only the nearest in time, so that many make a chain."""
+    pairs: list[Pair] = []
+    for id, (score, by) in found.items():
+        b = memories.get(id)
+        if b is not None and frozenset((a.id, b.id)) not in distinct:
+            pairs.append(_pair(score, by, a, b, Place(a.created_at, a.id)))
+    newest_first = sorted(pairs, key=lambda pair: pair.b.created_at, reverse=True)
+    ordered = sorted(newest_first, key=lambda pair: -pair.score)
+    if ordered and ordered[0].b.content == a.content:
+        ordered = ordered[:1]
+    return [
+        Pair(p.score, p.same_words, p.by, p.a, p.b, Place(a.created_at, a.id, given))
+        for given, p in enumerate(ordered[:PER_MEMORY])
+    ]
+
+
+def _pair(score: float, by: str, a: Memory, b: Memory, place: Place) -> Pair:
+    mine, theirs = duplicates.words(a.content[:4000]), duplicates.words(b.content[:4000])
+    both = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if mine or theirs else float(a.content == b.content)
+    return Pair(round(score, 4), round(both, 3), by, a, b, place)
+
+
+def _position(snapshot: _Snapshot, place: Place) -> int:
+    """Of the first memory that is not newer."""
+    wanted = (place.created_at, place.id)
+    return bisect.bisect_left(snapshot.keys, True, key=lambda key: key <= wanted)
+
+
+def _memories(conn: Any, ids: Sequence[str], actor: Actor) -> dict[str, Memory]:
+    """Those of `ids` that are active and may be seen."""
+    where, params = actor.narrow(Filter()).sql(now_iso())
+    sql = f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id {_AMONG} AND {where}"
+    return {m.id: m for m in map(row_memory, conn.execute(sql, (json.dumps(list(ids)), *params)))}
+
+
+# ---- what is no duplicate -------------------------------------------------------------------------
+
+
+def distinct_key(a: str, b: str) -> str:
+    """Where the store notes that two memories are no duplicates."""
+    return _DISTINCT + ":".join(sorted((a, b)))
+
+
+def text_stamps(conn: Any, a: str, b: str) -> str:
+    """What the note holds: which texts it is about (their stamps, which tell nothing of them)."""
+    found = conn.execute(
+        "SELECT json_extract(stamps, '$.content') FROM memories WHERE id IN (?, ?) ORDER BY id", (a, b)
+    )
+    return " ".join(stamp for (stamp,) in found)
+
+
+def _distinct(conn: Any, ids: set[str]) -> frozenset[frozenset[str]]:
+    """The pairs among `ids` that are noted as no duplicates, while their texts are what they were."""
+    noted = conn.execute("SELECT key, value FROM meta WHERE key >= ? AND key < ?", (_DISTINCT, _DISTINCT[:-1] + ";"))
+    found: set[frozenset[str]] = set()
+    for key, value in noted.fetchall():
+        a, _, b = key.removeprefix(_DISTINCT).partition(":")
+        if a in ids and b in ids and text_stamps(conn, a, b) == value:
+            found.add(frozenset((a, b)))
+    return frozenset(found)
