@@ -108,6 +108,7 @@ def test_reasons_in_words() -> None:
     assert why(legs) == [
         "words: further down (1.50)", "meaning: not compared", "its speaker was asked for", "superseded by xxxxxx",
     ]  # fmt: skip
+    assert why({"text": {"rank": None, "score": None}}) == ["words: no match", "meaning: not compared"]
     assert why(None) == []
 
 

@@ -121,7 +121,7 @@ def why(legs: Document | None) -> list[str]:
     found = []
     for leg, name, missing in (("text", "words", "no match"), ("vector", "meaning", "not compared")):
         held = legs.get(leg)
-        if held is None:
+        if held is None or held["score"] is None:
             found.append(f"{name}: {missing}")
         else:
             place = ordinal(held["rank"]) if held["rank"] else "further down"
