@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jmem.core import clock
 from jmem.core.access import AccessLog
+from jmem.core.changes import Change
 from jmem.core.drafts import Added
 from jmem.core.errors import NotFound
 from jmem.core.filter import Filter
@@ -117,10 +118,10 @@ def test_the_past_is_what_it_was(steps: list[tuple[Any, ...]]) -> None:
             states: list[tuple[str, State]] = []
             for number, step in enumerate([("begin",), *steps]):
                 now = START + number * 1000
-                patch.setattr(clock.time, "time_ns", lambda now=now: now * 1_000_000)
+                patch.setattr(time, "time_ns", lambda now=now: now * 1_000_000)
                 if number:
                     world.act(step)
-                patch.setattr(clock.time, "time_ns", lambda now=now: (now + 500) * 1_000_000)
+                patch.setattr(time, "time_ns", lambda now=now: (now + 500) * 1_000_000)
                 states.append((iso(now + 500), world.state()))
             check(world, states)
         finally:
@@ -179,7 +180,7 @@ def check_changes(world: World, states: list[tuple[str, State]], kept: set[str])
                 assert all(was[name] == value for name, value in change.before.items())
                 assert all(is_[name] == value for name, value in change.after.items())
         assert {c.kind for c in changes if c.before is None} <= {"added", "restored"}
-        paged = []
+        paged: list[Change] = []
         cursor = None
         while True:
             page, cursor = world.service.changes(ME, since, until=until, limit=2, cursor=cursor)
