@@ -135,6 +135,24 @@ class Client:
         answer = self._document("POST", API + "/memories/batch", {"operations": operations}, repeat=repeat)
         return list(answer["results"])
 
+    # ---- what says nearly the same
+
+    def similar(self, id: str, *, limit: int = 10, least: float | None = None) -> list[Document]:
+        """The nearest memories of one, nearest first: score, same_words, by, memory."""
+        return list(self._document("GET", _memory(id) + "/similar", query={"limit": limit, "least": least})["similar"])
+
+    def duplicates(self, query: Mapping[str, Any]) -> Document:
+        """One step over the store: `pairs`, `scanned` of `total`, and `next_cursor` until all were looked at."""
+        return self._document("GET", API + "/duplicates", query=query)
+
+    def set_distinct(self, a: str, b: str, *, distinct: bool = True) -> Document:
+        """Note that two memories are no duplicates, or take that back."""
+        return self._document("POST", API + "/duplicates/distinct", {"a": a, "b": b, "distinct": distinct}, repeat=True)
+
+    def merge(self, keep: str, request: Document) -> Document:
+        """Make one of two: `memory`, which stays, and the id `deleted`. `request`: other, content, version, …"""
+        return self._document("POST", _memory(keep) + "/merge", request)
+
     # ---- history
 
     def history(self, id: str) -> Document:
@@ -350,10 +368,13 @@ def daemon_pid(home: str) -> int | None:
     try:
         with open(places.daemon_lock(home), "rb") as file:
             pid = int(wire.loads(file.read())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    try:
         os.kill(pid, 0)
     except PermissionError:
         return pid
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, OverflowError):
         return None
     return pid
 

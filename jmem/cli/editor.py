@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 
 def command(environ: Mapping[str, str]) -> list[str]:
     """$VISUAL, else $EDITOR, else the first of the usual ones that is installed; raises Invalid."""
-    given = environ.get("VISUAL") or environ.get("EDITOR")
+    given = (environ.get("VISUAL") or environ.get("EDITOR") or "").strip()
     if given:
-        return shlex.split(given)
+        try:
+            return shlex.split(given)
+        except ValueError:
+            raise Invalid(
+                f"the editor {given!r} has a quotation mark too few", code="usage", fix="set EDITOR"
+            ) from None
     for name in ("sensible-editor", "nano", "vim", "vi"):
         if shutil.which(name):
             return [name]

@@ -53,8 +53,9 @@ def _run(check: Check) -> list[Finding]:
     try:
         return list(check())
     except Exception as error:  # noqa: BLE001 (a check that fails must not hide what the others find)
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        name = check.__name__.strip("_") if hasattr(check, "__name__") else "check"
+        frames = traceback.extract_tb(error.__traceback__)
+        where = frames[-1]
+        name = next((frame.name.strip("_") for frame in frames[1:] if frame.name != "<lambda>"), "check")
         reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
         return [Finding(name, "fail", f"could not be checked: {reason}")]
 

@@ -16,7 +16,25 @@ FOLDER_MODE = 0o700
 
 
 def home(environ: Mapping[str, str]) -> str:
-    """`$JMEM_HOME`, else the platform's folder for a user's data (as platformdirs names it); absolute."""
+    """`$JMEM_HOME`, else the platform's folder for a user's data (as platformdirs names it); absolute.
+
+    Raises StorageFailed `bad_home` for a path that is not UTF-8: JSON can't name what lies in it.
+    """
+    path = _home(environ)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        from jmem.core.errors import StorageFailed
+
+        raise StorageFailed(
+            f"the path of jmem's folder is not valid UTF-8: {path!r}",
+            code="bad_home",
+            fix="set JMEM_HOME to another one",
+        ) from None
+    return path
+
+
+def _home(environ: Mapping[str, str]) -> str:
     if given := environ.get("JMEM_HOME"):
         return os.path.abspath(os.path.expanduser(given))
     base = environ.get("HOME") or os.path.expanduser("~")

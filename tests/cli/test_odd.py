@@ -71,3 +71,37 @@ def test_a_port_of_the_environment(make_jmem, value: str) -> None:
 def test_any_width(jmem: Jmem, columns: str) -> None:
     result = jmem.tty("list", "--help", env={"COLUMNS": columns, "TERM": "dumb"})
     assert (result.code, "List memories" in result.out.replace("\n", " ")) == (0, True)
+
+
+def test_a_home_whose_name_is_not_utf8(tmp_path) -> None:
+    for command in (["list"], ["status", "--json"], ["backup"], ["config", "path"]):
+        refused(Jmem(tmp_path / LATIN)(*command), 1, "is not valid UTF-8")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("editor", "code", "said"), [
+    ("'open", 2, "a quotation mark too few"),
+    ("/no/such", 1, "/no/such can't be run"),
+    ("false", 1, "false ended with code 1"),
+])  # fmt: skip
+def test_an_editor_that_does_not_work(jmem: Jmem, editor: str, code: int, said: str) -> None:
+    refused(jmem("config", "edit", env={"EDITOR": editor}), code, said)
+
+
+def test_files_that_only_another_user_may_read(make_jmem) -> None:
+    """A folder in the place of the file is as unreadable for root as a closed file is for others."""
+    jmem = make_jmem()
+    (jmem.home / "run").mkdir()
+    (jmem.home / "run" / "daemon.lock").mkdir()
+    refused(jmem("status"), 0)
+    jmem = make_jmem()
+    (jmem.home / "users.json").mkdir()
+    refused(jmem("status"), 0)
+    refused(jmem("list"), 3, "users.json can't be read")
+    refused(jmem("doctor"), 1)
+    assert "lambda" not in jmem("doctor").out
+
+
+def test_export_names_what_it_can_not_write(jmem: Jmem, tmp_path) -> None:
+    refused(jmem("export", "-o", str(tmp_path)), 2, f"{tmp_path} is a folder")
+    refused(jmem("export", "-o", str(tmp_path / "no" / "x.jsonl")), 1, f"{tmp_path}/no/x.jsonl can't be written")

@@ -84,7 +84,12 @@ def _to_file(path: str, lines: Iterator[bytes], progress: Progress) -> int:
 
     folder = os.path.dirname(os.path.abspath(path))
     count = 0
-    descriptor, temporary = tempfile.mkstemp(prefix=".jmem-", dir=folder)
+    if os.path.isdir(path):
+        raise Invalid(f"{path} is a folder", code="usage", fix="name a file; --format md writes into a folder")
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".jmem-", dir=folder)
+    except OSError as error:
+        raise JmemError(f"{path} can't be written: {error.strerror}", code="file") from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             for count, line in enumerate(lines, start=1):
