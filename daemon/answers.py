@@ -161,6 +161,55 @@ class Chain(Reply):
     current: str | None
 
 
+class Resembling(Reply):
+    """A memory and how near it is: `score` 0 to 1, the share of `same_words`, and whether the score is `by` meaning or words."""
+
+    score: float
+    same_words: float
+    by: str
+    memory: Memory
+
+
+class Similar(Reply):
+    """The nearest first."""
+
+    similar: list[Resembling]
+
+
+class Pair(Reply):
+    """Two memories, of which `a` is the newer one."""
+
+    score: float
+    same_words: float
+    by: str
+    a: Memory
+    b: Memory
+
+
+class Duplicates(Reply):
+    """One step: `scanned` of `total` memories are done."""
+
+    pairs: list[Pair]
+    scanned: int
+    total: int
+    next_cursor: str | None
+
+
+class Distinct(Reply):
+    """The whole ids."""
+
+    a: str
+    b: str
+    distinct: bool
+
+
+class Merged(Reply):
+    """What stays, and the id of what was deleted."""
+
+    memory: Memory
+    deleted: str
+
+
 class Revision(Reply):
     """One change of a memory."""
 

@@ -16,6 +16,7 @@ from jmem.core.model import (
     MAX_TAG_CHARS,
     MAX_TAGS,
 )
+from jmem.core.nearness import LEAST
 
 # Limits of size are documented here and enforced by the service, whose errors say how to mend them.
 Content = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CONTENT_BYTES},
@@ -121,6 +122,42 @@ class ChangesQuery(Query):
     cursor: str | None = None
     client: str | None = Field(None, description="only what this program changed in the span")
     id: Id | None = None
+
+
+Least = Annotated[float, Field(ge=0.5, le=1, description="how near two are at least; 1 is the same")]
+
+
+class SimilarQuery(Query):
+    """How many, and how near."""
+
+    limit: Limit = 10
+    least: Least = LEAST
+
+
+class DuplicatesQuery(Query):
+    """Which pairs, and where to go on."""
+
+    limit: Limit = 50
+    least: Least = LEAST
+    cursor: str | None = None
+
+
+class DistinctAsk(Ask):
+    """Two memories; `distinct` false takes the note back."""
+
+    a: Id
+    b: Id
+    distinct: bool = True
+
+
+class MergeAsk(Ask):
+    """The memory that goes, and what the one that stays says then."""
+
+    other: Id
+    content: Content | None = Field(None, description="the new text; without it, the text stays")
+    version: str | None = Field(None, description="the version of what stays, as it was read; 409 `changed` otherwise")
+    other_version: str | None = Field(None, description="the version of `other`, as it was read")
+    secrets: Secrets = "refuse"
 
 
 class DeleteQuery(Query):

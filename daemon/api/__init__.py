@@ -19,6 +19,7 @@ def groups() -> list[Routes]:
         admin,
         backup,
         clients,
+        duplicates,
         events,
         history,
         memories,
@@ -29,7 +30,9 @@ def groups() -> list[Routes]:
         timeline,
     )
 
-    modules = (memories, search, history, timeline, overview, events, review, clients, portable, backup, admin)
+    modules = (
+        memories, search, history, timeline, duplicates, overview, events, review, clients, portable, backup, admin,
+    )  # fmt: skip
     return [*(module.routes for module in modules), admin.outside]
 
 
