@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding, Keymap
-from textual.keys import key_to_character
+from textual.keys import REPLACED_KEYS, key_to_character
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,5 +155,5 @@ def keys_of(action: Action, keymap: Keymap) -> list[str]:
 
 def prints(key: str) -> bool:
     """Whether a key puts a character into a text that is being written."""
-    character = key_to_character(key)
+    character = key_to_character(REPLACED_KEYS.get(key, key))
     return character is not None and character.isprintable()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
@@ -16,10 +19,19 @@ from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.topbar import TopBar
 
 if TYPE_CHECKING:
+    from jmem.client import Client
     from jmem.tui.app import JmemApp
     from jmem.tui.remote import Remote
 
 T = TypeVar("T")
+
+
+class Missed(Message):
+    """The daemon did not do what `Place.fetch` asked of it."""
+
+    def __init__(self, error: JmemError) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Scoped:
@@ -94,6 +106,29 @@ class Place(Scoped, Screen[None]):
 
     def accessed(self, access: Accessed) -> None:
         """A program asked for something."""
+
+    def fetch(
+        self, call: Callable[[Client], T], then: Callable[[T], Message], *, group: str = "", exclusive: bool = False
+    ) -> None:
+        """Ask the daemon; what it answers comes back as the message that `then` makes, an error is told."""
+
+        async def work() -> None:
+            try:
+                answer = await self.remote(call)
+            except JmemError as error:
+                self.post_message(Missed(error))
+            else:
+                self.post_message(then(answer))
+
+        self.run_worker(work(), group=group or "fetch", exclusive=exclusive)
+
+    @on(Missed)
+    def _tell_missed(self, missed: Missed) -> None:
+        self.missed(missed.error)
+
+    def missed(self, error: JmemError) -> None:
+        """The daemon could not do something."""
+        say(self, error)
 
 
 class Dialog(Scoped, ModalScreen[T]):
