@@ -206,7 +206,7 @@ class UndoAsk(Ask):
     n: Limit | None = Field(None, description="how many of the newest actions; 1 where nothing else is given")
     client: str | None = Field(None, description="all actions of this client", examples=["cursor"])
     since: When | None = Field(None, description="all actions since then")
-    upto: Annotated[int, Field(ge=1)] | None = Field(
+    upto: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
         None, description="with client or since: none after this action, the newest one that a dry run named"
     )
     redo: bool = False
@@ -229,8 +229,12 @@ class AccessQuery(Query):
     limit: Limit = 100
     client: str | None = None
     what: tuple[str, ...] = Field((), description="only these kinds", examples=[["search", "list"]])
-    after: Annotated[int, Field(ge=0)] | None = Field(None, description="only newer ones than the one of this id")
-    before: Annotated[int, Field(ge=0)] | None = Field(None, description="only older ones than the one of this id")
+    after: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
+        None, description="only newer ones than the one of this id"
+    )
+    before: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
+        None, description="only older ones than the one of this id"
+    )
     content: bool = Field(False, description="with the text of each memory, as it was told then")
 
 

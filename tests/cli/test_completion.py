@@ -36,6 +36,10 @@ def test_deleted_ids_names_and_settings(jmem: Jmem) -> None:
     apart.ok("rm", id)
     assert tab(apart, "jmem restore ") == [id[-6:]]
     assert tab(apart, "jmem rm ") == []
+    apart.ok("import", "-", "--from", "jsonl", "--json", stdin='{"content":"waits","state":"review"}\n')
+    (waits,) = (line.split("\t")[0] for line in apart.ok("review").lines)
+    for word in ("approve", "reject"):
+        assert tab(apart, f"jmem review {word} ") == [waits[-6:]]
     assert tab(apart, "jmem connect cu") == ["cursor"]
     assert "claude" in tab(apart, "jmem disconnect ")
     for word in ("get", "set", "unset"):
