@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jmem
@@ -17,6 +16,7 @@ from daemon.logs import Log
 from daemon.metrics import Metrics
 from daemon.sockets import Tcp
 from daemon.users import Users
+from jmem.core import places
 from jmem.core.settings import Settings
 
 
@@ -45,4 +45,4 @@ class Daemon:
 
 def build() -> str:
     """The version and the moment its files were put in place: tells a newer installation from the one that runs."""
-    return f"{jmem.__version__}+{Path(jmem.__file__).stat().st_mtime_ns:x}"
+    return f"{jmem.__version__}+{places.installation()}"

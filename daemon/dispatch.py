@@ -15,6 +15,7 @@ import jmem
 from daemon.http import Answer, Call, Route, Stream, Table, parse_query
 from daemon.problems import HttpProblem, internal, invalid_answer, problem_answer
 from daemon.security import IDENTITY
+from jmem.core import places
 from jmem.core.actor import Actor
 from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.model import MAX_BATCH_BYTES, check_client
@@ -33,6 +34,7 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-jmem-version", jmem.__version__.encode()),
+    (b"x-jmem-installation", places.installation().encode()),
 ]
 
 

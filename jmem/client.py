@@ -291,7 +291,7 @@ class Client:
         repeat = repeat or method == "GET"
         answer = self._send(method, target, data, headers, timeout, repeat=repeat)
         text = self._body(answer, method, path)
-        if self._replaces(answer.headers.get("x-jmem-version")) and answer.status >= 400:
+        if self._replaces(answer.headers) and answer.status >= 400:
             answer = self._send(method, target, data, headers, timeout, repeat=repeat)
             text = self._body(answer, method, path)
         if answer.status >= 400:
@@ -304,11 +304,20 @@ class Client:
         except wire.Lost:
             raise _unreachable(f"the daemon stopped in the middle of its answer to {method} {path}") from None
 
-    def _replaces(self, running: str | None) -> bool:
-        """Restart a daemon of an older version than this client; True when it was one."""
-        if not running or running == __version__ or version_key(running) >= version_key(__version__):
+    def _replaces(self, headers: Mapping[str, str]) -> bool:
+        """Restart a daemon of an older version than this client, or one that runs what was installed here before.
+
+        True when it was one.
+        """
+        running, place = headers.get("x-jmem-version"), headers.get("x-jmem-installation", "")
+        if not running:
             return False
-        self._note(f"restarting the daemon: it is version {running}, this is {__version__}")
+        if running != __version__ and version_key(running) < version_key(__version__):
+            self._note(f"restarting the daemon: it is version {running}, this is {__version__}")
+        elif running == __version__ and _installed_anew(place, places.installation()):
+            self._note("restarting the daemon: jmem was installed anew since it started")
+        else:
+            return False
         self.stop()
         self.start()
         return True
@@ -401,6 +410,11 @@ def _quoted(text: str) -> str:
 def version_key(version: str) -> tuple[int, ...]:
     """What versions compare by: the numbers of `1.2.3`."""
     return tuple(int("".join(c for c in part if c.isdecimal()) or 0) for part in version.split(".")[:3])
+
+
+def _installed_anew(before: str, now: str) -> bool:
+    """Whether two `places.installation` are of one place and different moments."""
+    return before != now and before.partition(".")[0] == now.partition(".")[0]
 
 
 def _memory(id: str) -> str:

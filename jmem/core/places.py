@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+import jmem
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +34,19 @@ def home(environ: Mapping[str, str]) -> str:
             fix="set JMEM_HOME to another one",
         ) from None
     return path
+
+
+def installation() -> str:
+    """Which installation of jmem this is, and which one after another in the same place: `<place>.<moment>`, in hex.
+
+    Another moment at the same place means that jmem was installed anew there. Cheap: every command asks.
+    """
+    file = os.path.abspath(jmem.__file__)
+    try:
+        moment = os.stat(file).st_mtime_ns
+    except OSError:  # taken away, or inside an archive
+        moment = 0
+    return f"{int.from_bytes(os.fsencode(file)) % 4_294_967_291:x}.{moment:x}"
 
 
 def _home(environ: Mapping[str, str]) -> str:

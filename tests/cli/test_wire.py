@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from jmem import wire
 from jmem.client import encode_query, version_key
+from jmem.core import places
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -144,3 +147,18 @@ def test_no_answer_is_noticed() -> None:
     with answering() as connection, pytest.raises(wire.Lost) as lost:
         ask(connection)
     assert lost.value.sent
+
+
+def test_an_installation_is_its_place_and_the_moment_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "__init__.py"
+    file.write_text("")
+    monkeypatch.setattr("jmem.__file__", str(file))
+    os.utime(file, ns=(1, 4096))
+    place, _, moment = places.installation().partition(".")
+    assert moment == "1000"
+    os.utime(file, ns=(1, 8192))
+    assert places.installation() == f"{place}.2000"
+    monkeypatch.setattr("jmem.__file__", str(tmp_path / "other" / "__init__.py"))
+    assert places.installation().partition(".")[0] != place

@@ -42,6 +42,29 @@ def test_an_older_command_leaves_a_newer_daemon_alone(home: Home, other: Home) -
     assert home.pid == new
 
 
+REINSTALLED = """
+from jmem.core import places
+place, _, moment = places.installation().partition(".")
+places.installation = lambda: "{place}.ffff"
+"""
+
+
+@pytest.mark.parametrize("same_place", [True, False])
+def test_a_daemon_of_what_was_installed_here_before_is_restarted(home: Home, tmp_path: Path, same_place: bool) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        REINSTALLED.replace('"{place}.ffff"', 'f"{place}.ffff"' if same_place else '"elsewhere.ffff"')
+    )
+    paths = os.pathsep.join(filter(None, (str(tmp_path), home.env.get("PYTHONPATH"))))
+    after = Home(home.path, JMEM_PORT=home.env["JMEM_PORT"], PYTHONPATH=paths)
+    old = home.start()
+    done = after.jmem("add", "I prefer aisle seats", "--json")
+    assert ("installed anew" in done.stderr) == same_place
+    new = home.pid
+    assert (new != old) == same_place
+    assert after.json("search", "which seat")["results"]
+    assert home.pid == new, "and only once"
+
+
 def test_a_store_of_a_newer_version_is_left_as_it_is(home: Home) -> None:
     home.json("add", "I prefer aisle seats")
     home.stop()
