@@ -115,7 +115,7 @@ class MemoriesPlace(Place):
 
     def reload(self) -> None:
         self._asked.set()
-        self.run_worker(self._count(), group="count", exclusive=True)
+        self.run_worker(self._count, group="count", exclusive=True)
 
     def memory_changed(self, change: Changed) -> None:
         """Read again, at most twice a second however many are written."""
