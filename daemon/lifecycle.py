@@ -32,6 +32,10 @@ from jmem.core.settings import Settings, load
 if TYPE_CHECKING:
     from jmem.core.embed import Embedder
 
+SWITCH_S = 0.001
+"""How long a busy thread, such as an import's, keeps the interpreter from a question: one takes it ten times or more.
+Measured beside such a thread, a quarter to a third less of a search's time than with Python's 5 ms."""
+
 
 class Ready:
     """Tells the process that started the daemon how that went: one line of JSON on a pipe."""
@@ -51,6 +55,7 @@ class Ready:
 def run(ready_fd: int | None, environ: MutableMapping[str, str]) -> int:
     """Serve until told to stop; the exit code."""
     os.umask(0o077)
+    sys.setswitchinterval(SWITCH_S)
     ready = Ready(ready_fd)
     gc.disable()  # until everything is imported: a third of the start would go to looking for garbage there is none of
     try:

@@ -274,3 +274,12 @@ def _holds_lock(home: Home) -> bool:
         except BlockingIOError:
             return True
         return False
+
+
+def test_a_busy_thread_gives_way_within_a_millisecond(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    code = "import sys; from daemon.lifecycle import run; run(None, {'JMEM_HOME': sys.argv[1]}); print(sys.getswitchinterval())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "file")], capture_output=True, text=True, timeout=30
+    )
+    assert float(done.stdout) <= 0.001, done.stderr
