@@ -253,7 +253,7 @@ TOOLS: tuple[Tool, ...] = (
         "Search the user's long-term memory by meaning and by words. Call it before you answer anything that may depend "
         "on who the user is, what they prefer, whom they know, what they decided or what was said in an earlier "
         "conversation with any assistant, and whenever they mention something as if you knew it. Answers the best "
-        "matches first, with ids and dates; the newer of two that disagree is more likely to hold.",
+        "matches first, with ids and dates; the newer of two that disagree is more likely to hold, and one with superseded_by no longer does.",
         arguments.Search,
         _answers(
             ["memories"],

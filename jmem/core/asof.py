@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -42,6 +43,10 @@ _FRINGE = CONTEXT_BEFORE + CONTEXT_AFTER
 """Unchanged rows on each side of a changed one that are needed to write the contexts of those next to it."""
 
 
+MAX_KEPT = 5_000
+"""Changed memories in a past that is kept for the next look."""
+
+
 def checked_moment(moment: str) -> str:
     """A moment of the past in the form of `model.iso`; one that a word like "today" puts later is now.
 
@@ -64,6 +69,8 @@ class Past:
     bound: str
     now: sqlite3.Connection
     """the store's reader, in one transaction as long as this is used"""
+    seq: int
+    """of the last op that this knows of"""
     changed: list[str] = field(default_factory=list)
     """ids of all that was changed or added since"""
     rows: dict[int, Memory] = field(default_factory=dict)
@@ -71,6 +78,7 @@ class Past:
 
     @cached_property
     def conn(self) -> sqlite3.Connection:
+        """The connection to the database of that moment."""
         conn = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         for migration in MIGRATIONS:
             for statement in migration.sql:
@@ -80,6 +88,7 @@ class Past:
         return conn
 
     def close(self) -> None:
+        """Drop the database of that moment."""
         if "conn" in self.__dict__:
             self.conn.close()
 
@@ -127,17 +136,62 @@ def _spot(memory: Memory) -> tuple[str, str, str, str] | None:
     return memory.thread, memory.occurred_at or memory.created_at, memory.id, text
 
 
+class Kept:
+    """The past that was looked at last: who looks again, before anything was written, need not fold it anew."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._past: Past | None = None
+
+    def take(self, moment: str, seq: int) -> Past | None:
+        """The one of this moment and this state of the store, for one reader alone until it puts it back."""
+        with self._lock:
+            past = self._past
+            if past is None or (past.moment, past.seq) != (moment, seq):
+                return None
+            self._past = None
+            return past
+
+    def put(self, past: Past, last_seq: int) -> None:
+        """Keep it, unless it is large or something was written meanwhile (it may have been forgotten for ever)."""
+        with self._lock:
+            keep = past.seq == last_seq and len(past.changed) <= MAX_KEPT
+            dropped, self._past = (self._past, past) if keep else (past, self._past)
+        if dropped is not None:
+            dropped.close()
+
+    def clear(self) -> None:
+        """Let go of it."""
+        with self._lock:
+            past, self._past = self._past, None
+        if past is not None:
+            past.close()
+
+
 @contextlib.contextmanager
-def opened(store: Store, moment: str) -> Iterator[Past]:
+def opened(store: Store, moment: str, kept: Kept | None = None) -> Iterator[Past]:
     """The past as of a moment in the form of `model.iso`, over one state of the store."""
     with store.reader() as conn:
         conn.execute("BEGIN")
-        past = Past(moment, bound_of(moment), conn)
+        past = None
         try:
-            _fill(past)
+            (seq,) = conn.execute("SELECT COALESCE(MAX(seq), 0) FROM ops").fetchone()
+            past = kept.take(moment, seq) if kept is not None else None
+            if past is None:
+                past = Past(moment, bound_of(moment), conn, seq)
+                _fill(past)
+            past.now = conn
             yield past
+        except BaseException:
+            if past is not None:
+                past.close()
+            raise
+        else:
+            if kept is not None:
+                kept.put(past, store.last_seq)
+            else:
+                past.close()
         finally:
-            past.close()
             conn.execute("ROLLBACK")
 
 

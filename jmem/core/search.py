@@ -106,6 +106,7 @@ class Searcher:
         self._fresh = VectorCache(CACHED_QUERIES)
         self._previous: Embedder | None = None
         self._resting_until = 0.0
+        self._past = asof.Kept()
         self._pool = ThreadPoolExecutor(4, f"jmem-search-{store.folder.name[:8]}")
 
     @property
@@ -116,12 +117,14 @@ class Searcher:
     def close(self) -> None:
         """Let the threads go; a search after this fails."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._past.clear()
 
     def forget(self, ids: Iterable[str]) -> PlaceReceipt:
         """Purge hook: drop cached vectors and terms, which may come from what was purged."""
         self._queries.clear()
         self._fresh.clear()
         self._frequencies.clear()
+        self._past.clear()
         return erased("query vectors")
 
     def search(self, query: SearchQuery) -> SearchOutcome:
@@ -158,7 +161,7 @@ class Searcher:
             with self._store.reader() as conn:
                 yield conn, None
         else:
-            with asof.opened(self._store, as_of) as past:
+            with asof.opened(self._store, as_of, self._past) as past:
                 yield past.now, past
 
     # ---- the legs -----------------------------------------------------------------------------

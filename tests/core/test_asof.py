@@ -164,6 +164,8 @@ def test_what_is_not_there_then(recall: Any) -> None:
     with pytest.raises(NotFound, match="deleted then"):
         recall.service.get(id, ME, as_of=later)
     assert recall.service.get(id, ME, as_of=then).content == "a secret to be forgotten"
+    for _ in range(2):
+        assert [text for text, _ in found(recall, "secret", then)] == ["a secret to be forgotten"]
     recall.service.purge(id, ME)
     assert found(recall, "secret", then) == []
     assert recall.service.list(Filter(), ME, as_of=then).memories == []

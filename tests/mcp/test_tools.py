@@ -228,6 +228,25 @@ def test_a_client_that_sees_some_tags(home: Home) -> None:
 # ---- the tool that is not there by default, and a model that does not come --------------------
 
 
+def test_a_model_is_told_which_of_two_facts_holds() -> None:
+    with temporary_home() as home:
+        home.start()
+        mine = session(home, "claude")
+        with closing(home.api()) as api:
+            old = api.add("The wedding is on the third of June")
+            new = api.add("The wedding was moved to the tenth of June", supersedes=old["id"], expires_at="2099-06-10")
+        answer = mine.tool("search_memory", query="when is the wedding")
+        first, second = answer["structuredContent"]["memories"]
+        assert (first["id"], first.get("superseded_by")) == (new["id"], None)
+        assert (second["id"], second["superseded_by"]) == (old["id"], new["id"])
+        assert first["expires_at"].startswith("2099-06-1")
+        text = answer["content"][0]["text"]
+        assert f"no longer holds: superseded by {new['id']}" in text
+        assert "holds until 2099-06-1" in text
+        listed = mine.tool("list_memories")["structuredContent"]["memories"]
+        assert [memory.get("superseded_by") for memory in listed] == [None, new["id"]]
+
+
 def test_delete_all_is_offered_only_when_the_owner_says_so() -> None:
     with temporary_home() as home:
         home.jmem("config", "set", "mcp.delete_all", "true")
