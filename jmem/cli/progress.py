@@ -24,6 +24,10 @@ class Progress:
         self._shown = 0.0
         self._drawn = False
 
+    def expect(self, total: int) -> None:
+        """How many there will be, once that is known."""
+        self._total = total
+
     def update(self, count: int, done: int | None = None) -> None:
         """`count` things are finished; `done` of `total` (bytes, say) where that is not the count."""
         now = time.monotonic()

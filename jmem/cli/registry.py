@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jmem.cli.spec import Command, Group
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Memories", ("add", "search", "list", "show", "edit", "tag", "rm", "restore", "pick", "tui")),
+    ("Memories", ("add", "search", "list", "show", "edit", "tag", "rm", "restore", "duplicates", "pick", "tui")),
     ("History", ("log", "why", "diff", "undo")),
     ("Programs that use it", ("connect", "disconnect", "clients", "review", "mcp")),
     ("Your data", ("export", "import", "backup", "index")),

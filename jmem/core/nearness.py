@@ -45,8 +45,8 @@ FRESH_S = 300.0
 PER_MEMORY = 3
 """Older memories that one is paired with at most."""
 LOOKED_AT = 48
-BLOCK = 4_000_000
-"""Products that are computed at once: 16 MB."""
+BLOCK, TILE = 128, 8_192
+"""Memories that are compared at once, and with how many others: 4 MB of products."""
 _SAMPLE = 4_000
 _ROUNDING = 0.003
 _AMONG = "IN (SELECT value FROM json_each(?))"
@@ -154,7 +154,7 @@ class Nearness:
         start = 0 if at is None else _position(snapshot, at)
         skip = at.given if at is not None and snapshot.keys[start : start + 1] == [(at.created_at, at.id)] else 0
         while start < total and len(pairs) <= limit:
-            end = min(total, start + max(8, min(256, BLOCK // (total - start))))
+            end = min(total, start + BLOCK)
             found = self._block(snapshot, start, end, least, actor)
             given = min(skip, sum(pair.a.id == snapshot.keys[start][1] for pair in found))
             pairs += found[given:]
@@ -267,15 +267,24 @@ def _candidates(matrix: Matrix, start: int, end: int, least: float) -> dict[int,
     """row -> older rows whose cosine may reach `least`, the likeliest first."""
     import numpy as np
 
-    bounds = matrix[start:end] @ matrix[start:].T
-    bounds[np.tril_indices(end - start)] = 0
-    rows, columns = np.nonzero(bounds >= least - _ROUNDING)
+    mine, room = matrix[start:end], np.empty((end - start) * TILE, np.float32)
+    found: list[tuple[Any, Any, Any]] = []
+    for left in range(start, len(matrix), TILE):
+        theirs = matrix[left : left + TILE]
+        bounds = np.matmul(mine, theirs.T, out=room[: len(mine) * len(theirs)].reshape(len(mine), len(theirs)))
+        if left < end:
+            bounds[np.arange(left, left + len(theirs)) <= np.arange(start, end)[:, None]] = 0
+        if bounds.max(initial=0) >= least - _ROUNDING:
+            rows, columns = np.nonzero(bounds >= least - _ROUNDING)
+            found.append((rows, columns + left, bounds[rows, columns]))
+    if not found:
+        return {}
+    rows, columns, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     near: dict[int, list[int]] = {}
     for row in np.unique(rows):
-        mine = columns[rows == row]
-        if len(mine) > LOOKED_AT:
-            mine = mine[np.argsort(-bounds[row, mine], kind="stable")[:LOOKED_AT]]
-        near[start + int(row)] = [start + int(column) for column in mine]
+        chosen = np.flatnonzero(rows == row)
+        best = chosen[np.argsort(-scores[chosen], kind="stable")[:LOOKED_AT]]
+        near[start + int(row)] = columns[best].tolist()
     return near
 
 
@@ -308,7 +317,7 @@ def _of_one(
         b = memories.get(id)
         if b is not None and frozenset((a.id, b.id)) not in distinct:
             pairs.append(_pair(score, by, a, b, Place(a.created_at, a.id)))
-    newest_first = sorted(pairs, key=lambda pair: pair.b.created_at, reverse=True)
+    newest_first = sorted(pairs, key=lambda pair: (pair.b.created_at, pair.b.id), reverse=True)
     ordered = sorted(newest_first, key=lambda pair: -pair.score)
     if ordered and ordered[0].b.content == a.content:
         ordered = ordered[:1]
