@@ -87,6 +87,10 @@ class JmemApp(App[None]):
             self.theme = "dark"
             self._problems.append(f"no theme is called {prefs.theme!r}")
 
+    def get_css_variables(self) -> dict[str, str]:
+        """Those of the theme, and `dim`: its text, half way to its background."""
+        return themes.with_dim(super().get_css_variables())
+
     def on_mount(self) -> None:
         for problem in self._problems:
             self.notify(problem, severity="warning", timeout=10, markup=False)

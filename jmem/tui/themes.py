@@ -34,7 +34,17 @@ CONTRAST = Theme(
     error="#ff6060", foreground="#ffffff", background="#000000", surface="#000000", panel="#303030", dark=True,
     text_alpha=1.0,
 )  # fmt: skip
+CONTRAST_TEXT = Color.parse("#ffffff")
 BUILT_IN: tuple[Theme, ...] = (DARK, LIGHT, CONTRAST)
+
+
+def with_dim(variables: dict[str, str]) -> dict[str, str]:
+    """The variables of a theme and `dim`, for text that is less important: a style of a part of a line can't be translucent."""
+    try:
+        text, ground = Color.parse(variables["foreground"]), Color.parse(variables["background"])
+    except (ColorParseError, KeyError):
+        return {**variables, "dim": "ansi_default"}
+    return {**variables, "dim": ground.blend(text, 0.9 if text == CONTRAST_TEXT else 0.58).hex}
 
 
 def custom(name: str, colours: Mapping[str, Any]) -> Theme:

@@ -38,7 +38,7 @@ class Results(ScrollView, can_focus=True):
     Results:focus > .results--cursor { background: $primary 38%; }
     Results > .results--match { color: $accent; text-style: bold; }
     Results > .results--tag { color: $success; }
-    Results > .results--dim { color: $foreground 55%; }
+    Results > .results--dim { color: $dim; }
     Results > .results--mark { color: $primary; text-style: bold; }
     Results > .results--state { color: $warning; }
     """

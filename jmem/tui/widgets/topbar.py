@@ -26,7 +26,7 @@ class TopBar(Widget):
     DEFAULT_CSS = """
     TopBar { height: 1; dock: top; background: $panel; color: $foreground; }
     TopBar > .topbar--name { color: $primary; text-style: bold; }
-    TopBar > .topbar--tab { color: $foreground 70%; }
+    TopBar > .topbar--tab { color: $dim; }
     TopBar > .topbar--here { color: $foreground; text-style: bold reverse; }
     TopBar > .topbar--badge { color: $warning; text-style: bold; }
     TopBar > .topbar--good { color: $success; }

@@ -1,0 +1,52 @@
+"""What programs asked and did, a line each, the newest on top."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+
+from jmem.cli.text import age, local_time
+from jmem.tui import shown
+from jmem.tui.widgets.rows import Rows
+
+Event = dict[str, Any]
+_KINDS = {
+    "search": "name",
+    "list": "name",
+    "get": "name",
+    "delete": "bad",
+    "purge": "bad",
+    "add": "good",
+    "edit": "good",
+}
+
+
+class Stream(Rows[Event]):
+    """An event has id, at, client, what, query and count."""
+
+    def key(self, item: Event) -> Any:
+        return item["id"]
+
+    def line(self, item: Event, number: int, width: int) -> Text:
+        query = shown.one_line(" ".join((item["query"] or "")[: shown.HEAD_CHARS].split()))
+        what, client = shown.one_line(item["what"]), shown.one_line(item["client"])
+        count = f"{item['count']:,}" if item["count"] else "·"
+        text = Text(no_wrap=True, end="")
+        if width < 56:
+            text.append(f" {age(item['at']):>3} ", self.style("dim"))
+            text.append(shown.fit(client, 10) + " ")
+        else:
+            text.append(f" {local_time(item['at'])[11:]}{item['at'][16:19]}  ", self.style("dim"))
+            text.append(shown.fit(client, 14) + " ")
+        text.append(shown.fit(what, 7) + " ", self.style(_KINDS.get(item["what"], "dim")))
+        room = max(width - text.cell_len - len(count) - 3, 4)
+        text.append(shown.fit(query, room))
+        text.append(f"  {count} ", self.style("dim"))
+        return text
+
+
+def of_access(access: Event) -> Event:
+    """An entry of the access log in the form of an event."""
+    count = access["detail"].get("count", len(access["answers"]))
+    return {name: access[name] for name in ("id", "at", "client", "what", "query")} | {"count": count}
