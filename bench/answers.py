@@ -46,6 +46,7 @@ def _at(size: int, home: Home, rounds: int, socket_times: float, mcp_times: floa
 
 
 def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
     rounds = 40 if options.quick else 200
     with temporary_home(filled(10_000, synthetic=options.quick)) as home:
         rows = _at(10_000, home, rounds, 2, 2.5)

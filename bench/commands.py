@@ -9,6 +9,7 @@ from bench.home import JMEM, temporary_home
 
 
 def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
     rounds = 15 if options.quick else 60
     with temporary_home(filled(10_000, synthetic=options.quick)) as home:
         home.start()

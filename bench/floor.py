@@ -80,6 +80,7 @@ class Fsync:
         return (time.perf_counter() - start) * 1000
 
     def close(self) -> None:
+        """Remove its file."""
         os.close(self._file)
         self._path.unlink()
 

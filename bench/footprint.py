@@ -86,6 +86,7 @@ def first_tools(home: Home) -> tuple[float, float]:
 
 
 def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
     rest = 5.0 if options.quick else 10.0
     with temporary_home(filled(10_000, synthetic=options.quick)) as home:
         home.start()

@@ -20,6 +20,7 @@ class Sample:
 
     @property
     def p50(self) -> float:
+        """The median, in the unit of the sample."""
         return statistics.median(self.values)
 
     def quantile(self, q: float) -> float:

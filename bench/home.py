@@ -65,6 +65,7 @@ class Answer:
 
     @property
     def ok(self) -> bool:
+        """Whether the status is below 400."""
         return 200 <= self.status < 300
 
 
@@ -109,9 +110,11 @@ class Api:
         return answer.body
 
     def add(self, content: str, **fields: Any) -> dict[str, Any]:
+        """Store a memory; the whole answer."""
         return dict(self.must("POST", "/memories", {"content": content, **fields}))
 
     def search(self, query: str, **fields: Any) -> dict[str, Any]:
+        """The answer of POST /search."""
         return dict(self.must("POST", "/search", {"query": query, **fields}))
 
     def every(self, **parameters: str) -> Iterator[dict[str, Any]]:
@@ -126,6 +129,7 @@ class Api:
                 return
 
     def close(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
 
@@ -182,6 +186,7 @@ class Mcp:
         return dict(answer["result"])
 
     def close(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
 
@@ -246,6 +251,7 @@ class Home:
 
     @property
     def socket_path(self) -> str:
+        """The daemon's unix socket."""
         return places.socket_path(str(self.path))
 
     def start(self) -> int:
@@ -325,6 +331,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_gone(pid: int, seconds: float = 20.0) -> None:
+    """Wait until a process has ended; raises AssertionError after `seconds`."""
     wait_for(lambda: not alive(pid), seconds, f"the end of process {pid}")
 
 

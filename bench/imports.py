@@ -25,6 +25,7 @@ class Asker(threading.Thread):
         self.asked = iter(text.questions(4000, seed=seed))
 
     def run(self) -> None:
+        """Ask until told to stop."""
         with contextlib.closing(self.home.api()) as api:
             due = time.perf_counter()
             while not self.enough.is_set():
@@ -51,6 +52,7 @@ def _file(home: Home, items: list[dict[str, object]], name: str) -> Path:
 
 
 def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
     count = 1_500 if options.quick else 10_000
     items = list(text.memories(count, seed=303))
     probe = [embed_text(item["content"], item.get("speaker")) for item in text.memories(160, seed=304)]

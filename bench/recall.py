@@ -105,6 +105,7 @@ def run(search: Search, conversations: Sequence[Conversation]) -> dict[int, list
 
 
 def mean(scores: dict[int, list[dict[str, float]]], categories: Sequence[int], metric: str) -> float:
+    """The mean score of some categories of questions."""
     values = [s[metric] for c in categories for s in scores.get(c, ())]
     return sum(values) / len(values) if values else 0.0
 
@@ -126,6 +127,7 @@ class Floor:
         return [id for (id,) in self._databases[conversation.name].execute(sql, (match, DEPTH))]
 
     def close(self) -> None:
+        """Close the databases."""
         for db in self._databases.values():
             db.close()
 
@@ -147,6 +149,7 @@ class Daemon:
         return self._open[1]
 
     def take(self, conversation: Conversation) -> None:
+        """Store a conversation."""
         api = self._api(conversation)
         own: dict[str, str] = {}
         for start in range(0, len(conversation.memories), 500):
@@ -164,9 +167,11 @@ class Daemon:
         return [self._ids[conversation.name][hit["id"]] for hit in answer["results"]]
 
     def is_confident(self, conversation: Conversation, question: str) -> bool:
+        """Whether the daemon thinks that it knows something about a question."""
         return bool(self._api(conversation).search(question, limit=1, mode=self._mode)["confident"])
 
     def close(self) -> None:
+        """Close the connection."""
         if self._open is not None:
             self._open[1].close()
 
@@ -175,6 +180,7 @@ class Daemon:
 
 
 def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
     path: Path = options.rest.data or (LOCOMO if LOCOMO.exists() else NOTES)
     conversations = load(path, options.rest.captions)
     if options.quick:

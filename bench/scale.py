@@ -27,6 +27,7 @@ def rebuild(home: Home) -> float:
 
 
 def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
     many, rounds = (30_000, 40) if options.quick else (100_000, 200)
     told = [item["content"] for item in text.memories(2 * rounds + 20, seed=601)]
     with (

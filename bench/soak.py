@@ -10,6 +10,7 @@ from bench.writers import Killing
 
 
 def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
     kills = options.rest.kills or (5 if options.quick else 40)
     with temporary_home() as home:
         killing = Killing(home, seed=options.rest.seed)
@@ -34,6 +35,7 @@ def bench(options: Options) -> list[Row]:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this bench."""
     parser.add_argument("--kills", type=int, help="how often (40; 5 with --quick)")
     parser.add_argument("--seed", type=int, default=1)
 

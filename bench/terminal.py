@@ -62,6 +62,7 @@ def typed(terminal: Terminal, keys: int) -> tuple[Sample, Sample]:
 
 
 def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
     size = 10_000 if options.quick else 100_000
     keys = 60 if options.quick else 200
     with temporary_home(filled(size, synthetic=True)) as home:

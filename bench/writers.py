@@ -46,6 +46,7 @@ class Writer(threading.Thread):
     answered = False
 
     def run(self) -> None:
+        """Write until told to stop, and note what was acknowledged."""
         try:
             self.connect()
             while not self.enough.is_set():
@@ -85,18 +86,23 @@ class Writer(threading.Thread):
     can_edit = True
 
     def connect(self) -> None:
+        """Open what writes."""
         raise NotImplementedError
 
     def disconnect(self) -> None:
+        """Close what writes."""
         raise NotImplementedError
 
     def add(self, text: str) -> str:
+        """Store a text; its id."""
         raise NotImplementedError
 
     def edit(self, id: str, text: str) -> None:
+        """Change the text of a memory."""
         raise NotImplementedError
 
     def delete(self, id: str) -> None:
+        """Delete a memory."""
         raise NotImplementedError
 
 
@@ -106,18 +112,23 @@ class SocketWriter(Writer):
     kind = "socket"
 
     def connect(self) -> None:
+        """Open what writes."""
         self.api = self.home.api()
 
     def disconnect(self) -> None:
+        """Close what writes."""
         self.api.close()
 
     def add(self, text: str) -> str:
+        """Store a text; its id."""
         return str(self.api.add(text)["id"])
 
     def edit(self, id: str, text: str) -> None:
+        """Change the text of a memory."""
         self.api.must("PATCH", f"/memories/{id}", {"content": text})
 
     def delete(self, id: str) -> None:
+        """Delete a memory."""
         if self.api.must("DELETE", f"/memories/{id}")["deleted"] != [id]:
             raise AssertionError(f"{id} was not deleted")
 
@@ -128,6 +139,7 @@ class TcpWriter(SocketWriter):
     kind = "tcp"
 
     def connect(self) -> None:
+        """Open what writes."""
         self.api = self.home.tcp()
 
 
@@ -138,18 +150,22 @@ class McpWriter(Writer):
     can_edit = False
 
     def connect(self) -> None:
+        """Open what writes."""
         self.mcp: Mcp = self.home.mcp("writer")
 
     def disconnect(self) -> None:
+        """Close what writes."""
         self.mcp.close()
 
     def add(self, text: str) -> str:
+        """Store a text; its id."""
         result = self.mcp.tool("add_memories", text=text)
         if result.get("isError"):
             raise AssertionError(result)
         return str(result["structuredContent"]["memories"][0]["id"])
 
     def delete(self, id: str) -> None:
+        """Delete a memory."""
         result = self.mcp.tool("delete_memories", memory_ids=[id])
         if result.get("isError") or result["structuredContent"]["deleted"] != [id]:
             raise AssertionError(result)
@@ -161,10 +177,10 @@ class CommandWriter(Writer):
     kind = "command"
 
     def connect(self) -> None:
-        pass
+        """Each command connects by itself."""
 
     def disconnect(self) -> None:
-        pass
+        """Nothing stays open."""
 
     def _run(self, *args: str) -> str:
         done = self.home.jmem(*args, check=False)
@@ -175,12 +191,15 @@ class CommandWriter(Writer):
         return done.stdout
 
     def add(self, text: str) -> str:
+        """Store a text; its id."""
         return str(json.loads(self._run("add", text, "--json"))["id"])
 
     def edit(self, id: str, text: str) -> None:
+        """Change the text of a memory."""
         self._run("edit", id, text)
 
     def delete(self, id: str) -> None:
+        """Delete a memory."""
         self._run("rm", id, "--yes")
 
 
@@ -206,10 +225,12 @@ class Killing:
 
     @property
     def acknowledged(self) -> int:
+        """How many writes were acknowledged."""
         return sum(ledger.acknowledged for ledger in self.ledgers)
 
     @property
     def failures(self) -> list[str]:
+        """What was lost or came back, a line each."""
         return [failure for ledger in self.ledgers for failure in ledger.failures]
 
     def round(self, number: int, shortest: float = 0.15, longest: float = 0.8) -> Round:

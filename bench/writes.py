@@ -38,6 +38,7 @@ def _together(home: Home, told: list[str]) -> float:
 
 
 def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
     rounds = 60 if options.quick else 300
     with temporary_home(filled(10_000, synthetic=options.quick)) as home:
         home.start()

@@ -49,6 +49,7 @@ class Client:
         )
 
     def as_dict(self) -> dict[str, Any]:
+        """The shape of GET /clients."""
         return {**asdict(self), "tags": None if self.tags is None else list(self.tags)}
 
 

@@ -59,6 +59,7 @@ class RotatingFile:
             self._size += os.write(self._fd, line)
 
     def close(self) -> None:
+        """Close the file; later lines are dropped."""
         with self._lock:
             if self._fd >= 0:
                 os.close(self._fd)
@@ -112,6 +113,7 @@ class Log:
         return self._logger.bind(part=part)
 
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
 
     def _exception(self, _logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Protocol(HttpToolsProtocol):
     _refusal: HttpProblem | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """asyncio: a client has connected."""
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")
         self._local = sock is not None and sock.family == socket.AF_UNIX
@@ -53,11 +54,13 @@ class Protocol(HttpToolsProtocol):
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the connection is gone."""
         self._disarm()
         self._resumed()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """asyncio: bytes for the parser."""
         if self._in_head:
             self._head_bytes += len(data)
         if self._timer is None:
@@ -67,10 +70,12 @@ class Protocol(HttpToolsProtocol):
             self._refuse(HttpProblem(431, "head_too_large", "the request's headers are too large"))
 
     def on_message_begin(self) -> None:
+        """httptools: a request begins."""
         super().on_message_begin()
         cast(dict[str, Any], self.scope)[LOCAL] = self._local
 
     def on_headers_complete(self) -> None:
+        """httptools: the request line and the headers are here."""
         if len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > MAX_HEAD_BYTES:
             self._refusal = HttpProblem(431, "head_too_large", "the request's headers are too large")
         if self._refusal is not None:
@@ -79,11 +84,13 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        """httptools: the whole request is here."""
         self._in_head, self._head_bytes = True, 0
         self._disarm()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
+        """Answer bytes that are no HTTP, and close."""
         self._refuse(self._refusal or HttpProblem(400, "bad_request", "this is not an HTTP/1.1 request"))
 
     def _refuse(self, problem: HttpProblem) -> None:
@@ -118,6 +125,7 @@ class Protocol(HttpToolsProtocol):
         self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
 
     def resume_writing(self) -> None:
+        """asyncio: the client reads again."""
         super().resume_writing()
         self._resumed()
 

@@ -18,6 +18,9 @@ def confirmed(out: Output, question: str, yes: bool) -> bool:
         raise Refused(f"nobody is here to answer '{question}?'; nothing was changed", code="needs_yes", fix="add --yes")
     out.write_error(f"{question}? [y/N] ")
     try:
-        return input().strip().lower() in ("y", "yes")
+        agreed = input().strip().lower() in ("y", "yes")
     except EOFError:
-        return False
+        agreed = False
+    if not agreed:
+        out.note("nothing was changed")
+    return agreed

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """The `jmem` program."""
-    code = run(sys.argv[1:], os.environ)
+    try:
+        code = run(sys.argv[1:], os.environ)
+    except KeyboardInterrupt:  # before or after the command itself
+        code = 130
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -29,8 +29,11 @@ _KEYS = {
 class Terminal(Protocol):
     """An unbuffered binary file of a terminal."""
 
-    def fileno(self) -> int: ...
-    def write(self, data: bytes, /) -> int | None: ...
+    def fileno(self) -> int:
+        """The terminal's descriptor."""
+
+    def write(self, data: bytes, /) -> int | None:
+        """Write bytes; how many were taken."""
 
 
 def choose(

@@ -54,6 +54,7 @@ class Answer:
     """its place in the answer, from 1; 0 until it is read from the log"""
 
     def as_dict(self) -> dict[str, Any]:
+        """The shape of an answer in GET /access."""
         return {"id": self.id, "rank": self.rank, "score": self.score, "legs": dict(self.legs) if self.legs else None}
 
 
@@ -76,6 +77,7 @@ class Access:
         return int(self.detail.get("count", len(self.answers)))
 
     def as_dict(self) -> dict[str, Any]:
+        """The shape of GET /access."""
         return {
             "id": self.id, "at": self.at, "client": self.client, "what": self.what, "query": self.query, "detail": dict(self.detail),
             "answers": [answer.as_dict() for answer in self.answers],

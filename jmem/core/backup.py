@@ -53,6 +53,7 @@ class Backup:
     memories: int
 
     def as_dict(self) -> dict[str, Any]:
+        """The shape of GET /backups; times are ISO 8601."""
         return {"path": str(self.path), "name": self.path.name, "kind": self.kind, "created_at": self.created_at,
                 "bytes": self.bytes, "memories": self.memories}  # fmt: skip
 

@@ -40,6 +40,7 @@ class Candidates:
         return [(conn, self.filter)] if self.past is None else self.past.tables(self.filter)
 
     def all(self) -> list[Candidate]:
+        """Every candidate, of either leg."""
         return list(self.found.values())
 
     def add(self, candidate: Candidate) -> bool:
@@ -77,9 +78,11 @@ class Candidates:
                 known[id].vector, known[id].vector_rank = score, rank
 
     def best_lexical(self) -> float:
+        """The best score by words; 0 where none was found by words."""
         return max((c.lexical or 0.0 for c in self.found.values()), default=0.0)
 
     def best_vector(self) -> float:
+        """The best cosine; 0 where none was found by meaning."""
         return max((c.vector for c in self.found.values() if c.vector is not None), default=0.0)
 
     def take_successors(self, conn: sqlite3.Connection, asked: Sequence[str]) -> dict[str, str]:

@@ -43,6 +43,7 @@ class Near:
     score: float
 
     def as_dict(self) -> dict[str, Any]:
+        """The shape of `similar` in the answer to an add."""
         return {"id": self.id, "content": self.content, "score": self.score}
 
 

@@ -51,46 +51,68 @@ class JmemError(Exception):
 
 
 class Invalid(JmemError):
+    """Bad input; nothing changed."""
+
     code, status, exit_code = "invalid", 422, 2
 
 
 class TooLarge(Invalid):
+    """Over a documented limit."""
+
     code, status = "too_large", 413
 
 
 class SecretFound(Invalid):
+    """The text carries a recognised secret."""
+
     code, exit_code = "secret_found", 6
 
 
 class NotFound(JmemError):
+    """No memory, client, user or revision like that."""
+
     code, status, exit_code = "not_found", 404, 5
 
 
 class Ambiguous(NotFound):
+    """Part of an id that fits several memories."""
+
     code, status = "ambiguous", 409
 
 
 class Conflict(JmemError):
+    """Changed since it was read, or busy."""
+
     code, status, exit_code = "conflict", 409, 6
 
 
 class Refused(JmemError):
+    """Not permitted to this client."""
+
     code, status, exit_code = "refused", 403, 6
 
 
 class RateLimited(Refused):
+    """More writes than this client may do in an hour."""
+
     code, status = "rate_limited", 429
 
 
 class Unauthorized(JmemError):
+    """No token, or a wrong one."""
+
     code, status, exit_code = "unauthorized", 401, 4
 
 
 class Unreachable(JmemError):
+    """No daemon, and none could be started."""
+
     code, status, exit_code = "unreachable", 503, 3
 
 
 class StorageFailed(JmemError):
+    """Disk full, read-only, damaged."""
+
     code, status = "storage_failed", 507
 
 

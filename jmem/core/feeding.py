@@ -51,6 +51,7 @@ class Row:
     text_key: bytes
 
     def point(self, vector: Vector) -> IndexPoint:
+        """The memory as a point of the index."""
         values = payload(tags=json.loads(self.tags), client=self.client, state=self.state, privacy=self.privacy, at=self.at,
                          expires_at=self.expires_at, thread=self.thread, source=self.source)  # fmt: skip
         return IndexPoint(self.id, vector, values)

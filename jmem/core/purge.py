@@ -32,6 +32,7 @@ class PlaceReceipt:
     at: str
 
     def as_dict(self) -> dict[str, Any]:
+        """One line of the receipt of a purge."""
         return {"place": self.place, "result": self.result, "at": self.at}
 
 

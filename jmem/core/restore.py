@@ -39,6 +39,7 @@ class Restored:
     replaced: Path | None
 
     def as_dict(self) -> dict[str, Any]:
+        """The shape of POST /backup/restore."""
         return {"path": str(self.source), "memories": self.memories, "ops": self.ops,
                 "purged_again": self.purged_again, "replaced": str(self.replaced) if self.replaced else None}  # fmt: skip
 

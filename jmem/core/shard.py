@@ -68,6 +68,7 @@ class Mark:
             return None
 
     def write(self, folder: Path) -> None:
+        """Put it into a shard's folder, whole or not at all; raises OSError."""
         part = folder / (MARK + ".part")
         part.write_text(json.dumps(asdict(self)), encoding="utf-8")
         part.replace(folder / MARK)
@@ -166,6 +167,7 @@ class Shard:
 
     @property
     def loaded(self) -> bool:
+        """Whether it is open in memory."""
         return self._edge is not None
 
     def load(self) -> None:

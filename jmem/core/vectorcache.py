@@ -22,17 +22,20 @@ class VectorCache:
         self._held: OrderedDict[tuple[str, str], Vector] = OrderedDict()
 
     def get(self, key: tuple[str, str]) -> Vector | None:
+        """The vector of a (fingerprint, text), None where it is not kept."""
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
 
     def put(self, key: tuple[str, str], vector: Vector) -> None:
+        """Keep a vector; the one unused for longest goes."""
         with self._lock:
             self._held[key] = vector
             while len(self._held) > self._size:
                 self._held.popitem(last=False)
 
     def clear(self) -> None:
+        """Forget all of them."""
         with self._lock:
             self._held.clear()

@@ -239,3 +239,12 @@ def test_import_stays_in_its_folder(make_jmem, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(folder)
     assert "duplicates\t2" in jmem.ok("import", str(link)).out
+
+
+def test_a_restore_that_is_not_wanted(make_jmem) -> None:
+    jmem = make_jmem()
+    jmem.ok("add", "I prefer aisle seats")
+    name = Path(jmem.ok("backup").out.strip()).name
+    answered = jmem.tty("backup", "restore", name, keys=b"n\n", wait_for="[y/N]")
+    assert (answered.code, "jmem: nothing was changed" in answered.out) == (0, True)
+    assert len(jmem.ok("backup", "list").lines) == 1

@@ -62,7 +62,11 @@ def run(args: Args) -> int:
     if not page["memories"]:
         out.note("nothing is deleted" if args.deleted else "nothing has expired" if args.expired else "no memories")
     if page["next_cursor"]:
-        out.note("there are more: --all" if out.human else f"there are more: --all, or --cursor {page['next_cursor']}")
+        out.note(
+            "there are more: --all"
+            if out.human or out.stderr_tty
+            else f"there are more: --all, or --cursor {page['next_cursor']}"
+        )
     return 0
 
 

@@ -47,6 +47,7 @@ class QueryGate:
 
     @contextmanager
     def query(self) -> Iterator[None]:
+        """While a query is embedded: texts in bulk wait."""
         with self._idle:
             self._queries += 1
         try:
@@ -59,6 +60,7 @@ class QueryGate:
 
     @contextmanager
     def bulk(self) -> Iterator[None]:
+        """While a batch of texts is embedded: it begins when no query waits."""
         with self._bulk:
             with self._idle:
                 self._idle.wait_for(lambda: not self._queries, timeout=self._patience)
@@ -69,7 +71,8 @@ class Embedder(Protocol):
     """Turns text into unit vectors. Thread-safe; loads itself at first use."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The value of the setting `embedder`."""
 
     @property
     def fingerprint(self) -> str:
@@ -77,17 +80,20 @@ class Embedder(Protocol):
         Raises EmbedderUnavailable while it can't be known."""
 
     @property
-    def dimension(self) -> int: ...
+    def dimension(self) -> int:
+        """How many numbers a vector has."""
 
     @property
     def remote(self) -> bool:
         """Whether texts leave this machine."""
 
     @property
-    def loaded(self) -> bool: ...
+    def loaded(self) -> bool:
+        """Whether it can embed at once."""
 
     @property
-    def gate(self) -> QueryGate: ...
+    def gate(self) -> QueryGate:
+        """Lets queries go before texts in bulk."""
 
     @property
     def last_used(self) -> float:
@@ -119,12 +125,14 @@ class LocalEmbedder:
 
     @property
     def loaded(self) -> bool:
+        """Whether it can embed at once."""
         raise NotImplementedError
 
     def _load(self) -> None:
         raise NotImplementedError
 
     def load(self) -> None:
+        """Load the model, once; raises EmbedderUnavailable."""
         if not self.loaded:
             with self._loading:
                 if not self.loaded:
@@ -132,6 +140,7 @@ class LocalEmbedder:
         self.touch()
 
     def touch(self) -> None:
+        """Note that it is in use, for `last_used`."""
         self.last_used = time.monotonic()
 
 

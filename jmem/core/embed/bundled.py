@@ -66,6 +66,7 @@ class BundledEmbedder(LocalEmbedder):
 
     @property
     def loaded(self) -> bool:
+        """Whether it can embed at once."""
         return self._session is not None
 
     def _load(self) -> None:
@@ -101,11 +102,13 @@ class BundledEmbedder(LocalEmbedder):
         release_memory()  # loading leaves ~65 MB of freed pages behind
 
     def unload(self) -> None:
+        """Give back the memory of the model; the next use loads it again."""
         with self._loading:
             self._session = self._tokenizer = None
         release_memory(code_of=("onnxruntime_pybind11_state", "tokenizers.abi3"))
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        """One unit vector a text, as float32 rows; raises EmbedderUnavailable."""
         import numpy as np
 
         self.load()

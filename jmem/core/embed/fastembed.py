@@ -28,6 +28,7 @@ class FastEmbedEmbedder(LocalEmbedder):
 
     @property
     def dimension(self) -> int:
+        """How many numbers a vector has."""
         if not self._dimension:
             try:
                 self._dimension = int(_package().get_embedding_size(self._model_name))
@@ -38,10 +39,12 @@ class FastEmbedEmbedder(LocalEmbedder):
 
     @property
     def fingerprint(self) -> str:
+        """What the vectors depend on; other vectors are not compared with these."""
         return f"fastembed/{self._model_name}/{self.dimension}"
 
     @property
     def loaded(self) -> bool:
+        """Whether it can embed at once."""
         return self._model is not None
 
     def _load(self) -> None:
@@ -52,11 +55,13 @@ class FastEmbedEmbedder(LocalEmbedder):
             raise EmbedderUnavailable(f"fastembed can't load {self._model_name}: {error}"[:500]) from error
 
     def unload(self) -> None:
+        """Give back the memory of the model; the next use loads it again."""
         with self._loading:
             self._model = None
         release_memory()
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        """One unit vector a text, as float32 rows; raises EmbedderUnavailable."""
         import numpy as np
 
         self.load()

