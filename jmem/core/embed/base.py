@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from jmem.core.embed.memory import release_memory
 from jmem.core.errors import JmemError
 
 if TYPE_CHECKING:
@@ -142,6 +143,33 @@ class LocalEmbedder:
     def touch(self) -> None:
         """Note that it is in use, for `last_used`."""
         self.last_used = time.monotonic()
+
+
+class PackagedEmbedder(LocalEmbedder):
+    """What embedders share whose model is one object of another package: `_load` sets `_model`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._model: Any = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it can embed at once."""
+        return self._model is not None
+
+    def unload(self) -> None:
+        """Give back the memory of the model; the next use loads it again."""
+        with self._loading:
+            self._model = None
+        release_memory()
+
+    def _ready(self) -> Any:
+        """The model, loaded; raises EmbedderUnavailable."""
+        while True:
+            self.load()
+            model = self._model
+            if model is not None:  # else it was unloaded in between
+                return model
 
 
 def unit(vectors: Vectors) -> Vectors:

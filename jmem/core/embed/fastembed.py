@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from jmem.core.embed.base import EmbedderUnavailable, LocalEmbedder, unit
-from jmem.core.embed.memory import release_memory
+from jmem.core.embed.base import EmbedderUnavailable, PackagedEmbedder, unit
 from jmem.core.errors import Invalid
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 FIX = 'uv tool install "jmem[fastembed]"'
 
 
-class FastEmbedEmbedder(LocalEmbedder):
+class FastEmbedEmbedder(PackagedEmbedder):
     """`model` is one of fastembed's own names; its dimension is read from fastembed's table."""
 
     name = "fastembed"
@@ -23,7 +22,6 @@ class FastEmbedEmbedder(LocalEmbedder):
     def __init__(self, model: str) -> None:
         super().__init__()
         self._model_name = model
-        self._model: Any = None
         self._dimension = 0
 
     @property
@@ -42,11 +40,6 @@ class FastEmbedEmbedder(LocalEmbedder):
         """What the vectors depend on; other vectors are not compared with these."""
         return f"fastembed/{self._model_name}/{self.dimension}"
 
-    @property
-    def loaded(self) -> bool:
-        """Whether it can embed at once."""
-        return self._model is not None
-
     def _load(self) -> None:
         package = _package()
         try:
@@ -54,20 +47,11 @@ class FastEmbedEmbedder(LocalEmbedder):
         except Exception as error:  # a download's errors are of many kinds
             raise EmbedderUnavailable(f"fastembed can't load {self._model_name}: {error}"[:500]) from error
 
-    def unload(self) -> None:
-        """Give back the memory of the model; the next use loads it again."""
-        with self._loading:
-            self._model = None
-        release_memory()
-
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
         """One unit vector a text, as float32 rows; raises EmbedderUnavailable."""
         import numpy as np
 
-        self.load()
-        model = self._model
-        if model is None:
-            return self.embed(texts, query=query)
+        model = self._ready()
         rows = list((model.query_embed if query else model.passage_embed)(list(texts)))
         self.touch()
         return unit(np.asarray(rows, np.float32)) if rows else np.empty((0, self.dimension), np.float32)
