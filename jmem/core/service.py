@@ -50,7 +50,8 @@ _ANSWERS_KEPT = 100
 class Searcher(Protocol):
     """What finds memories: `jmem.core.search.Searcher`."""
 
-    def search(self, query: SearchQuery) -> SearchOutcome: ...
+    def search(self, query: SearchQuery) -> SearchOutcome:
+        """The best hits of a query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class MemoryService(Timeline, Neighbours):
         self.store = store
         self.access = access
         self.searcher = searcher
+        self.past = asof.Kept()
         self.nearness = nearness or Nearness(store)
         self._hooks: tuple[PurgeHook, ...] = (self._forget_accesses, *purge_hooks)
 
@@ -406,6 +408,7 @@ class MemoryService(Timeline, Neighbours):
     # ---- inside -------------------------------------------------------------------------------
 
     def _forget_accesses(self, whole: Sequence[str]) -> PlaceReceipt:
+        self.past.clear()
         return purge.erased("access log", "erased" if self.access.forget(whole) else "nothing there")
 
     def _log(self, actor: Actor, what: str, memories: Sequence[Memory]) -> None:

@@ -22,6 +22,7 @@ class Timeline:
     """The part of `MemoryService` that is about time; moments are ISO 8601, one later than now counts as now."""
 
     store: Store
+    past: asof.Kept
 
     def memory_at(self, id: str, actor: Actor, moment: str, *, deleted: bool = False) -> Memory:
         """One memory as it stood at a moment; raises NotFound, also when it was not there then, Ambiguous, Invalid."""
@@ -36,7 +37,7 @@ class Timeline:
         """A page of the list as it stood at a moment; raises Invalid. A cursor goes on at its own page's moment."""
         actor.may(*PAST)
         at = asof.checked_moment(moment if cursor is None else asof.moment_of(cursor, sort))
-        with asof.opened(self.store, at) as past:
+        with asof.opened(self.store, at, self.past) as past:
             page = asof.page(past, actor.narrow(filter), limit, cursor, sort, offset)
             scope = actor.narrow(Filter())
             return Page(chains.with_successors(past.tables(scope), at, page.memories), page.next_cursor)
@@ -44,7 +45,7 @@ class Timeline:
     def count_at(self, filter: Filter, actor: Actor, moment: str) -> int:
         """How many memories passed the filter at a moment."""
         actor.may(*PAST)
-        with asof.opened(self.store, asof.checked_moment(moment)) as past:
+        with asof.opened(self.store, asof.checked_moment(moment), self.past) as past:
             return asof.count(past, actor.narrow(filter))
 
     def changes(
