@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -175,11 +175,7 @@ class Users:
         if create and name not in self._ids:
             self._create(name)
         user_id = self.id_of(name)
-        with self._lock:
-            opening = self._opening.setdefault(user_id, threading.Lock())
-        with opening:
-            if self._closed:
-                raise Unreachable("the daemon is stopping", fix="jmem daemon start")
+        with self._nobody_else_opens(user_id):
             memory = self._open.get(user_id)
             if memory is None:
                 memory = self._open[user_id] = self._open_memory(user_id, name)
@@ -196,11 +192,7 @@ class Users:
         a memory that can't be opened, which is when a backup is restored.
         """
         user_id = self.id_of(name)
-        with self._lock:
-            opening = self._opening.setdefault(user_id, threading.Lock())
-        with opening:
-            if self._closed:
-                raise Unreachable("the daemon is stopping", fix="jmem daemon start")
+        with self._nobody_else_opens(user_id):
             self._hold(user_id, name)
             memory = self._open.pop(user_id, None)
             if memory is not None:
@@ -311,6 +303,16 @@ class Users:
                         key = mcp_key(self._secret, user_id, client.name, client.key_generation)
                         keys[_digest(key)] = (name, client.name)
             self._keys = keys
+
+    @contextlib.contextmanager
+    def _nobody_else_opens(self, user_id: str) -> Iterator[None]:
+        """Hold a user's memory open or closed while the block runs; raises Unreachable when the daemon stops."""
+        with self._lock:
+            opening = self._opening.setdefault(user_id, threading.Lock())
+        with opening:
+            if self._closed:
+                raise Unreachable("the daemon is stopping", fix="jmem daemon start")
+            yield
 
     def _hold(self, user_id: str, name: str) -> Path:
         """The user's folder, locked for this process; raises Conflict `locked`."""

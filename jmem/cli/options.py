@@ -33,3 +33,18 @@ YES = Option("--yes", "-y", help="Do it without asking.", kind="flag")
 def filter_query(args: Args) -> dict[str, Any]:
     """FILTERS as the query of GET /memories and /export."""
     return {option.dest: getattr(args, option.dest) for option in FILTERS}
+
+
+def filter_request(args: Args) -> dict[str, Any]:
+    """The same for the body of POST /search, as far as the command has these options and they are given."""
+    request: dict[str, Any] = {}
+    if args.tag:
+        request["tags"] = list(args.tag)
+    if args.client:
+        request["clients"] = list(args.client)
+    if args.state:
+        request["states"] = ["active", "paused", "archived"] if args.state == "all" else [args.state]
+    for name in ("since", "until", "privacy", "thread", "source", "as_of"):
+        if getattr(args, name, None) is not None:
+            request[name] = getattr(args, name)
+    return request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jmem.cli.options import CLIENT, STATE, TAG
+from jmem.cli.options import CLIENT, STATE, TAG, filter_request
 from jmem.cli.output import INTERRUPTED, OK
 from jmem.cli.spec import Argument, Command, Option
 
@@ -57,11 +57,5 @@ def _find(args: Args, query: str) -> list[dict[str, Any]]:
     if not query.strip():
         page = args.daemon.page({"limit": args.limit, "tag": args.tag, "client": args.client, "state": args.state})
         return list(page["memories"])
-    request: dict[str, Any] = {"query": query, "limit": args.limit}
-    if args.tag:
-        request["tags"] = list(args.tag)
-    if args.client:
-        request["clients"] = list(args.client)
-    if args.state:
-        request["states"] = ["active", "paused", "archived"] if args.state == "all" else [args.state]
-    return list(args.daemon.search(request)["results"])
+    found = args.daemon.search({"query": query, "limit": args.limit, **filter_request(args)})
+    return list(found["results"])

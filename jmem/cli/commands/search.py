@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jmem.cli import remarks, render, stdin
-from jmem.cli.options import AS_OF, FILTERS
+from jmem.cli.options import AS_OF, FILTERS, filter_request
 from jmem.cli.spec import Argument, Command, Option
 from jmem.cli.text import local_time
 
@@ -74,16 +74,7 @@ def _query(args: Args) -> str:
 
 
 def _request(args: Args, query: str) -> dict[str, Any]:
-    request: dict[str, Any] = {"query": query, "limit": args.limit}
-    if args.tag:
-        request["tags"] = list(args.tag)
-    if args.client:
-        request["clients"] = list(args.client)
-    if args.state:
-        request["states"] = ["active", "paused", "archived"] if args.state == "all" else [args.state]
-    for name in ("since", "until", "privacy", "thread", "source", "as_of"):
-        if getattr(args, name) is not None:
-            request[name] = getattr(args, name)
+    request: dict[str, Any] = {"query": query, "limit": args.limit, **filter_request(args)}
     if args.mode != "hybrid":
         request["mode"] = args.mode
     if args.explain:
