@@ -141,7 +141,8 @@ class Nearness:
             hits = self._index.search(vector.astype("float32"), filter, now_iso(), limit + 1, [memory.id])
         except StorageFailed:
             return None
-        return {id: min(score, 1.0) for id, score in hits if score >= least and id != memory.id}
+        near = {id: round(min(score, 1.0), 4) for id, score in hits if id != memory.id}
+        return {id: score for id, score in near.items() if score >= least}
 
     # ---- all of them --------------------------------------------------------------------------
 
@@ -201,14 +202,14 @@ class Nearness:
             vectors = self._vectors.get(snapshot.fingerprint, rows.fetchall())
         except StorageFailed:
             return {}
-        whole = {id: vector.astype("float32") for id, vector in vectors.items()}
+        whole = {id: _unit(vector) for id, vector in vectors.items()}
         scores: dict[int, dict[str, tuple[float, str]]] = {}
         for row, columns in near.items():
             mine = whole.get(snapshot.keys[row][1])
             theirs = [(id, whole[id]) for id in (snapshot.keys[n][1] for n in columns) if id in whole]
             if mine is None:
                 continue
-            found = {id: (min(float(mine @ vector), 1.0), "meaning") for id, vector in theirs}
+            found = {id: (round(min(float(mine @ vector), 1.0), 4), "meaning") for id, vector in theirs}
             scores[row] = {id: score for id, score in found.items() if score[0] >= least}
         return scores
 
@@ -261,6 +262,14 @@ def _turn(sample: Matrix) -> Matrix:
 
     _, directions = np.linalg.eigh(sample.T @ sample)
     return np.ascontiguousarray(directions[:, ::-1][:, :SHORT], np.float32)
+
+
+def _unit(vector: Any) -> Any:
+    """Of length 1 again, which rounding to 16 bits is not quite."""
+    import numpy as np
+
+    wide = vector.astype(np.float32)
+    return wide / np.linalg.norm(wide)
 
 
 def _candidates(matrix: Matrix, start: int, end: int, least: float) -> dict[int, list[int]]:

@@ -32,10 +32,10 @@ COMMANDS = (
         "List pairs of memories that say nearly the same, the newest first.",
         group="duplicates",
         run=_RUN + "show",
-        help="With ID: the memories nearest to that one. Compared is what they mean; in other words is near too. In a pipe:\n"
+        help="Compared is what they mean; in other words is near too. In a pipe:\n"
         "score, id and text of the newer one, id and text of the older one, separated by tabs.",
         params=(
-            Argument("id", "Only what is near to this memory.", required=False, metavar="ID", complete="ids"),
+            Option("--of", help="Only what is near to this memory.", metavar="ID", complete="ids"),
             Option("--limit", "-n", help="How many pairs at most.", kind="int", default=20, low=1, high=1000),
             Option("--all", "-a", help="All of them, as they are found.", kind="flag"),
             Option("--least", help="How near they are at least, 0.5 to 1.", metavar="SCORE", default="0.9"),
@@ -43,7 +43,7 @@ COMMANDS = (
         examples=(
             ("jmem duplicates", ""),
             ("jmem duplicates --least 0.85 --all", "more, and more that are none"),
-            ("jmem duplicates 789abc", "what is near to one memory"),
+            ("jmem duplicates --of 789abc", "what is near to one memory"),
         ),
         lines=True,
     ),
@@ -82,7 +82,7 @@ def show(args: Args) -> int:
     """List pairs as they are found."""
     out, least = args.out, _score(args.least)
     limit = None if args.all else args.limit
-    found = _near_one(args, least) if args.id else _pairs(args, least, limit)
+    found = _near_one(args, least) if args.of else _pairs(args, least, limit)
     shown: list[Document] = []
     count = 0
     for pair in found:
@@ -101,7 +101,7 @@ def show(args: Args) -> int:
     if out.json and not out.lines:
         out.document({"pairs": shown})
     elif not count:
-        out.note("nothing is near to it" if args.id else "no two memories say nearly the same")
+        out.note("nothing is near to it" if args.of else "no two memories say nearly the same")
     elif out.human:
         out.note("make one of two: jmem duplicates merge A B; they are not the same: jmem duplicates distinct A B")
     return OK
@@ -120,7 +120,7 @@ def _score(text: str) -> float:
 
 
 def _near_one(args: Args, least: float) -> Iterator[Document]:
-    memory = args.daemon.get(args.id)
+    memory = args.daemon.get(args.of)
     for near in args.daemon.similar(memory["id"], limit=1000 if args.all else args.limit, least=least):
         other = near.pop("memory")
         yield {**near, "a": memory, "b": other}
