@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from textual import on, work
-from textual.app import App
 from textual.screen import Screen
 
 from jmem.client import Client
@@ -17,7 +16,8 @@ from jmem.tui.actions import Action
 from jmem.tui.feed import Accessed, Changed, Connected, Disconnected, Feed
 from jmem.tui.prefs import Prefs
 from jmem.tui.remote import Remote
-from jmem.tui.screens.base import Place, say
+from jmem.tui.screens.base import Dialog, Place, say
+from jmem.tui.undoing import Undoing
 
 
 def _place(name: str, cls: str) -> Callable[[], Screen[Any]]:
@@ -38,7 +38,7 @@ def _collect() -> None:
     gc.enable()
 
 
-class JmemApp(App[None]):
+class JmemApp(Undoing):
     """One user's memory on a screen. `facts` is what every place shows of the daemon."""
 
     TITLE = "jmem"
@@ -143,6 +143,8 @@ class JmemApp(App[None]):
     def _changed(self, change: Changed) -> None:
         if self.place is not None:
             self.place.memory_changed(change)
+        if isinstance(self.screen, Dialog):
+            self.screen.memory_changed(change)
 
     @on(Accessed)
     def _accessed(self, access: Accessed) -> None:

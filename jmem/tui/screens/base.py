@@ -142,6 +142,9 @@ class Dialog(Scoped, ModalScreen[T]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss_none", "Back")]
 
+    def memory_changed(self, change: Changed) -> None:
+        """A memory was written by somebody while the dialog is open."""
+
     def action_dismiss_none(self) -> None:
         """Leave."""
         self.dismiss(None)

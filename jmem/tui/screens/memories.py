@@ -16,7 +16,8 @@ from textual.widgets import Input, Static
 from jmem.core.errors import JmemError
 from jmem.tui import shown
 from jmem.tui.feed import Changed
-from jmem.tui.screens.base import Place, say
+from jmem.tui.screens.base import say
+from jmem.tui.screens.tending import Tending
 from jmem.tui.view import SORTS, View
 from jmem.tui.widgets.facets import Facets
 from jmem.tui.widgets.preview import Preview
@@ -63,7 +64,7 @@ class Counted(Message):
         self.tags, self.stats = tags, stats
 
 
-class MemoriesPlace(Place):
+class MemoriesPlace(Tending):
     """The list and what is around it. `view` is what is asked for; the list may be a moment behind it."""
 
     scope = "memories"
@@ -91,6 +92,12 @@ class MemoriesPlace(Place):
         self._tags: list[tuple[str, int]] = []
         self._stats: dict[str, Any] = {}
         self._settling = False
+        self._told_of: tuple[Found, int] | None = None
+        self._welcomed = False
+
+    @property
+    def known_tags(self) -> list[tuple[str, int]]:
+        return self._tags
 
     def content(self) -> ComposeResult:
         with Horizontal(id="ask"):
@@ -200,9 +207,15 @@ class MemoriesPlace(Place):
         results.show(found.rows, total, offset=found.offset, words=words, sort="" if view.searching else view.sort,
                      keep=view == results.view)  # fmt: skip
         results.view = view
-        self.query_one("#told", Static).update(self._told(found, total), layout=False)
+        self._told_of = found, total
+        self._marks_changed()
         self._show_filters()
         self._show_empty(total, found.about)
+
+    def _marks_changed(self) -> None:
+        super()._marks_changed()
+        if self._told_of is not None:
+            self.query_one("#told", Static).update(self._told(*self._told_of), layout=False)
 
     def _told(self, found: Found, total: int) -> str:
         view = found.view
@@ -216,7 +229,7 @@ class MemoriesPlace(Place):
         else:
             parts += [f"{total:,}", SORTS.get(view.sort, view.sort)]
         if marked := len(self.query_one(Results).marked):
-            parts.insert(0, f"{marked} marked")
+            parts.insert(0, f"{marked:,} marked")
         return " · ".join(parts)
 
     def _show_empty(self, total: int, about: dict[str, Any]) -> None:
@@ -232,6 +245,16 @@ class MemoriesPlace(Place):
         self._tags, self._stats = counted.tags, counted.stats
         self.jmem.learn(memories=counted.stats["memories"], review=counted.stats.get("states", {}).get("review", 0))
         self._show_filters()
+        if not any(counted.stats.get("states", {}).values()) and not counted.stats.get("deleted"):
+            self._welcome()
+
+    def _welcome(self) -> None:
+        """Once, where there is nothing yet."""
+        from jmem.tui.screens.onboarding import Welcome
+
+        if not self._welcomed and self.app.screen is self:
+            self._welcomed = True
+            self.app.push_screen(Welcome(), lambda added: self.reload())
 
     def _show_filters(self) -> None:
         self.query_one(Facets).show(self.view, self._tags, self._stats)
@@ -285,7 +308,7 @@ class MemoriesPlace(Place):
         results, question = self.query_one(Results), self.query_one("#question", Input)
         if results.marked:
             results.marked.clear()
-            results.refresh()
+            self._marks_changed()
         elif self.view.filtered:
             self.ask(View(text=self.view.text, sort=self.view.sort))
         elif question.value:
@@ -297,4 +320,5 @@ class MemoriesPlace(Place):
         """Mark and go on to the next."""
         results = self.query_one(Results)
         results.mark()
+        self._marks_changed()
         results.action_move(1)

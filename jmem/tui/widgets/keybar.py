@@ -16,7 +16,7 @@ class KeyBar(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--title"}
     DEFAULT_CSS = """
-    KeyBar { height: 1; dock: bottom; background: $panel; color: $foreground; }
+    KeyBar { width: 100%; height: 1; dock: bottom; background: $panel; color: $foreground; }
     KeyBar > .keybar--key { color: $accent; text-style: bold; }
     KeyBar > .keybar--title { color: $foreground 80%; }
     """

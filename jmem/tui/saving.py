@@ -1,0 +1,62 @@
+"""What an edit sends, and what to do when the memory was changed by somebody else meanwhile. Knows no screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jmem.cli.text import epoch, local_time
+from jmem.client import LONG, Client
+
+Memory = Mapping[str, Any]
+FIELDS: tuple[str, ...] = ("content", "tags", "occurred_at", "expires_at", "privacy", "supersedes")
+"""What the editor can change."""
+NAMES: Mapping[str, str] = {
+    "content": "text", "occurred_at": "when it happened", "expires_at": "expiry", "supersedes": "what it replaces",
+}  # fmt: skip
+STEP = 1_000
+"""Memories of one batch."""
+
+
+def disputed(base: Memory, theirs: Memory, mine: Memory) -> list[str]:
+    """The fields that both changed, and not to the same."""
+    return [name for name in mine if theirs[name] != base[name] and theirs[name] != mine[name]]
+
+
+def remaining(theirs: Memory, mine: Memory) -> dict[str, Any]:
+    """Of what I want, that which is not so already."""
+    return {name: value for name, value in mine.items() if theirs[name] != value}
+
+
+def named(fields: Iterable[str]) -> str:
+    """Fields in words."""
+    return ", ".join(NAMES.get(name, name) for name in fields)
+
+
+def tags_of(text: str) -> list[str]:
+    """The tags that a line names, with commas between them; a # before one is not part of it."""
+    tags = (tag.strip().removeprefix("#").strip() for tag in text.split(","))
+    return list(dict.fromkeys(tag for tag in tags if tag))
+
+
+def time_text(moment: str | None, *, end: bool = False) -> str:
+    """A time as one would type it; a day without its midnight, unless it is an end, which is exact."""
+    text = local_time(moment) if moment else ""
+    whole = text.endswith(" 00:00") and not end and epoch(moment or "") % 60 == 0
+    return text.removesuffix(" 00:00") if whole else text
+
+
+def time_of(text: str, field: str, *, end: bool = False) -> str | None:
+    """The moment that words name, None for no words; raises Invalid. Slow the first time (it learns the language)."""
+    from jmem.core.timewords import parse_moment
+
+    return parse_moment(text, field=field)[1 if end else 0] if text else None
+
+
+def at_once(daemon: Client, operations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results of any number of operations, in batches of as many as one action may have."""
+    results: list[dict[str, Any]] = []
+    for start in range(0, len(operations), STEP):
+        step = {"operations": operations[start : start + STEP]}
+        results += daemon.request("POST", "/memories/batch", step, timeout=LONG)["results"]
+    return results

@@ -1,0 +1,103 @@
+"""A question with a few answers, each with a key; and a sheet to read, such as the receipt of what was forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Static
+
+from jmem.tui.screens.base import Dialog
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One that can be given: the `value` of the dialog, its key, and what the button says."""
+
+    value: str
+    key: str
+    title: str
+    dangerous: bool = False
+
+
+class Choice(Dialog[str | None]):
+    """Asks. Enter gives the answer that has the focus, the first one at the start; Esc gives None."""
+
+    DEFAULT_CSS = """
+    Choice > .box { padding: 1 2 0 2; }
+    Choice.-danger > .box { border: round $error; border-title-color: $error; }
+    Choice .body { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; margin-bottom: 1; }
+    Choice .body Static { height: auto; }
+    Choice .answers { height: 1; width: 100%; margin-bottom: 1; }
+    Choice Button { height: 1; border: none; min-width: 4; margin-right: 2; padding: 0 1; background: $panel; color: $foreground; text-style: none; }
+    Choice Button:focus { background: $primary; color: $background; text-style: bold; }
+    Choice Button.-dangerous:focus { background: $error; color: $background; }
+    Choice.-low > .box { border: none; padding: 0 1; height: 100%; }
+    Choice.-low .body, Choice.-low .answers { margin-bottom: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,up", "app.focus_previous", show=False), Binding("right,down", "app.focus_next", show=False),
+    ]  # fmt: skip
+
+    def __init__(self, title: str, body: Text | str, answers: Sequence[Answer], *, danger: bool = False) -> None:
+        super().__init__()
+        self._title, self._body, self._answers = title, body, answers
+        self.set_class(danger, "-danger")
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = Content(self._title)
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(self._body, markup=False)
+            with Horizontal(classes="answers"):
+                for answer in self._answers:
+                    label = Content.assemble((answer.key, "bold underline"), "  ", answer.title)
+                    yield Button(label, name=answer.value, classes="-dangerous" if answer.dangerous else "")
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.height < 12, "-low")
+
+    def on_key(self, event: events.Key) -> None:
+        """An answer's own key; others move through a long body."""
+        for answer in self._answers:
+            if event.key == answer.key or event.character == answer.key:
+                event.stop()
+                self.dismiss(answer.value)
+                return
+        if event.key in ("pagedown", "pageup"):
+            body = self.query_one(".body", VerticalScroll)
+            body.scroll_page_down(animate=False) if event.key == "pagedown" else body.scroll_page_up(animate=False)
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        self.dismiss(event.button.name)
+
+
+class Sheet(Dialog[None]):
+    """Something to read; any of Esc, Enter and q closes it."""
+
+    DEFAULT_CSS = """
+    Sheet > .box { padding: 1 2; }
+    Sheet .body { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
+    Sheet .body Static { height: auto; }
+    Sheet .close { height: 1; color: $foreground 60%; margin-top: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q", "dismiss_none", show=False)]
+
+    def __init__(self, title: str, body: Text) -> None:
+        super().__init__()
+        self._title, self._body = title, body
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = Content(self._title)
+            with VerticalScroll(classes="body"):
+                yield Static(self._body, markup=False)
+            yield Static("Enter closes", classes="close")

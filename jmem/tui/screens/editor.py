@@ -1,0 +1,420 @@
+"""Writing a memory, a new one or one that is there: its text, and the fields that one changes.
+
+Nothing that was written is ever lost: the dialog closes only when the daemon has acknowledged it, or when the person
+says so. What others changed meanwhile is never overwritten unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.suggester import Suggester
+from textual.widgets import Checkbox, Input, Static, TextArea
+
+from jmem.client import Client
+from jmem.core.errors import Conflict, JmemError, NotFound, SecretFound
+from jmem.core.model import MAX_CONTENT_BYTES
+from jmem.tui import saving, shown
+from jmem.tui.saving import time_of, time_text
+from jmem.tui.screens import conflict, outside
+from jmem.tui.screens.base import Dialog
+from jmem.tui.screens.confirm import Answer, Choice
+from jmem.tui.widgets.keybar import KeyBar
+from jmem.tui.widgets.writing import Tick, WriteArea, WriteLine
+
+LINES: tuple[tuple[str, str, str], ...] = (
+    ("tags", "Tags", "travel, food"),
+    ("occurred_at", "Happened", "yesterday, 2026-03-14, last summer"),
+    ("expires_at", "Expires", "the last day on which it is true: in 2 weeks"),
+    ("supersedes", "Replaces", "the id of a memory that this one makes out of date"),
+)
+"""Field, label and what stands in the line while it is empty."""
+_NEW: Mapping[str, Any] = {
+    "content": "", "tags": [], "occurred_at": None, "expires_at": None, "privacy": "synced", "supersedes": None,
+}  # fmt: skip
+
+
+class Saved(Message):
+    """The daemon has it; `also` names fields of others that stand beside mine."""
+
+    def __init__(self, memory: dict[str, Any], also: str = "") -> None:
+        super().__init__()
+        self.memory, self.also = memory, also
+
+
+class Disputed(Message):
+    """Somebody else changed the same fields to something else."""
+
+    def __init__(self, theirs: dict[str, Any], mine: dict[str, Any], fields: list[str], by: str) -> None:
+        super().__init__()
+        self.theirs, self.mine, self.fields, self.by = theirs, mine, fields, by
+
+
+class NotSaved(Message):
+    """Why not; `field` is the one to look at."""
+
+    def __init__(self, error: JmemError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Hinted(Message):
+    """What a field was understood as."""
+
+    def __init__(self, field: str, text: str, *, bad: bool = False) -> None:
+        super().__init__()
+        self.field, self.text, self.bad = field, text, bad
+
+
+class TagSuggester(Suggester):
+    """Completes the last tag of a line from those that are known."""
+
+    def __init__(self, known: Sequence[str]) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._known = known
+
+    async def get_suggestion(self, value: str) -> str | None:
+        head, _, last = value.rpartition(",")
+        begun = last.lstrip().removeprefix("#")
+        if not begun:
+            return None
+        taken = saving.tags_of(head)
+        found = next((tag for tag in self._known if tag.startswith(begun) and tag != begun and tag not in taken), None)
+        return None if found is None else value[: len(value) - len(begun)] + found
+
+
+class Editor(Dialog[dict[str, Any] | None]):
+    """Gives the memory as the daemon has it now, None where nothing was saved.
+
+    `memory` None writes a new one; `content` is put in the place of its text, and `problem` told, when an edit that
+    was made elsewhere could not be saved.
+    """
+
+    scope = "editor"
+    DEFAULT_CSS = """
+    Editor > .box { width: 100; height: 100%; padding: 0; max-height: 40; }
+    Editor .box.-wide { height: 80%; }
+    Editor #problem { height: auto; max-height: 4; padding: 0 1; color: $error; display: none; }
+    Editor #problem.-told { display: block; }
+    Editor #fields { height: auto; max-height: 6; border-top: solid $panel; scrollbar-size-vertical: 1; }
+    Editor #fields Horizontal { height: 1; }
+    Editor #fields .name { width: 11; padding: 0 0 0 1; color: $foreground 60%; }
+    Editor #fields .hint { width: auto; max-width: 50%; padding: 0 1; color: $foreground 60%; text-wrap: nowrap; text-overflow: ellipsis; }
+    Editor #fields .hint.-bad { color: $error; }
+    Editor WriteLine { background: $surface; }
+    Editor WriteArea { background: $surface; }
+    Editor.-low > .box { border: none; }
+    Editor.-low #fields { max-height: 1; border: none; }
+    Editor.-low #problem { max-height: 1; }
+    """
+
+    def __init__(
+        self,
+        memory: dict[str, Any] | None = None,
+        *,
+        content: str | None = None,
+        tags: Sequence[str] = (),
+        known: Sequence[str] = (),
+        problem: JmemError | None = None,
+    ) -> None:
+        super().__init__()
+        self._base: Mapping[str, Any] = memory if memory is not None else {**_NEW, "tags": list(tags)}
+        self._content, self._known, self._problem = content, known, problem
+        self._texts = self._written(self._base)
+        self._saving = False
+        self._also = ""
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            id = self._base.get("id")
+            box.border_title = Content(f"Edit {id[-6:]}" if id else "New memory")
+            yield WriteArea(self._base["content"], id="content", placeholder="What is to be remembered")
+            yield Static("", id="problem", markup=False)
+            with VerticalScroll(id="fields", can_focus=False):
+                for name, label, example in LINES:
+                    with Horizontal():
+                        yield Static(label, classes="name")
+                        suggester = TagSuggester(self._known) if name == "tags" else None
+                        yield WriteLine(self._texts[name], id=name, placeholder=example, suggester=suggester)
+                        yield Static("", id=f"{name}-hint", classes="hint", markup=False)
+                with Horizontal():
+                    yield Static("Privacy", classes="name")
+                    local = self._base["privacy"] == "local"
+                    yield Tick("never leaves this machine", local, id="privacy", compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        area = self.query_one(WriteArea)
+        if self._content is not None:
+            area.put(self._content)
+        area.focus()
+        if self._problem is not None:
+            self._tell(self._problem)
+        self._count()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.height < 16, "-low")
+        self.query_one(".box").set_class(event.size.width > 104 and event.size.height > 30, "-wide")
+
+    # ---- what is written
+
+    @staticmethod
+    def _written(memory: Mapping[str, Any]) -> dict[str, str]:
+        """The fields of a memory as they stand in the lines."""
+        return {
+            "tags": ", ".join(memory["tags"]),
+            "occurred_at": time_text(memory["occurred_at"]),
+            "expires_at": time_text(memory["expires_at"], end=True),
+            "supersedes": (memory["supersedes"] or "")[-12:],
+        }
+
+    def _touched(self) -> dict[str, str]:
+        """The fields that differ from what they were, as texts."""
+        lines = {name: self.query_one(f"#{name}", WriteLine).content for name, *_ in LINES}
+        touched = {name: text for name, text in lines.items() if text != self._texts[name].strip()}
+        content = self.query_one(WriteArea).content
+        if content != self._base["content"]:
+            touched["content"] = content
+        privacy = "local" if self.query_one(Checkbox).value else "synced"
+        if privacy != self._base["privacy"]:
+            touched["privacy"] = privacy
+        return touched
+
+    @property
+    def changed(self) -> bool:
+        """Whether something would be lost by leaving."""
+        return bool(self._touched())
+
+    @staticmethod
+    def _values(touched: Mapping[str, str]) -> dict[str, Any]:
+        """As the daemon takes them; raises Invalid with the field. Slow where a time is in words."""
+        values: dict[str, Any] = dict(touched)
+        for name in ("occurred_at", "expires_at"):
+            if name in values:
+                values[name] = time_of(values[name], name, end=name == "expires_at")
+        if "tags" in values:
+            values["tags"] = saving.tags_of(values["tags"])
+        if "supersedes" in values:
+            values["supersedes"] = values["supersedes"] or None
+        return values
+
+    @on(TextArea.Changed)
+    @on(Input.Changed)
+    @on(Checkbox.Changed)
+    def _count(self) -> None:
+        size = len(self.query_one(WriteArea).content.encode())
+        parts = [f"{size:,} of {MAX_CONTENT_BYTES:,} bytes"] if size > MAX_CONTENT_BYTES // 2 else [f"{size:,} bytes"]
+        if size > MAX_CONTENT_BYTES:
+            parts.append("too long")
+        if self.changed:
+            parts.append("not saved yet")
+        self.query_one(".box").border_subtitle = Content(" · ".join(parts))
+
+    # ---- hints
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        """Say what a line that one leaves is understood as."""
+        line = event.widget
+        if isinstance(line, WriteLine) and line.id and line.id != "tags":
+            self.run_worker(self._understand(line.id, line.content), group=f"hint-{line.id}", exclusive=True)
+
+    async def _understand(self, field: str, text: str) -> None:
+        if not text or text == self._texts[field].strip():
+            self.post_message(Hinted(field, ""))
+            return
+        try:
+            if field == "supersedes":
+                memory = await self.remote(lambda daemon: daemon.get(text))
+                hint = shown.headline(memory)
+            else:
+                found = await self.remote(lambda _: time_of(text, field, end=field == "expires_at"))
+                hint = time_text(found, end=True)
+        except JmemError as error:
+            self.post_message(Hinted(field, error.message, bad=True))
+        else:
+            self.post_message(Hinted(field, f"= {hint}"))
+
+    @on(Hinted)
+    def _hint(self, hinted: Hinted) -> None:
+        hint = self.query_one(f"#{hinted.field}-hint", Static)
+        hint.set_class(hinted.bad, "-bad")
+        hint.update(hinted.text)
+
+    # ---- saving
+
+    def action_save(self) -> None:
+        """Hand it to the daemon."""
+        if self._saving:
+            return
+        touched = self._touched()
+        if not self.query_one(WriteArea).content.strip():
+            self._tell(JmemError("There is nothing to remember yet", fix="write something, or Esc"))
+        elif not touched:
+            self.dismiss(None)
+        else:
+            self._send(touched)
+
+    def _send(self, touched: Mapping[str, str], *, secrets: str = "refuse", as_new: bool = False) -> None:
+        self._saving = True
+        self.query_one(".box").border_subtitle = Content("saving…")
+        base = None if as_new or "id" not in self._base else self._base
+        self.run_worker(self._hand_over(base, dict(touched), secrets), group="save")
+
+    async def _hand_over(self, base: Mapping[str, Any] | None, touched: dict[str, str], secrets: str) -> None:
+        """Save, and merge with what others did to other fields."""
+
+        def write(daemon: Client) -> Saved | Disputed:
+            values = self._values(touched)
+            if base is None:
+                fields = {**{name: self._base[name] for name in _NEW}, **values, "secrets": secrets}
+                return Saved(daemon.add({k: v for k, v in fields.items() if v is not None}))
+            theirs, also = base, ""
+            if values.get("supersedes"):
+                values["supersedes"] = daemon.get(values["supersedes"])["id"]
+            while True:
+                left = saving.remaining(theirs, values)
+                if not left:
+                    return Saved(dict(theirs), also)
+                try:
+                    return Saved(daemon.edit(base["id"], {**left, "secrets": secrets}, theirs["version"]), also)
+                except Conflict as error:
+                    if error.code != "changed":
+                        raise
+                theirs = daemon.get(base["id"])
+                if both := saving.disputed(base, theirs, values):
+                    return Disputed(theirs, values, both, outside.last_writer(daemon, base["id"]))
+                also = saving.named(name for name in saving.FIELDS if theirs[name] != base[name] and name not in values)
+
+        try:
+            self.post_message(await self.remote(write))
+        except JmemError as error:
+            self.post_message(NotSaved(error))
+
+    @on(Saved)
+    def _saved(self, saved: Saved) -> None:
+        if saved.also:
+            self.notify(f"Somebody else's change is kept beside yours: {saved.also}", markup=False)
+        self.dismiss(saved.memory)
+
+    @on(NotSaved)
+    def _not_saved(self, event: NotSaved) -> None:
+        self._saving = False
+        error = event.error
+        self._count()
+        if isinstance(error, SecretFound):
+            self._ask_about_secret(error)
+        elif isinstance(error, NotFound) and error.detail.get("field") is None and "id" in self._base:
+            self._ask_about_gone(error)
+        else:
+            self._tell(error)
+
+    def _tell(self, error: JmemError) -> None:
+        text = Text(f"Not saved: {error.message}", "bold")
+        remedy = "Your text stays here; ctrl+s tries again." if error.status >= 500 else error.fix
+        text.append(f"\n{remedy}" if remedy else "", "not bold")
+        problem = self.query_one("#problem", Static)
+        problem.update(text)
+        problem.add_class("-told")
+        field = error.detail.get("field")
+        if field in {name for name, *_ in LINES}:
+            self.query_one(f"#{field}").focus()
+
+    def _clear(self) -> None:
+        self.query_one("#problem", Static).remove_class("-told")
+
+    def _ask_about_secret(self, error: SecretFound) -> None:
+        kinds = ", ".join(str(kind).replace("_", " ") for kind in error.detail.get("kinds", ()))
+        body = (
+            f"The text carries what looks like a secret{f' ({kinds})' if kinds else ''}. Nothing is saved yet.\n\n"
+            "Masked, a mark stands in its place. Kept, every program that you connected can read it."
+        )
+        answers = (Answer("mask", "m", "save it masked"), Answer("allow", "k", "keep it as it is", dangerous=True), Answer("", "e", "go on editing"))  # fmt: skip
+
+        def decided(answer: str | None) -> None:
+            if answer:
+                self._clear()
+                self._send(self._touched(), secrets=answer)
+
+        self.app.push_screen(Choice("A secret?", body, answers), decided)
+
+    def _ask_about_gone(self, error: JmemError) -> None:
+        def decided(answer: str | None) -> None:
+            if answer:
+                self._send({"content": self.query_one(WriteArea).content, **self._touched()}, as_new=True)
+
+        body = "This memory was deleted while you were editing it. Your text is still here."
+        answers = (Answer("new", "s", "save it as a new memory"), Answer("", "e", "go on editing"))
+        self.app.push_screen(Choice("Deleted meanwhile", body, answers), decided)
+
+    # ---- two writers
+
+    @on(Disputed)
+    def _disputed(self, event: Disputed) -> None:
+        self._saving = False
+        self._count()
+        dialog = conflict.ConflictDialog(event.theirs, event.mine, event.fields, event.by, self.app.theme_variables)
+        self.app.push_screen(dialog, self._decided(event))
+
+    def _decided(self, event: Disputed) -> Callable[[str | None], None]:
+        def decided(answer: str | None) -> None:
+            touched = self._touched()
+            self._rebase(event.theirs, touched)
+            if answer == conflict.THEIRS:
+                for name in event.fields:
+                    self._set(name, event.theirs)
+                touched = self._touched()
+                if not touched:
+                    self.dismiss(event.theirs)
+                    return
+            if answer in (conflict.MINE, conflict.THEIRS):
+                self._send(touched)
+
+        return decided
+
+    def _rebase(self, theirs: dict[str, Any], touched: Mapping[str, str]) -> None:
+        """From now on theirs is what I change; fields that I did not touch become theirs."""
+        self._base, self._texts = theirs, self._written(theirs)
+        for name in saving.FIELDS:
+            if name not in touched:
+                self._set(name, theirs)
+        self._count()
+
+    def _set(self, name: str, memory: Mapping[str, Any]) -> None:
+        if name == "content":
+            self.query_one(WriteArea).put(memory["content"])
+        elif name == "privacy":
+            self.query_one(Checkbox).value = memory["privacy"] == "local"
+        else:
+            self.query_one(f"#{name}", WriteLine).value = self._texts[name]
+
+    # ---- leaving
+
+    def action_outside(self) -> None:
+        """Go on in the person's own editor."""
+        area = self.query_one(WriteArea)
+        text = outside.edited(self.jmem, area.content, "jmem-")
+        if text is not None and text != area.content:
+            area.put(text)
+        area.focus()
+
+    def action_leave(self) -> None:
+        """Out; asks only where something would be lost."""
+        if not self.changed:
+            self.dismiss(None)
+            return
+
+        def decided(answer: str | None) -> None:
+            if answer == "save":
+                self.action_save()
+            elif answer == "drop":
+                self.dismiss(None)
+
+        answers = (Answer("", "e", "go on editing"), Answer("save", "s", "save"), Answer("drop", "d", "throw away", dangerous=True))  # fmt: skip
+        self.app.push_screen(Choice("Not saved yet", "What you wrote is not saved.", answers), decided)

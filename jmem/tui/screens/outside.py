@@ -1,0 +1,40 @@
+"""The person's own editor, in the place of the interface for as long as it is open."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from textual.app import SuspendNotSupported
+
+from jmem.cli import editor
+from jmem.client import Client
+from jmem.core.errors import JmemError
+
+if TYPE_CHECKING:
+    from jmem.tui.app import JmemApp
+
+
+def edited(app: JmemApp, text: str, name: str) -> str | None:
+    """The text as it is when the editor is closed, None where it could not be used; what it was ends with no line break.
+
+    A file that could not be read back stays, and the person is told where it is.
+    """
+    try:
+        editor.command(os.environ)
+        with app.suspend():
+            path, after = editor.edit_text(os.environ, text, name)
+    except SuspendNotSupported:
+        app.notify("The interface can't make room for an editor on this terminal", severity="error", markup=False)
+        return None
+    except JmemError as error:
+        app.notify(f"{error.message}\n{error.fix or ''}".strip(), severity="error", timeout=8, markup=False)
+        return None
+    os.unlink(path)  # noqa: PTH108
+    return text if after == text.rstrip("\n") else after
+
+
+def last_writer(daemon: Client, id: str) -> str:
+    """Who changed a memory last."""
+    actions = daemon.log({"limit": 1, "id": id})["actions"]
+    return str(actions[0]["client"]) if actions else ""

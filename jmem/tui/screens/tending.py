@@ -1,0 +1,353 @@
+"""Everything one can do to memories of a list: a place that has `Results` and inherits this can do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from textual import on
+from textual.message import Message
+
+from jmem.client import Client
+from jmem.core.errors import JmemError, from_problem
+from jmem.tui import actions, saving, shown
+from jmem.tui.screens.base import Missed, Place, say
+from jmem.tui.undoing import PREVIEW, Bulk
+from jmem.tui.widgets.results import Results
+
+Memory = dict[str, Any]
+_HELD = ("id", "state", "deleted", "tags", "version", "privacy", "client", "created_at", "occurred_at", "speaker")
+"""What is kept of each of many marked memories."""
+_COPIED = 2_000
+"""Memories whose texts are read to be copied."""
+
+
+class Done(Message):
+    """A change of some memories: `word` is what became of them, `results` are the daemon's."""
+
+    def __init__(self, word: str, memories: Sequence[Memory], results: list[Any], bulk: Bulk | None) -> None:
+        super().__init__()
+        self.word, self.memories, self.results, self.bulk = word, memories, results, bulk
+
+
+class Marked(Message):
+    """Every memory of the list, to be marked; more come unless `last`."""
+
+    def __init__(self, memories: list[Memory], first: bool, last: bool) -> None:
+        super().__init__()
+        self.memories, self.first, self.last = memories, first, last
+
+
+class Copied(Message):
+    """Texts for the clipboard."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__()
+        self.texts = texts
+
+
+class Fresh(Message):
+    """A memory as it is now, for the person's own editor."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()
+        self.memory = memory
+
+
+class Tending(Place):
+    """`known_tags` are offered for completion, most used first."""
+
+    @property
+    def known_tags(self) -> list[tuple[str, int]]:
+        """Tags with their counts."""
+        return []
+
+    @property
+    def results(self) -> Results:
+        """The list."""
+        return self.query_one(Results)
+
+    def _work(self, call: Callable[[Client], Message]) -> None:
+        """Ask the daemon; what comes of it is a message."""
+        self.fetch(call, lambda message: message, group="tend")
+
+    # ---- one memory
+
+    @on(Results.Opened)
+    def _clicked(self) -> None:
+        self.action_open()
+
+    def action_open(self) -> None:
+        """All of it."""
+        from jmem.tui.screens.reader import EDIT, Reader
+
+        if (memory := self.results.current) is None:
+            return
+        reader = Reader(memory, self.results.words)
+
+        def closed(answer: str | None) -> None:
+            if answer == EDIT:
+                self._edit(reader.memory)
+
+        self.app.push_screen(reader, closed)
+
+    def action_add(self) -> None:
+        """A new one, with the tags that the list is filtered by."""
+        from jmem.tui.screens.editor import Editor
+
+        tags = sorted(getattr(getattr(self, "view", None), "tags", ()))
+        self.app.push_screen(Editor(tags=tags, known=self._known()), self._kept("Remembered"))
+
+    def action_edit(self) -> None:
+        """Here."""
+        if (memory := self.results.current) is not None:
+            self._edit(memory)
+
+    def _edit(self, memory: Memory, content: str | None = None, problem: JmemError | None = None) -> None:
+        from jmem.tui.screens.editor import Editor
+
+        if memory.get("deleted"):
+            self.notify("It is deleted: bring it back first", severity="warning", markup=False)
+            return
+        editor = Editor(memory, content=content, known=self._known(), problem=problem)
+        self.app.push_screen(editor, self._kept("Saved"))
+
+    def _known(self) -> list[str]:
+        return [tag for tag, _ in self.known_tags]
+
+    def _kept(self, word: str) -> Callable[[Memory | None], None]:
+        def closed(saved: Memory | None) -> None:
+            if saved is not None:
+                same = saved.get("duplicate")
+                self.notify("That is remembered already" if same else f"{word}: {_named(saved)}", markup=False)
+                self.reload()
+
+        return closed
+
+    def action_edit_outside(self) -> None:
+        """In $VISUAL or $EDITOR, from the text as it is now."""
+        if (memory := self.results.current) is not None:
+            id = memory["id"]
+            self._work(lambda daemon: Fresh(daemon.get(id)))
+
+    @on(Fresh)
+    def _outside(self, fresh: Fresh) -> None:
+        from jmem.tui.screens import outside
+
+        memory = fresh.memory
+        text = outside.edited(self.jmem, memory["content"], f"jmem-{memory['id'][-6:]}-")
+        if text is None or text == memory["content"] or not text.strip():
+            self.notify("Nothing was changed", markup=False) if text is not None else None
+            return
+
+        async def save() -> None:
+            try:
+                saved = await self.remote(
+                    lambda daemon: daemon.edit(memory["id"], {"content": text}, memory["version"])
+                )
+            except JmemError as error:
+                self._edit(memory, text, error)
+            else:
+                self._kept("Saved")(saved)
+
+        self.run_worker(save(), group="tend")
+
+    # ---- one, or all that are marked
+
+    def _each(self, word: str, operation: dict[str, Any], memories: Sequence[Memory]) -> None:
+        """The same operation on each, as one action, or as few as can be."""
+        if not memories:
+            return
+        operations = [{**operation, "id": memory["id"]} for memory in memories]
+
+        def run(daemon: Client) -> Message:
+            results = saving.at_once(daemon, operations)
+            return Done(word, memories, results, _bulk_of(daemon, len(operations)))
+
+        if len(operations) > saving.STEP:
+            self.notify(f"{len(operations):,} memories: a moment…", markup=False)
+        self._work(run)
+
+    @on(Done)
+    def _done(self, done: Done) -> None:
+        problems = [from_problem(result["problem"]) for result in done.results if result["status"] >= 400]
+        count = len(done.results) - len(problems)
+        if done.bulk is not None:
+            self.jmem.bulks.append(done.bulk)
+        if problems:
+            say(self, problems[0])
+        if count:
+            what = _named(done.memories[0]) if len(done.results) == 1 else f"{count:,} memories"
+            self.notify(f"{done.word}: {what}{self._way_back(done)}", markup=False)
+        self.results.marked.clear()
+        self.reload()
+        purged = [result["purged"] for result in done.results if "purged" in result]
+        if purged:
+            from jmem.tui.screens.receipt import receipt
+
+            self.app.push_screen(receipt(purged, self.app.theme_variables))
+
+    def _way_back(self, done: Done) -> str:
+        keys = actions.keys_of(actions.BY_ID["app.undo"], self.jmem.prefs.keys)
+        return f"\n{keys[0]} takes it back" if keys and done.word != "Forgotten" else ""
+
+    def action_tag(self) -> None:
+        """Add and remove tags."""
+        from jmem.tui.screens.tags import Tagger
+
+        memories = self.results.chosen
+
+        def decided(changes: tuple[list[str], list[str]] | None) -> None:
+            if changes is not None:
+                add, remove = changes
+                operation = {
+                    "op": "edit",
+                    **({"add_tags": add} if add else {}),
+                    **({"remove_tags": remove} if remove else {}),
+                }
+                self._each("Tagged", operation, memories)
+
+        if memories:
+            self.app.push_screen(Tagger(memories, self.known_tags), decided)
+
+    def action_archive(self) -> None:
+        """Or bring back."""
+        self._switch("archived", "Archived")
+
+    def action_pause(self) -> None:
+        """Or bring back."""
+        self._switch("paused", "Paused")
+
+    def _switch(self, state: str, word: str) -> None:
+        memories = [
+            memory for memory in self.results.chosen if not memory.get("deleted") and memory["state"] != "review"
+        ]
+        if not memories and self.results.chosen:
+            self.notify("Deleted and waiting memories have no such state", severity="warning", markup=False)
+        back = all(memory["state"] == state for memory in memories)
+        self._each("Active again" if back else word, {"op": "edit", "state": "active" if back else state}, memories)
+
+    def action_delete(self) -> None:
+        """At once; asks only for several."""
+        from jmem.tui.screens.confirm import Answer, Choice
+
+        memories = [memory for memory in self.results.chosen if not memory.get("deleted")]
+        if len(memories) < 2:
+            self._each("Deleted", {"op": "delete"}, memories)
+            return
+
+        def decided(answer: str | None) -> None:
+            if answer:
+                self._each("Deleted", {"op": "delete"}, memories)
+
+        answers = (Answer("", "n", "leave them"), Answer("yes", "y", f"delete {len(memories):,}", dangerous=True))
+        self.app.push_screen(Choice(f"Delete {len(memories):,} memories?", _some(memories), answers), decided)
+
+    def action_purge(self) -> None:
+        """Asks, always; then shows the receipt."""
+        from jmem.tui.screens.confirm import Answer, Choice
+
+        memories = self.results.chosen
+        if not memories:
+            return
+
+        def decided(answer: str | None) -> None:
+            if answer:
+                self._each("Forgotten", {"op": "purge"}, memories)
+
+        which = "this memory" if len(memories) == 1 else f"{len(memories):,} memories"
+        body = f"{_some(memories)}\n\nText, history and vector go from every place. This can't be undone."
+        answers = (Answer("", "n", "keep"), Answer("yes", "y", "forget for ever", dangerous=True))
+        self.app.push_screen(Choice(f"Forget {which} for ever?", body, answers, danger=True), decided)
+
+    def action_restore(self) -> None:
+        """Of the deleted ones."""
+        memories = [memory for memory in self.results.chosen if memory.get("deleted")]
+        if not memories and self.results.chosen:
+            self.notify("It is not deleted; h shows its earlier versions", markup=False)
+        self._each("Back again", {"op": "restore"}, memories)
+
+    # ---- marks
+
+    def action_mark_all(self) -> None:
+        """All, however long the list is; none when all are."""
+        results = self.results
+        if results.total and len(results.marked) >= results.total:
+            results.marked.clear()
+            self._marks_changed()
+            return
+        view, total = results.view, results.total
+        if view.searching or len(results.rows) >= total:
+            self._mark_these(Marked(list(results.rows.values()), first=True, last=True))
+            return
+
+        async def run() -> None:
+            try:
+                for offset in range(0, total, saving.STEP):
+                    page = await self.remote(
+                        lambda daemon, offset=offset: view.page(daemon, offset, limit=saving.STEP)  # type: ignore[misc]
+                    )
+                    held = [_slim(memory) for memory in page["memories"]]
+                    last = offset + saving.STEP >= total or not held
+                    if view != results.view:
+                        return
+                    self.post_message(Marked(held, first=offset == 0, last=last))
+                    if last:
+                        return
+            except JmemError as error:
+                self.post_message(Missed(error))
+
+        self.run_worker(run(), group="mark", exclusive=True)
+
+    @on(Marked)
+    def _mark_these(self, marked: Marked) -> None:
+        results = self.results
+        if marked.first:
+            results.marked.clear()
+        results.marked.update((memory["id"], memory) for memory in marked.memories)
+        self._marks_changed()
+
+    def _marks_changed(self) -> None:
+        """Show how many are marked."""
+        self.results.refresh()
+
+    def action_copy(self) -> None:
+        """The text, or all texts with an empty line between."""
+        memories = self.results.chosen
+        if len(memories) == 1 and memories[0] is self.results.current:
+            self._copy(Copied([memories[0]["content"]]))
+        elif len(memories) > _COPIED:
+            self.notify(f"More than {_COPIED:,} at once: `jmem export` writes them to a file", severity="warning", markup=False)  # fmt: skip
+        elif memories:
+            ids = [memory["id"] for memory in memories]
+            held = {memory["id"]: memory["content"] for memory in memories if not memory.get("slim")}
+            self._work(lambda daemon: Copied([held[id] if id in held else daemon.get(id)["content"] for id in ids]))
+
+    @on(Copied)
+    def _copy(self, copied: Copied) -> None:
+        self.app.copy_to_clipboard("\n\n".join(copied.texts))
+        self.notify("Copied" if len(copied.texts) == 1 else f"Copied {len(copied.texts):,} memories", markup=False)
+
+
+def _slim(memory: Memory) -> Memory:
+    """Enough of a memory to act on it, with the beginning of its text."""
+    return {**{name: memory[name] for name in _HELD}, "content": memory["content"][:80], "slim": True}
+
+
+def _named(memory: Memory) -> str:
+    return f"“{shown.fit(shown.headline(memory), PREVIEW).rstrip()}”"
+
+
+def _some(memories: Sequence[Memory]) -> str:
+    """Their beginnings, the first ones only."""
+    lines = [shown.fit(shown.headline(memory), 68).rstrip() for memory in memories[:6]]
+    return "\n".join(lines + ([f"and {len(memories) - 6:,} more"] if len(memories) > 6 else []))
+
+
+def _bulk_of(daemon: Client, count: int) -> Bulk | None:
+    """The actions of a change that took several, so that one undo takes all of them back."""
+    steps = -(-count // saving.STEP)
+    if steps < 2:
+        return None
+    done = daemon.log({"limit": steps})["actions"]
+    return Bulk(done[-1]["at"], done[-1]["action"], done[0]["action"])

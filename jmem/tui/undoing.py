@@ -1,0 +1,160 @@
+"""Undo and redo from everywhere: what this interface did last is taken back at once, what others did is shown first."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from textual import on
+from textual.app import App
+from textual.message import Message
+
+from jmem.client import Client
+from jmem.core.errors import JmemError
+from jmem.tui import actions, shown
+from jmem.tui.screens.base import Dialog, Place, say
+
+PREVIEW = 48
+"""Columns of a memory that a short note names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """One change that was too large for one action: the first action with its moment, and the last."""
+
+    since: str
+    first: int
+    last: int
+
+
+class Looked(Message):
+    """What would be taken back, where that is not for the interface to decide."""
+
+    def __init__(self, answer: dict[str, Any], redo: bool) -> None:
+        super().__init__()
+        self.answer, self.redo = answer, redo
+
+
+class TakenBack(Message):
+    """What was taken back, or done again."""
+
+    def __init__(self, answer: dict[str, Any], redo: bool) -> None:
+        super().__init__()
+        self.answer, self.redo = answer, redo
+
+
+class NotTaken(Message):
+    """Why it could not be."""
+
+    def __init__(self, error: JmemError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Undoing(App[None]):
+    """The part of the app that undoes. `bulks` are the large changes of this session."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bulks: list[Bulk] = []
+        self._one_by_one = asyncio.Lock()
+
+    def action_undo(self) -> None:
+        """The last change, whoever did it."""
+        self._undo(redo=False)
+
+    def action_redo(self) -> None:
+        """What was undone last."""
+        self._undo(redo=True)
+
+    def _undo(self, *, redo: bool) -> None:
+        self.run_worker(self._look_and_take(redo), group="undo")
+
+    async def _look_and_take(self, redo: bool) -> None:
+        from jmem.tui.main import CLIENT
+
+        def work(daemon: Client) -> Message:
+            answer = daemon.undo(1, redo=redo, dry_run=True)
+            undone = answer["undone"]
+            if undone and any(action["client"] != CLIENT for action in undone):
+                return Looked(answer, redo)
+            return TakenBack(_take(daemon, answer, redo, self.bulks) if undone else answer, redo)
+
+        async with self._one_by_one:
+            if isinstance(self.screen, Dialog):
+                return  # a question stands about another step
+            await self._carried(work)
+
+    async def _carried(self, work: Any) -> None:
+        try:
+            message = await self.remote(work)  # type: ignore[attr-defined]
+        except JmemError as error:
+            message = NotTaken(error)
+        self.post_message(message)
+
+    @on(Looked)
+    def _ask(self, looked: Looked) -> None:
+        from jmem.tui.screens.undo import UndoPreview
+
+        def decided(answer: str | None) -> None:
+            if answer:
+                self.run_worker(self._carried(
+                    lambda daemon: TakenBack(_take(daemon, looked.answer, looked.redo, ()), looked.redo)
+                ), group="undo")  # fmt: skip
+
+        if not isinstance(self.screen, Dialog):
+            self.push_screen(UndoPreview(looked.answer, looked.redo, self.theme_variables), decided)
+
+    @on(NotTaken)
+    def _not_taken(self, event: NotTaken) -> None:
+        say(self.screen, event.error)
+
+    @on(TakenBack)
+    def _taken(self, event: TakenBack) -> None:
+        answer, redo = event.answer, event.redo
+        if answer.get("changed") or answer["undone"]:
+            text = told(answer, redo) + self._way_back(redo)
+            self.notify(text, severity="warning" if answer["skipped"] else "information", markup=False)
+        elif answer["skipped"]:
+            self.notify("\n".join(stays(answer)), severity="warning", markup=False)
+        else:
+            self.notify("There is nothing to do again" if redo else "There is nothing to undo", markup=False)
+        if isinstance(self.screen, Place):
+            self.screen.reload()
+
+    def _way_back(self, redo: bool) -> str:
+        id, does = ("app.undo", "takes it back") if redo else ("app.redo", "does it again")
+        keys = actions.keys_of(actions.BY_ID[id], self.prefs.keys)  # type: ignore[attr-defined]
+        return f"\n{self.get_key_display(actions.BY_ID[id].binding().with_key(keys[-1]))} {does}" if keys else ""
+
+
+def _take(daemon: Client, seen: dict[str, Any], redo: bool, bulks: Any) -> dict[str, Any]:
+    """Take back what was seen, and nothing that was done since."""
+    if redo:
+        return daemon.undo(1, redo=True)
+    action = seen["undone"][0]
+    number, since = action["action"], action["at"]
+    bulk = next((bulk for bulk in bulks if bulk.first <= number <= bulk.last), None)
+    if bulk is not None:
+        since, number = bulk.since, bulk.last
+    return daemon.undo_all(action["client"], since, upto=number)
+
+
+def told(answer: dict[str, Any], redo: bool) -> str:
+    """What was done, in a line or some."""
+    count = answer.get("changed", len(answer["changes"]))
+    kind = answer["undone"][0]["kind"] if answer["undone"] else "change"
+    if count == 1 and answer["changes"]:
+        what = f"“{shown.fit(shown.one_line(answer['changes'][0]['preview']), PREVIEW).rstrip()}”"
+    else:
+        what = "1 memory" if count == 1 else f"{count:,} memories"
+    lines = [f"{'Done again' if redo else 'Taken back'}: {kind} of {what}"]
+    return "\n".join(lines + stays(answer))
+
+
+def stays(answer: dict[str, Any]) -> list[str]:
+    """What was left alone, and why."""
+    skipped = answer["skipped"]
+    lines = [f"{one['id'][-6:]} stays as it is: {one['reason']}" for one in skipped[:2]]
+    return lines + ([f"and {len(skipped) - 2:,} more"] if len(skipped) > 2 else [])
