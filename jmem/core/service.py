@@ -197,6 +197,8 @@ class MemoryService(Timeline, Neighbours):
             outcome = replace(outcome, hits=[hit for hit in outcome.hits if actor.sees(hit.memory.tags)])
         answers = [Answer(hit.memory.id, hit.score, hit.legs) for hit in outcome.hits[:_ANSWERS_KEPT]]
         detail = {"mode": outcome.mode, "took_ms": outcome.took_ms, "confident": outcome.confident}
+        if query.as_of is not None:
+            detail["as_of"] = query.as_of
         self.access.record(Access(actor.client, "search", answers, query.query if keep_query else None, detail))
         return outcome
 
