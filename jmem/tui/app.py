@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from textual import on, work
+from textual.binding import Binding
+from textual.message import Message
 from textual.screen import Screen
 
 from jmem.client import Client
@@ -18,6 +20,17 @@ from jmem.tui.prefs import Prefs
 from jmem.tui.remote import Remote
 from jmem.tui.screens.base import Dialog, Place, say
 from jmem.tui.undoing import Undoing
+
+COUNT_S = 1.0
+"""Between two countings for the top bar while programs write."""
+
+
+class Counted(Message):
+    """How many memories there are, and how many wait for review."""
+
+    def __init__(self, memories: int, review: int) -> None:
+        super().__init__()
+        self.memories, self.review = memories, review
 
 
 def _place(name: str, cls: str) -> Callable[[], Screen[Any]]:
@@ -32,6 +45,12 @@ def _place(name: str, cls: str) -> Callable[[], Screen[Any]]:
     return make
 
 
+def _commands() -> Any:
+    from jmem.tui.palette import Commands
+
+    return Commands
+
+
 def _collect() -> None:
     """Garbage is collected from now on; what the start made stays."""
     gc.freeze()
@@ -44,6 +63,7 @@ class JmemApp(Undoing):
     TITLE = "jmem"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS: ClassVar[set[Any]] = {_commands}
     BINDINGS = actions.bindings("app")  # type: ignore[assignment]
     MODES: ClassVar[dict[str, Any]] = {
         "memories": _place("memories", "MemoriesPlace"),
@@ -55,23 +75,37 @@ class JmemApp(Undoing):
     }
     DEFAULT_MODE = "memories"
     CSS = """
-    Screen { background: $background; color: $foreground; }
-    Toast { max-width: 60; }
+    ToastRack { margin-bottom: 1; }
+    Toast { max-width: 60; padding: 0 1; margin-top: 0; }
     """
 
-    def __init__(self, client: Client, prefs: Prefs, *, user: str = "default", plain: bool = False) -> None:
+    def __init__(
+        self, client: Client, prefs: Prefs, *, user: str = "default", plain: bool = False, colours: bool = True
+    ) -> None:
+        """`plain`: the terminal takes only ASCII; without `colours` none is sent."""
         super().__init__()
         self.client, self.prefs = client, prefs
         self.remote = Remote(client)
         self.facts: dict[str, Any] = {"user": user, "daemon": "starting"}
         self._feed = Feed(client, self)
         self._problems = list(prefs.problems)
+        self._colours = colours
+        self._counting = False
         self._use_themes(prefs)
         self.set_keymap(prefs.keys)
+        if not colours:
+            self._lose_colours()
         if plain:
             from jmem.tui.ascii import AsciiFilter
 
             self._filters.append(AsciiFilter())
+
+    def _lose_colours(self) -> None:
+        from jmem.tui.colourless import Colourless
+
+        self.no_color = False  # Textual would make them shades of grey, which are colours too
+        self._filters = [Colourless()]
+        self.theme = "contrast"
 
     def _use_themes(self, prefs: Prefs) -> None:
         for theme in themes.BUILT_IN:
@@ -86,6 +120,22 @@ class JmemApp(Undoing):
         else:
             self.theme = "dark"
             self._problems.append(f"no theme is called {prefs.theme!r}")
+
+    def offered_themes(self) -> list[str]:
+        """Ours, then the person's; without colours there is no choice."""
+        names = [theme.name for theme in themes.BUILT_IN]
+        return [*names, *(name for name in self.prefs.themes if name in self.available_themes and name not in names)]
+
+    def use_theme(self, name: str) -> None:
+        """Show it, unless there are no colours; `prefs` are not changed by it."""
+        if self._colours:
+            self.theme = name
+
+    def use_prefs(self, prefs: Prefs) -> None:
+        """Take other choices in at once."""
+        self.prefs = prefs
+        self.set_keymap(prefs.keys)
+        self.use_theme(prefs.theme if prefs.theme in self.available_themes else "dark")
 
     def get_css_variables(self) -> dict[str, str]:
         """Those of the theme, and `dim`: its text, half way to its background."""
@@ -109,6 +159,15 @@ class JmemApp(Undoing):
     def on_unmount(self) -> None:
         self._feed.stop()
         self.remote.close()
+
+    def notify(
+        self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:  # fmt: skip
+        """Say something for a moment; what was said before gives way, for several would hide the list."""
+        if severity == "information":
+            self.clear_notifications()
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     def learn(self, **facts: Any) -> None:
         """Know something new of the daemon, and show it."""
@@ -146,6 +205,24 @@ class JmemApp(Undoing):
         if isinstance(self.screen, Dialog):
             self.screen.memory_changed(change)
 
+        if not self._counting and self.place is not None and self.place.scope != "memories":
+            self._counting = True
+            self.set_timer(COUNT_S, self._count)
+
+    @work(group="count")
+    async def _count(self) -> None:
+        """For the top bar, where the place does not count itself."""
+        self._counting = False
+        try:
+            status = await self.remote(lambda daemon: daemon.status())
+        except JmemError:
+            return  # the bar says that the daemon is gone
+        self.post_message(Counted(status["memories"], status["review"]))
+
+    @on(Counted)
+    def _counted(self, counted: Counted) -> None:
+        self.learn(memories=counted.memories, review=counted.review)
+
     @on(Accessed)
     def _accessed(self, access: Accessed) -> None:
         if self.place is not None:
@@ -165,6 +242,17 @@ class JmemApp(Undoing):
     def action_palette(self) -> None:
         """Every action by its name."""
         self.action_command_palette()
+
+    def action_help(self) -> None:
+        """Every key of where one is."""
+        from jmem.tui.screens.help import Help
+
+        if isinstance(self.screen, Help):
+            return
+        focused = self.screen.focused
+        nodes = focused.ancestors_with_self if focused is not None else [self.screen]
+        ids = [b.id.partition(".")[0] for node in nodes for b in type(node).BINDINGS if isinstance(b, Binding) and b.id]
+        self.push_screen(Help([scope for scope in dict.fromkeys(ids) if scope in actions.SCOPES and scope != "app"]))
 
     def action_refresh(self) -> None:
         """Ask again."""
