@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual import on, work
 from textual.binding import Binding
 from textual.message import Message
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from jmem.client import Client
@@ -45,12 +46,6 @@ def _place(name: str, cls: str) -> Callable[[], Screen[Any]]:
     return make
 
 
-def _commands() -> Any:
-    from jmem.tui.palette import Commands
-
-    return Commands
-
-
 def _collect() -> None:
     """Garbage is collected from now on; what the start made stays."""
     gc.freeze()
@@ -61,9 +56,7 @@ class JmemApp(Undoing):
     """One user's memory on a screen. `facts` is what every place shows of the daemon."""
 
     TITLE = "jmem"
-    ENABLE_COMMAND_PALETTE = True
-    COMMAND_PALETTE_BINDING = "ctrl+p"
-    COMMANDS: ClassVar[set[Any]] = {_commands}
+    ENABLE_COMMAND_PALETTE = False  # ours is opened by an action of ours
     BINDINGS = actions.bindings("app")  # type: ignore[assignment]
     MODES: ClassVar[dict[str, Any]] = {
         "memories": _place("memories", "MemoriesPlace"),
@@ -241,7 +234,10 @@ class JmemApp(Undoing):
 
     def action_palette(self) -> None:
         """Every action by its name."""
-        self.action_command_palette()
+        from jmem.tui.palette import Commands, Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette({Commands}, placeholder="Find an action"))
 
     def action_help(self) -> None:
         """Every key of where one is."""

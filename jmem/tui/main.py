@@ -19,11 +19,13 @@ def run(environ: Mapping[str, str], user: str) -> int:
     # Textual reads it when it is imported: 60 frames a second are more than a list of text, or a slow line, needs
     os.environ.setdefault("TEXTUAL_FPS", "30")
     gc.disable()  # until the first screen stands: nothing is garbage before
+    from jmem.tui import colourless
     from jmem.tui.app import JmemApp
     from jmem.tui.prefs import load
 
     home = places.home(environ)
-    app = JmemApp(Client(home, user=user, client=CLIENT), load(home), user=user, plain=not _utf8())
+    client = Client(home, user=user, client=CLIENT)
+    app = JmemApp(client, load(home), user=user, plain=not _utf8(), colours=not colourless.wanted(environ))
     app.run()
     return app.return_code or 0
 

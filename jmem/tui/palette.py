@@ -1,0 +1,112 @@
+"""The command palette: everything that can be done here, by its name, with the key that does it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.actions import parse
+from textual.binding import Binding
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider, SearchIcon
+from textual.content import Content
+from textual.dom import DOMNode
+from textual.widgets import Input
+
+from jmem.tui.actions import BY_ID, Action, keys_of
+
+if TYPE_CHECKING:
+    from jmem.tui.app import JmemApp
+
+_LEFT_OUT = frozenset(("app.palette",))
+
+
+class Palette(CommandPalette):
+    """Textual's, in our look."""
+
+    DEFAULT_CSS = """
+    Palette #--container { margin-top: 2; max-width: 90; }
+    Palette #--input { border: round $primary; background: $surface; height: 3; }
+    Palette CommandInput, Palette CommandInput:focus { border: none; padding: 0 1; height: 1; }
+    Palette SearchIcon { color: $accent; margin: 0 0 0 1; }
+    Palette #--results { background: $surface; }
+    Palette CommandList { border: none; background: $surface; padding: 0; }
+    Palette CommandList:focus { border: none; }
+    """
+
+    def on_mount(self) -> None:
+        self.query_one(SearchIcon).icon = "›"
+        self.query_one(Input).cursor_blink = False
+
+
+class Commands(Provider):
+    """The actions of what has the focus, of the place and of everywhere; then the themes."""
+
+    async def discover(self) -> Hits:
+        for action, node in self._here():
+            yield DiscoveryHit(
+                self._shown(action, Content(action.title)), _runner(action, node), action.title, action.help
+            )
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for action, node in self._here():
+            score = max(matcher.match(action.title), 0.8 * matcher.match(action.help))
+            if score > 0:
+                shown = self._shown(action, matcher.highlight(action.title))
+                yield Hit(score, shown, _runner(action, node), action.title, action.help)
+        for theme in self._jmem.offered_themes():
+            name = f"Theme {theme}"
+            if (score := matcher.match(name)) > 0:
+                yield Hit(
+                    score,
+                    matcher.highlight(name),
+                    partial(self._jmem.use_theme, theme),
+                    name,
+                    "Show everything in these colours",
+                )
+
+    @property
+    def _jmem(self) -> JmemApp:
+        return cast("JmemApp", self.app)
+
+    def _here(self) -> Iterator[tuple[Action, DOMNode]]:
+        seen = set(_LEFT_OUT)
+        for node in self._nodes():
+            for binding in type(node).BINDINGS:
+                id = binding.id if isinstance(binding, Binding) else None
+                if id is not None and id in BY_ID and id not in seen:
+                    seen.add(id)
+                    yield BY_ID[id], node
+
+    def _nodes(self) -> Iterator[DOMNode]:
+        """From what has the focus outwards, then the rest of the screen."""
+        focused = self.screen.focused
+        yield from (
+            node for node in (focused.ancestors_with_self if focused else [self.screen]) if node is not self.app
+        )
+        yield from self.screen.walk_children()
+        yield self.app
+
+    def _shown(self, action: Action, title: Content) -> Content:
+        keys = shown_keys(self._jmem, action)
+        return Content.assemble(title, "  ", (keys, "$accent not bold")) if keys else title
+
+
+def shown_keys(app: JmemApp, action: Action) -> str:
+    """The keys of an action as a person reads them."""
+    binding = action.binding()
+    return " ".join(app.get_key_display(binding.with_key(key)) for key in keys_of(action, app.prefs.keys))
+
+
+def _runner(action: Action, node: DOMNode) -> Callable[[], Coroutine[Any, Any, None]]:
+    """What does it, past the check that keeps keys from what is being written."""
+
+    async def run() -> None:
+        _, name, params = parse(action.method)
+        done = getattr(node, f"action_{name}")(*params)
+        if isawaitable(done):
+            await done
+
+    return run
