@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import shlex
 import subprocess
@@ -121,6 +122,11 @@ class Terminal:
         """End the program and the terminal."""
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
         self._control.wait(timeout=10)
+        self._reader.join(timeout=10)
+        for pipe in (self._control.stdin, self._control.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         self._folder.cleanup()
 
     def __enter__(self) -> Terminal:
