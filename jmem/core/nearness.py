@@ -121,8 +121,13 @@ class Nearness:
             else:
                 by = "meaning"
             others = _memories(conn, list(found), actor)
+            distinct = _distinct(conn, {memory.id, *found})
         place = Place(memory.created_at, memory.id)
-        pairs = [_pair(found[other.id], by, memory, other, place) for other in others.values()]
+        pairs = [
+            _pair(found[other.id], by, memory, other, place)
+            for other in others.values()
+            if frozenset((memory.id, other.id)) not in distinct
+        ]
         return sorted(pairs, key=lambda pair: (-pair.score, pair.b.id))[:limit]
 
     def _by_meaning(self, memory: Memory, actor: Actor, limit: int, least: float) -> dict[str, float] | None:

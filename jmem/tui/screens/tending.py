@@ -152,6 +152,35 @@ class Tending(Place):
 
         self.run_worker(save(), group="tend")
 
+    # ---- what is known of one
+
+    def action_history(self) -> None:
+        """Its versions."""
+        from jmem.tui.screens.history import HistoryPage
+
+        if (memory := self.results.current) is not None:
+            self.app.push_screen(HistoryPage(memory))
+
+    def action_explain(self) -> None:
+        """Why it stands where it stands, and who got it."""
+        from jmem.tui.screens.explain import Asked, ExplainPage
+
+        results = self.results
+        if (memory := results.current) is not None:
+            scores = [(row.get("explain") or {}).get("text", {}).get("score") or 0.0 for row in results.rows.values()]
+            asked = Asked(results.view.text, results.cursor + 1, results.total, max(scores, default=0.0))
+            self.app.push_screen(ExplainPage(memory, asked if results.view.searching else None))
+
+    def action_similar(self) -> None:
+        """What says nearly the same."""
+        from jmem.tui.screens.duplicates import SimilarPage
+
+        if (memory := self.results.current) is not None:
+            if memory.get("deleted"):
+                self.notify("It is deleted: bring it back first", severity="warning", markup=False)
+            else:
+                self.app.push_screen(SimilarPage(memory))
+
     # ---- one, or all that are marked
 
     def _each(self, word: str, operation: dict[str, Any], memories: Sequence[Memory]) -> None:
