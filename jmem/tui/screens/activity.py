@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
@@ -17,6 +18,7 @@ from jmem.core.errors import JmemError
 from jmem.tui.feed import Accessed, Changed
 from jmem.tui.screens.answers import Access, Answers, answers_text
 from jmem.tui.screens.base import Place
+from jmem.tui.widgets.fitted import Fitted
 from jmem.tui.widgets.programs import Known, Programs
 from jmem.tui.widgets.stream import Event, Stream, of_access
 
@@ -67,7 +69,7 @@ class ActivityPlace(Place):
     ActivityPlace #left { width: 1fr; }
     ActivityPlace #streaming { height: 3fr; }
     ActivityPlace #streaming.-paused { border: round $warning; border-subtitle-color: $warning; }
-    ActivityPlace #answering { height: 2fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    ActivityPlace #answering { height: 2fr; }
     ActivityPlace #allowing { width: 48; }
     ActivityPlace .empty { padding: 1 2; color: $foreground 70%; display: none; }
     ActivityPlace.-quiet #streaming .empty, ActivityPlace.-nobody #allowing .empty { display: block; }
@@ -99,9 +101,9 @@ class ActivityPlace(Place):
                     yield Static(
                         "No program has asked for anything yet.\n\nc connects one.", classes="empty", markup=False
                     )
-                with VerticalScroll(id="answering", classes="pane") as answering:
-                    answering.border_title = "Answer"
-                    yield Static("", id="answer", markup=False)
+                answering = Fitted(id="answering", classes="pane")
+                answering.border_title = "Answer"
+                yield answering
             with Vertical(id="allowing", classes="pane") as allowing:
                 allowing.border_title = "Programs"
                 yield Programs()
@@ -236,15 +238,12 @@ class ActivityPlace(Place):
 
     @on(Told)
     def _show_told(self, told: Told) -> None:
-        answer = self.query_one("#answer", Static)
+        pane, access, colours = self.query_one(Fitted), told.access, self.app.theme_variables
         if told.whole and told.access is not None:
             self.app.push_screen(Answers(told.access))
-        elif told.access is None:
-            answer.update("")
         else:
-            width = max(self.query_one("#answering").content_size.width - 1, 20)
-            answer.update(answers_text(told.access, self.app.theme_variables, width))
-            self.query_one("#answering").scroll_home(animate=False)
+            pane.draw(lambda width: answers_text(access, colours, width) if access else Text())
+            pane.scroll_home(animate=False)
 
     @on(Stream.Chosen)
     def _chosen(self, chosen: Stream.Chosen) -> None:
