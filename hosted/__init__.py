@@ -1,0 +1,1 @@
+"""The hosted backend: one account's memory for every machine and assistant of its owner."""
