@@ -11,8 +11,8 @@ from daemon.problems import HttpProblem
 from daemon.schemas import EventsQuery
 from jmem.core.access import Access
 from jmem.core.errors import StorageFailed, Unreachable
-from jmem.core.history import kind_of
 from jmem.core.model import Op
+from jmem.core.revisions import kind_of
 from jmem.core.store import Store
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from jmem.core.errors import JmemError
 from jmem.core.finding import Check, Finding
 from jmem.core.lost import lost
 from jmem.core.model import Op
+from jmem.core.opcheck import is_blank
 from jmem.core.settings import Settings
 from jmem.core.store import MEMORY_COLUMNS, Store, fts, row_memory
 from jmem.core.store.migrate import schema_version
-from jmem.core.store.oplog import is_blank
 from jmem.core.store.schema import MIGRATIONS
 from jmem.core.store.store import DATABASE
 

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from jmem.core import ids, listing, merge
+from jmem.core import ids, listing, merge, paging
 from jmem.core.actor import Actor
 from jmem.core.errors import Invalid, NotFound
 from jmem.core.filter import Filter
-from jmem.core.listing import SORTS, Page
+from jmem.core.listing import SORTS
 from jmem.core.merge import Registers
 from jmem.core.model import Memory, Op, milliseconds, now_iso, parse_time
+from jmem.core.paging import Page
 from jmem.core.store import MEMORY_COLUMNS, Store, fts, row_memory, rows
 from jmem.core.store.schema import MIGRATIONS
 from jmem.core.store.text import CONTEXT_AFTER, CONTEXT_BEFORE, spoken
@@ -253,9 +254,9 @@ def page(
     name = sort.removeprefix("-")
     if name not in SORTS:
         raise Invalid(f"sort must be one of {', '.join(SORTS)}, with - for the newest first", field="sort")
-    listing.check_limit(limit)
+    paging.check_limit(limit)
     column, down = SORTS[name], sort.startswith("-")
-    after = None if cursor is None else listing.decode_cursor(cursor, _kind(sort), 3)[1:]
+    after = None if cursor is None else paging.decode_cursor(cursor, _kind(sort), 3)[1:]
     found: list[tuple[Any, ...]] = []
     for conn, condition in past.tables(filter):
         where, params = condition.sql(past.moment)
@@ -273,12 +274,12 @@ def page(
     memories = [row_memory(row, 1) for row in found[:limit]]
     if len(found) <= limit:
         return Page(memories)
-    return Page(memories, listing.encode_cursor(_kind(sort), past.moment, found[limit - 1][0], memories[-1].id))
+    return Page(memories, paging.encode_cursor(_kind(sort), past.moment, found[limit - 1][0], memories[-1].id))
 
 
 def moment_of(cursor: str, sort: str) -> str:
     """The moment of the page that a cursor goes on with; raises Invalid `bad_cursor` for one of an ordinary list."""
-    return str(listing.decode_cursor(cursor, _kind(sort), 3)[0])
+    return str(paging.decode_cursor(cursor, _kind(sort), 3)[0])
 
 
 def _kind(sort: str) -> str:

@@ -23,9 +23,9 @@ from typing import Any
 from jmem.core.clock import stamp_ms, wall_ms
 from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.model import Op, iso
+from jmem.core.opcheck import is_blank
 from jmem.core.store.failures import storage_failed
 from jmem.core.store.migrate import copy_database, schema_version, sync_file
-from jmem.core.store.oplog import is_blank
 from jmem.core.store.schema import MIGRATIONS
 from jmem.core.store.store import DATABASE
 

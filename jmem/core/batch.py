@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jmem.core import writes
 from jmem.core.actor import Actor
 from jmem.core.drafts import checked_fields, draft_of
 from jmem.core.errors import Invalid, JmemError
-from jmem.core.model import Memory
-from jmem.core.purge import PlaceReceipt
+from jmem.core.receipts import BatchResult
 from jmem.core.store import Tx
-
-
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """What became of one operation: an HTTP status, and the memory, the id, or the error."""
-
-    status: int
-    memory: Memory | None = None
-    duplicate: bool = False
-    differs: tuple[str, ...] = ()
-    replaces: str | None = None
-    deleted: str | None = None
-    purged: str | None = None
-    receipt: tuple[PlaceReceipt, ...] = ()
-    error: JmemError | None = None
 
 
 def run(

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jmem.core import asof, listing, merge
+from jmem.core import asof, merge, paging
 from jmem.core.clock import stamp_ms
+from jmem.core.edits import DEFAULTS
 from jmem.core.model import FIELDS, Memory, iso
 from jmem.core.store import oplog
-from jmem.core.writes import DEFAULTS
 
 _KIND = "changes"
 
@@ -57,10 +57,10 @@ def page(
     client: str | None = None,
 ) -> tuple[list[Change], str | None]:  # fmt: skip
     """The next `limit` changes, newest first, and the next cursor, which carries the span."""
-    listing.check_limit(limit)
+    paging.check_limit(limit)
     below = "g"
     if cursor is not None:
-        first, end, below = (str(value) for value in listing.decode_cursor(cursor, _KIND, 3))
+        first, end, below = (str(value) for value in paging.decode_cursor(cursor, _KIND, 3))
         wanted = Span(first, end)
     elif wanted.end == "g":
         (newest,) = conn.execute("SELECT MAX(stamp) FROM ops").fetchone()
@@ -74,7 +74,7 @@ def page(
                 break
     more = len(found) > limit
     shown = found[:limit]
-    next_cursor = listing.encode_cursor(_KIND, wanted.first, wanted.end, shown[-1][0]) if more else None
+    next_cursor = paging.encode_cursor(_KIND, wanted.first, wanted.end, shown[-1][0]) if more else None
     return [change for _, change in shown], next_cursor
 
 

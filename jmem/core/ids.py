@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 
 from jmem.core.actor import Actor
-from jmem.core.errors import Ambiguous, Invalid, NotFound
+from jmem.core.errors import NotFound
 from jmem.core.filter import Filter
+from jmem.core.idparts import MIN_SHORT, ambiguous, clean, forgotten, unknown, was_deleted
 from jmem.core.model import is_id
 from jmem.core.store import oplog
 from jmem.core.store.rows import reverse_id
-
-MIN_PART = 4
-MIN_SHORT = 6
-MAX_CANDIDATES = 10
-PREVIEW_CHARS = 80
-_PART = re.compile(r"[0-9a-f-]{4,36}")
-
-
-def preview(content: str, limit: int = PREVIEW_CHARS) -> str:
-    """The beginning of a text on one line, of at most `limit` characters."""
-    line = " ".join(content[: limit * 4].split())
-    return line if len(line) <= limit and len(content) <= limit * 4 else line[: limit - 1].rstrip() + "…"
 
 
 def resolve(conn: sqlite3.Connection, part: str, actor: Actor, *, deleted: bool = False) -> str:
@@ -32,42 +20,24 @@ def resolve(conn: sqlite3.Connection, part: str, actor: Actor, *, deleted: bool 
     `deleted` lets deleted ones be found as well as live ones. Raises Invalid (not a part of an id),
     NotFound (with `deleted` true in its detail when a deleted memory fits), Ambiguous with `candidates`.
     """
-    found = _search(conn, _clean(part), actor)
+    found = _search(conn, clean(part), actor)
     fitting = [row for row in found if deleted or not row[1]]
     if len(fitting) == 1:
         return str(fitting[0][0])
     if fitting:
-        candidates = [
-            {"id": id, "preview": preview(content) if actor.read else ""} for id, _, content in fitting[:MAX_CANDIDATES]
-        ]
-        raise Ambiguous(f"{part!r} fits {_count(len(fitting))} memories", candidates=candidates,
-                        fix="give more characters of the id")  # fmt: skip
+        raise ambiguous(part, [(id, content) for id, _, content in fitting], actor)
     raise missing(conn, part, found)
 
 
 def missing(conn: sqlite3.Connection, part: str, found: Sequence[tuple[str, int, str]] = ()) -> NotFound:
     """The NotFound for an id, saying whether it was deleted or forgotten for ever."""
     if found:
-        return NotFound(f"memory {found[0][0]} was deleted", id=found[0][0], deleted=True,
-                        fix=f"jmem restore {found[0][0]}")  # fmt: skip
+        return was_deleted(found[0][0])
     if new := oplog.moved_to(conn, part):
-        return NotFound(f"memory {part} was forgotten when its privacy changed; it is {new} now", id=part, purged=True,
-                        replaced_by=new, fix=f"jmem show {new}")  # fmt: skip
+        return forgotten(part, new)
     if conn.execute("SELECT 1 FROM purged WHERE id = ?", (part,)).fetchone():
-        return NotFound(f"memory {part} was forgotten for ever", id=part, purged=True)
-    return NotFound(f"no memory has the id {part!r}", id=part, fix="jmem list   shows the ids")
-
-
-def _count(n: int) -> str:
-    return f"more than {MAX_CANDIDATES}" if n > MAX_CANDIDATES else str(n)
-
-
-def _clean(part: str) -> str:
-    text = part.strip().lower() if isinstance(part, str) else ""
-    if not _PART.fullmatch(text) or len(text.replace("-", "")) < MIN_PART:
-        raise Invalid(f"{str(part)[:40]!r} is not an id or a part of one of at least {MIN_PART} characters",
-                      field="id", fix="jmem list   shows the ids")  # fmt: skip
-    return text
+        return forgotten(part)
+    return unknown(part)
 
 
 def _search(conn: sqlite3.Connection, part: str, actor: Actor) -> list[tuple[str, int, str]]:

@@ -19,7 +19,7 @@ from jmem.core.embed.memory import release_memory
 from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.feeding import CHUNK, Feeder, Row
 from jmem.core.index import IndexDamaged, VectorIndex
-from jmem.core.purge import PlaceReceipt, erased
+from jmem.core.receipts import PlaceReceipt, erased
 from jmem.core.shard import Shard
 from jmem.core.store import Store
 from jmem.core.vectors import VectorStore

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jmem.core import ids, listing, nearness, writes
+from jmem.core import ids, nearness, paging, writes
 from jmem.core.actor import Actor
 from jmem.core.errors import Conflict, Invalid
 from jmem.core.model import Memory
@@ -47,7 +47,7 @@ class Neighbours:
     def similar(self, id: str, actor: Actor, *, limit: int = 10, least: float = LEAST) -> Sequence[Pair]:
         """The memories nearest to one, which is the `a` of each pair; raises NotFound, Ambiguous, Invalid."""
         actor.may("read")
-        listing.check_limit(limit)
+        paging.check_limit(limit)
         with self.store.reader() as conn:
             whole = ids.resolve(conn, id, actor)
             row = conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (whole,)).fetchone()
@@ -65,10 +65,10 @@ class Neighbours:
         Raises Invalid. A page may be empty and still have a cursor.
         """
         actor.may("everything")
-        listing.check_limit(limit)
+        paging.check_limit(limit)
         at = None
         if cursor is not None:
-            created_at, id, given = listing.decode_cursor(cursor, _CURSOR, 3)
+            created_at, id, given = paging.decode_cursor(cursor, _CURSOR, 3)
             at = Place(str(created_at), str(id), max(int(given), 0) if isinstance(given, int) else 0)
         step = self.nearness.step(actor, limit, _checked(least), at)
         self._log(actor, "duplicates", [memory for pair in step.pairs for memory in (pair.a, pair.b)])
@@ -127,7 +127,7 @@ class Neighbours:
 
 def cursor_at(place: Place) -> str:
     """The cursor of a page that begins there."""
-    return listing.encode_cursor(_CURSOR, place.created_at, place.id, place.given)
+    return paging.encode_cursor(_CURSOR, place.created_at, place.id, place.given)
 
 
 def _checked(least: float) -> float:

@@ -7,13 +7,12 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.model import is_id, now_iso
+from jmem.core.receipts import PlaceReceipt, erased
 from jmem.core.store import Store, Tx, oplog
 from jmem.core.store.migrate import sync_file
 
@@ -23,33 +22,7 @@ _FILES = "old full-text segments, free pages and write-ahead log"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceReceipt:
-    """What became of a memory in one place: `result` is "erased", "nothing there" or why it is still to be done."""
-
-    place: str
-    result: str
-    at: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """One line of the receipt of a purge."""
-        return {"place": self.place, "result": self.result, "at": self.at}
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """A memory that was forgotten, and the receipt of every place."""
-
-    id: str
-    receipt: tuple[PlaceReceipt, ...]
-
-
 PurgeHook = Callable[[list[str]], PlaceReceipt | tuple[PlaceReceipt, ...]]
-
-
-def erased(place: str, result: str = "erased") -> PlaceReceipt:
-    """A receipt of now."""
-    return PlaceReceipt(place, result, now_iso())
 
 
 def due(conn: sqlite3.Connection) -> list[str]:

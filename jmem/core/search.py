@@ -29,7 +29,7 @@ from jmem.core.filter import Filter
 from jmem.core.fusion import Candidate, demote_superseded, fuse, relevance
 from jmem.core.index import VectorIndex
 from jmem.core.model import Memory, now_iso
-from jmem.core.purge import PlaceReceipt, erased
+from jmem.core.receipts import PlaceReceipt, erased
 from jmem.core.store import Store
 from jmem.core.store.text import text_key
 from jmem.core.terms import Frequencies, Weighed, query_terms

@@ -11,27 +11,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from jmem.core import asof, duplicates, foreign, history, ids, listing, purge, quota, review, undo, writes
+from jmem.core import asof, duplicates, foreign, history, ids, listing, paging, purge, quota, review, undo, writes
 from jmem.core import batch as batches
 from jmem.core.access import Access, AccessLog, Answer, Wanted
 from jmem.core.actor import Actor
-from jmem.core.batch import BatchResult
 from jmem.core.chain import with_successors
 from jmem.core.drafts import Added, Draft, Near, checked_fields, draft_of
+from jmem.core.edits import Edited
 from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, RateLimited, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.foreign import Applied
-from jmem.core.history import History, LogEntry, Revision, Told, edit_kind
-from jmem.core.listing import Page
+from jmem.core.history import Told
 from jmem.core.model import MAX_BATCH, MAX_CONTENT_BYTES, Memory, Op, now_iso, parse_time
 from jmem.core.nearness import Nearness
 from jmem.core.neighbours import Neighbours
-from jmem.core.purge import PlaceReceipt, Purged, PurgeHook
+from jmem.core.paging import Page
+from jmem.core.purge import PurgeHook
+from jmem.core.receipts import BatchResult, PlaceReceipt, Purged, erased
+from jmem.core.revert import Group, Undone, UndoReport
 from jmem.core.review import Decided, Decision
+from jmem.core.revisions import History, LogEntry, Revision, edit_kind
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
 from jmem.core.timeline import PAST, Timeline
-from jmem.core.undo import Undone, UndoReport
-from jmem.core.writes import Edited
 
 if TYPE_CHECKING:
     from jmem.core.search import SearchOutcome, SearchQuery
@@ -186,7 +187,7 @@ class MemoryService(Timeline, Neighbours):
             raise TooLarge(
                 f"a query has at most {MAX_CONTENT_BYTES:,} characters", field="query", limit=MAX_CONTENT_BYTES
             )
-        listing.check_limit(query.limit)
+        paging.check_limit(query.limit)
         if query.as_of is not None:
             actor.may(*PAST)
             query = replace(query, as_of=asof.checked_moment(query.as_of))
@@ -250,7 +251,7 @@ class MemoryService(Timeline, Neighbours):
     ) -> Sequence[Access]:  # fmt: skip
         """Who asked for what, newest first: of one client, with one memory in the answer, newer or older than one."""
         actor.may("everything")
-        listing.check_limit(limit)
+        paging.check_limit(limit)
         whole = None
         if id is not None:
             with self.store.reader() as conn:
@@ -359,8 +360,8 @@ class MemoryService(Timeline, Neighbours):
             raise Invalid("redo and n go without client and since", field="redo" if redo else "n")
         if upto is not None and not grouped:
             raise Invalid("upto goes with client or since", field="upto")
-        steps = listing.check_limit(1 if n is None else n)
-        group = undo.Group(client, None if since is None else parse_time(since, "since"), upto)
+        steps = paging.check_limit(1 if n is None else n)
+        group = Group(client, None if since is None else parse_time(since, "since"), upto)
 
         def run(tx: Tx) -> UndoReport:
             report = undo.run_group(tx, actor.client, group) if grouped else undo.run(tx, actor.client, steps, redo)
@@ -411,7 +412,7 @@ class MemoryService(Timeline, Neighbours):
 
     def _forget_accesses(self, whole: Sequence[str]) -> PlaceReceipt:
         self.past.clear()
-        return purge.erased("access log", "erased" if self.access.forget(whole) else "nothing there")
+        return erased("access log", "erased" if self.access.forget(whole) else "nothing there")
 
     def _log(self, actor: Actor, what: str, memories: Sequence[Memory]) -> None:
         self._log_ids(actor, what, [memory.id for memory in memories])

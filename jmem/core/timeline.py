@@ -10,8 +10,8 @@ from jmem.core.actor import Actor
 from jmem.core.chain import Chain
 from jmem.core.changes import Change
 from jmem.core.filter import Filter
-from jmem.core.listing import Page
 from jmem.core.model import Memory, parse_time
+from jmem.core.paging import Page
 from jmem.core.store import Store
 
 PAST = ("read", "every_tag")

@@ -9,70 +9,29 @@ that did it stands in `undone_by` of each of them.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from jmem.core import ids
+from jmem.core.edits import DEFAULTS
 from jmem.core.model import Memory, Op
+from jmem.core.revert import (
+    FINAL,
+    FORGOTTEN,
+    MAX_CHANGES,
+    MOVED,
+    OWN,
+    Entry,
+    Group,
+    Undone,
+    UndoReport,
+    change_of,
+    without,
+)
 from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory, rows
-from jmem.core.writes import DEFAULTS
 
-FINAL = frozenset(("purge", "privacy"))
-"""Kinds that forget an id for ever: undo steps over them."""
-MAX_CHANGES = 1_000
-"""Memories whose change is told in full."""
-_FORGOTTEN = "forgotten for ever"
-_MOVED = "its privacy changed; that can't be taken back"
-_OWN = frozenset(("undo", "redo"))
-_FIXED = frozenset(("client", "created_at"))
-_UNTOLD = frozenset(("version", "updated_at"))
-"""Of a change: they differ always."""
 _OPEN = "undone_by IS NULL AND kind NOT IN ('undo', 'redo', 'sync')"
 """Actions that can be taken back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """An action that was (or, in a dry run, would be) taken back or repeated."""
-
-    action: int
-    kind: str
-    at: str
-    client: str
-    ids: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What happens to one memory: the fields that differ, before and after. `preview` begins its text."""
-
-    id: str
-    preview: str
-    before: dict[str, Any]
-    after: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class UndoReport:
-    """What undo did; `skipped` are (id, reason) pairs of what it left alone, and of what it stepped over.
-
-    `changes` holds the first `MAX_CHANGES` of the `changed` memories.
-    """
-
-    undone: list[Undone]
-    skipped: list[tuple[str, str]]
-    changes: list[Change] = field(default_factory=list)
-    changed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Actions that are taken back as one: those of `client` (None: of anyone) since a moment, none after `upto`."""
-
-    client: str | None = None
-    since: str | None = None
-    upto: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +160,7 @@ class _Report:
         if held is None:
             self._skipped[id, "it has no content"] = None
             return False
-        wanted, left = _without(_entries(self._tx.conn, id), actions)
+        wanted, left = without(_entries(self._tx.conn, id), actions)
         if left:
             self._skipped[id, f"{', '.join(sorted(left))} changed since"] = None
         now = {name: value for name, (_, value) in held.registers.items()}
@@ -215,7 +174,7 @@ class _Report:
 
     def done(self) -> UndoReport:
         conn = self._tx.conn
-        changes = [_change(old, _memory(conn, id)) for id, old in self._before.items() if old is not None]
+        changes = [change_of(old, _memory(conn, id)) for id, old in self._before.items() if old is not None]
         return UndoReport(self.undone, list(self._skipped), changes, len(self._before))
 
 
@@ -223,67 +182,22 @@ def _memory(conn: sqlite3.Connection, id: str) -> Memory:
     return row_memory(conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (id,)).fetchone())
 
 
-def _change(old: Memory, new: Memory) -> Change:
-    before, after = old.as_dict(), new.as_dict()
-    names = [name for name in before if name not in _UNTOLD and before[name] != after[name]]
-    preview = ids.preview(old.content[:400])
-    return Change(old.id, preview, {name: before[name] for name in names}, {name: after[name] for name in names})
-
-
 def _gone(conn: sqlite3.Connection, id: str) -> tuple[str, str]:
     """Why a purged id can't come back; a change of privacy is told of the memory that took its place."""
     moved = False
     while (new := oplog.moved_to(conn, id)) is not None:
         id, moved = new, True
-    return id, _MOVED if moved and not oplog.is_purged(conn, id) else _FORGOTTEN
+    return id, MOVED if moved and not oplog.is_purged(conn, id) else FORGOTTEN
 
 
 # ---- one memory -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """An op in the log of a memory."""
-
-    op: Op
-    action: int
-    counts: bool
-    """Neither taken back nor itself a step of undo or redo."""
-
-
-def _entries(conn: sqlite3.Connection, id: str) -> list[_Entry]:
+def _entries(conn: sqlite3.Connection, id: str) -> list[Entry]:
     found = conn.execute(
         "SELECT o.payload, o.action, a.kind, a.undone_by FROM ops o JOIN actions a ON a.id = o.action"
         " WHERE o.memory_id = ?",
         (id,),
     )
-    entries = [_Entry(Op.parse(text), action, kind not in _OWN and by is None) for text, action, kind, by in found]
+    entries = [Entry(Op.parse(text), action, kind not in OWN and by is None) for text, action, kind, by in found]
     return sorted(entries, key=lambda entry: entry.op.stamp)
-
-
-def _without(log: Sequence[_Entry], actions: Collection[int]) -> tuple[Mapping[str, Any], set[str]]:
-    """The fields of a memory as they were before the actions, and the names of those that were changed since.
-
-    Where others set a field between two of the actions, what they set comes back. What the actions added is deleted,
-    unless others have rewritten it: then it stays as it was added.
-    """
-    left: set[str] = set()
-    first = next((e for e in log if "content" in e.op.set), None)
-    if first is not None and first.action in actions:
-        if not any(e.counts and e.action not in actions and "content" in e.op.set for e in log):
-            return {"deleted": True}, left
-        left.add("content")
-        actions = [action for action in actions if action != first.action]
-    fields: dict[str, Any] = {}
-    for name in {name for e in log if e.action in actions for name in e.op.set} - _FIXED:
-        setting = [e for e in log if name in e.op.set]
-        others = [e.op.stamp for e in setting if e.counts and e.action not in actions]
-        mine = [e.op.stamp for e in setting if e.action in actions and e.op.stamp > max(others, default="")]
-        before = [e.op for e in setting if e.op.stamp < mine[0]] if mine else []
-        if not mine:
-            left.add(name)
-        elif before:
-            fields[name] = before[-1].set[name]
-        elif name in DEFAULTS:
-            fields[name] = DEFAULTS[name]
-    return fields, left

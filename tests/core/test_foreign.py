@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from jmem.core import purge
+from jmem.core import receipts
 from jmem.core.clock import wall_ms
 from jmem.core.errors import NotFound
 from jmem.core.model import Op, new_nonce
@@ -72,7 +72,7 @@ def test_what_is_written_after_a_foreign_op_comes_after_it(user: User):
 def test_a_foreign_purge_reaches_every_place(user: User):
     told: list[list[str]] = []
     service = MemoryService(
-        user.store, user.access, purge_hooks=(lambda ids: (told.append(ids), purge.erased("x"))[1],)
+        user.store, user.access, purge_hooks=(lambda ids: (told.append(ids), receipts.erased("x"))[1],)
     )
     service.apply_ops([op(1, {"content": "Xylophonquartz"})], ME)
     applied = service.apply_ops([op(2, {}, purge=True), op(3, {"content": "Xylophonquartz again"})], ME)

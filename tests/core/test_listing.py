@@ -4,10 +4,11 @@ import base64
 
 import pytest
 
-from jmem.core import ids
+from jmem.core import idparts
 from jmem.core.errors import Ambiguous, Invalid, NotFound
 from jmem.core.filter import Filter
-from jmem.core.listing import RARE, encode_cursor
+from jmem.core.listing import RARE
+from jmem.core.paging import encode_cursor
 from jmem.core.service import Actor, Draft, MemoryService
 from tests.core.conftest import User
 
@@ -174,10 +175,10 @@ def test_short_ids_are_unique_suffixes(three: MemoryService):
 
 
 def test_previews_are_one_short_line():
-    assert ids.preview(" a\n\tb ") == "a b"
-    assert ids.preview("x" * 80) == "x" * 80
-    assert len(ids.preview("x" * 81)) == 80
-    assert ids.preview(" " * 400 + "x").endswith("…")
+    assert idparts.preview(" a\n\tb ") == "a b"
+    assert idparts.preview("x" * 80) == "x" * 80
+    assert len(idparts.preview("x" * 81)) == 80
+    assert idparts.preview(" " * 400 + "x").endswith("…")
 
 
 @pytest.mark.parametrize("values", [[2**63, "x"], [-(2**70), "x"], ["\ud800", "x"]])

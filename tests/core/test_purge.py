@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jmem.core import purge
+from jmem.core import purge, receipts
 from jmem.core.errors import NotFound, StorageFailed
 from jmem.core.service import Actor, Draft, MemoryService
 from jmem.core.store import fts, oplog
@@ -147,7 +147,7 @@ def test_a_purge_that_was_cut_short_is_finished_at_the_next_start(user: User, mo
     (user.folder / "purged.jsonl").write_text('{"id": "cut')  # as a crash may leave it
     again = open_user(user.folder)
     told: list[list[str]] = []
-    again.service._hooks += (lambda ids: (told.append(ids), purge.erased("index"))[1],)
+    again.service._hooks += (lambda ids: (told.append(ids), receipts.erased("index"))[1],)
     assert again.service.replay_purges() == []
     assert told == [[id]]
     assert again.service.replay_purges() == []
@@ -160,10 +160,10 @@ def test_a_purge_that_was_cut_short_is_finished_at_the_next_start(user: User, mo
 def test_a_place_that_fails_stops_no_other(tmp_path: Path):
     user = open_user(tmp_path)
 
-    def broken(ids: list[str]) -> purge.PlaceReceipt:
+    def broken(ids: list[str]) -> receipts.PlaceReceipt:
         raise OSError("the index is gone")
 
-    service = MemoryService(user.store, user.access, purge_hooks=(broken, lambda ids: purge.erased("vectors")))
+    service = MemoryService(user.store, user.access, purge_hooks=(broken, lambda ids: receipts.erased("vectors")))
     id = service.add(Draft(f"{SECRET} one"), ME).memory.id
     (receipt,) = service.purge(id, ME)
     results = {p.place: p.result for p in receipt.receipt}

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from jmem.core import opcheck
 from jmem.core.errors import Ambiguous, Conflict, Invalid, JmemError, NotFound, Refused, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_CONTENT_BYTES, Op
@@ -271,7 +272,7 @@ def test_a_change_of_privacy_gives_a_new_id_without_the_past(user: User):
     assert len(service.history(new.id, ME).revisions) == 1
     with pytest.raises(NotFound):
         service.get(old.id, ME)
-    assert all(oplog.is_blank(op) for op in ops_of(service, old.id))
+    assert all(opcheck.is_blank(op) for op in ops_of(service, old.id))
     assert service.undo(ME, dry_run=True).skipped == [(new.id, "its privacy changed; that can't be taken back")]
     back = service.edit(new.id, {"privacy": "synced"}, ME)
     assert back.replaces == new.id

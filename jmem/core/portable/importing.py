@@ -14,6 +14,7 @@ from typing import Any
 from jmem.core.access import Access
 from jmem.core.actor import Actor
 from jmem.core.duplicates import equal_memory
+from jmem.core.edits import DEFAULTS
 from jmem.core.errors import Conflict, Invalid, JmemError
 from jmem.core.merge import fold
 from jmem.core.model import MAX_BATCH, Memory, check_client, check_field, new_id, now_iso
@@ -22,7 +23,6 @@ from jmem.core.portable.records import Record
 from jmem.core.secrets import guard, masked
 from jmem.core.service import MemoryService
 from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory
-from jmem.core.writes import DEFAULTS
 
 FORMATS = {"jsonl": jsonl.parse_item, "md": markdown.parse_item}
 COMMIT_EVERY = 250

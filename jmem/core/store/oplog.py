@@ -6,26 +6,21 @@ set of ops, whatever order they came in.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sqlite3
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from jmem.core import merge
-from jmem.core.clock import STAMP, stamp_ms, wall_ms
-from jmem.core.errors import Conflict, Invalid, JmemError, TooLarge
-from jmem.core.model import FIELDS, MAX_OP_BYTES, Memory, Op, canonical, check_field, is_id, iso, new_nonce
+from jmem.core.clock import stamp_ms, wall_ms
+from jmem.core.errors import Conflict, Invalid, TooLarge
+from jmem.core.model import MAX_OP_BYTES, Memory, Op, iso, new_nonce
+from jmem.core.opcheck import check_digest, check_fields, check_shape, is_blank, seal, text_of
 from jmem.core.store import rows
 from jmem.core.store.writer import Tx
 
 MAX_AHEAD_MS = 365 * 86_400_000
 """A foreign stamp further in the future is refused: it would drag the clock with it for good."""
 Applied = Literal["applied", "known"]
-_KNOWN = frozenset(FIELDS)
-_PLAIN = _KNOWN - {"metadata"}
-"""fields whose values have neither numbers nor objects, so that plain JSON is canonical"""
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def begin_action(tx: Tx, client: str, kind: str, undoes: int | None = None) -> int:
@@ -54,21 +49,6 @@ def write(
     if fresh:
         return rows.write_row(tx, id, {name: (op.stamp, value) for name, value in fields.items()}, seq, None)
     return _absorb(tx, op, seq)
-
-
-def seal(op: Op) -> tuple[Op, str]:
-    """An op of ours with its digest, and its canonical text: what `Op.sealed` and `Op.text` give, in one pass."""
-    fields = ",".join(f'"{name}":{_value(name, op.set[name])}' for name in sorted(op.set))
-    head = f'{{"base":{_encode(op.base)},"client":{_encode(op.client)}'
-    purge = ',"purge":true' if op.purge else ""
-    tail = f'"id":"{op.id}","nonce":"{op.nonce}"{purge},"set":{{{fields}}},"stamp":"{op.stamp}","v":{op.v}}}'
-    digest = "sha256:" + hashlib.sha256(f"{head},{tail}".encode()).hexdigest()
-    sealed = Op(op.stamp, op.id, op.set, op.base, op.client, op.nonce, op.purge, digest, op.v)
-    return sealed, f'{head},"digest":"{digest}",{tail}'
-
-
-def _value(name: str, value: Any) -> str:
-    return _encode(value) if name in _PLAIN else canonical(value)
 
 
 def ops_of(conn: sqlite3.Connection, id: str) -> list[Op]:
@@ -112,16 +92,16 @@ def apply(tx: Tx, op: Op, action: int, sent: bool = False) -> Applied:
     Raises Conflict `stamp_reuse` (the stamp is another op's), Invalid `clock_skew` (more than a year ahead),
     `upgrade_required`, `bad_digest`, `bad_op` or the reason a field is invalid, TooLarge. Nothing is stored then.
     """
-    _check_shape(op)
-    text = _text_of(op)
+    check_shape(op)
+    text = text_of(op)
     held = tx.conn.execute("SELECT digest, payload FROM ops WHERE stamp = ?", (op.stamp,)).fetchone()
     if held is not None:
         return _again(tx, op, text, *held)
     if stamp_ms(op.stamp) > wall_ms() + MAX_AHEAD_MS:
         raise Invalid("the op's stamp is more than a year ahead of the clock", code="clock_skew", stamp=op.stamp,
                       fix="set the clock of the machine that made it")  # fmt: skip
-    _check_digest(op)
-    _check_fields(op)
+    check_digest(op)
+    check_fields(op)
     tx.clock.see(op.stamp)
     if op.purge:
         _purge(tx, op, action, sent)
@@ -138,61 +118,12 @@ def _again(tx: Tx, op: Op, text: str, digest: str, payload: str) -> Applied:
     if not is_blank(Op.parse(payload)) or is_blank(op) or op.purge or is_purged(tx.conn, op.id):
         return "known"
     # a blanked copy came first, without the purge that would make it final: take the whole one
-    _check_digest(op)
-    _check_fields(op)
+    check_digest(op)
+    check_fields(op)
     tx.conn.execute("UPDATE ops SET payload = ? WHERE stamp = ?", (text, op.stamp))
     (seq,) = tx.conn.execute("SELECT seq FROM ops WHERE stamp = ?", (op.stamp,)).fetchone()
     _absorb(tx, op, seq)
     return "applied"
-
-
-def is_blank(op: Op) -> bool:
-    """Whether this is what a purge leaves of an op."""
-    return not op.set and not op.base and not op.nonce
-
-
-def _text_of(op: Op) -> str:
-    """The text that is stored; raises Invalid for what can't be written as JSON in UTF-8, TooLarge."""
-    try:
-        text = op.text()
-        size = len(text.encode())
-    except (RecursionError, UnicodeEncodeError, TypeError):
-        raise Invalid("not an op: it is no valid JSON", code="bad_op", stamp=op.stamp) from None
-    if size > MAX_OP_BYTES:
-        raise TooLarge("an op is at most 128 KiB", limit=MAX_OP_BYTES, stamp=op.stamp)
-    return text
-
-
-def _check_shape(op: Op) -> None:
-    if not (
-        isinstance(op.v, int) and isinstance(op.stamp, str) and STAMP.fullmatch(op.stamp)
-        and isinstance(op.id, str) and is_id(op.id) and isinstance(op.set, Mapping)
-        and all(isinstance(b, str) and STAMP.fullmatch(b) for b in op.base)
-        and isinstance(op.client, str) and isinstance(op.nonce, str) and isinstance(op.digest, str)
-    ):  # fmt: skip
-        raise Invalid("not an op: a field has the wrong form", code="bad_op", stamp=str(op.stamp)[:40])
-    if op.v != 1:
-        raise Invalid("the op was made by a newer jmem", code="upgrade_required", stamp=op.stamp,
-                      fix="./install.sh   upgrades jmem to the newest version")  # fmt: skip
-
-
-def _check_digest(op: Op) -> None:
-    if not is_blank(op) and op.sealed().digest != op.digest:
-        raise Invalid("the op does not match its digest: it was altered or cut", code="bad_digest", stamp=op.stamp)
-
-
-def _check_fields(op: Op) -> None:
-    for name, value in op.set.items():
-        if name not in _KNOWN:
-            continue
-        try:
-            same = check_field(name, value) == value
-        except JmemError as error:
-            error.detail["stamp"] = op.stamp
-            raise
-        if not same:
-            # a value that each replica would have to tidy up might be tidied differently by each
-            raise Invalid(f"{name} is not in its stored form", code="bad_op", field=name, stamp=op.stamp)
 
 
 # ---- both -------------------------------------------------------------------------------------
