@@ -123,8 +123,8 @@ class Judging(Place):
     DEFAULT_CSS = """
     Judging .pane { border: round $panel; border-title-color: $foreground 70%; border-subtitle-color: $foreground 60%; }
     Judging .pane:focus-within, Judging .pane:focus { border: round $primary; }
-    Judging #pairs { height: 2fr; }
-    Judging #both { height: 3fr; }
+    Judging #both { height: 1fr; }
+    Judging.-empty #pairs { height: 1fr !important; }
     Judging Side { width: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     Judging Side Static { height: auto; }
     Judging #empty { display: none; padding: 1 2; color: $foreground 70%; }
@@ -158,14 +158,21 @@ class Judging(Place):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.height < LOW, "-low")
+        self._fit(len(self.pairs.items))
 
     # ---- what is listed
 
     def put(self, pairs: Sequence[Pair], *, keep: bool = True) -> None:
         """The pairs, each once, however it was found."""
         unique = {key_of(pair): pair for pair in pairs}
+        self._fit(len(unique))
         self.pairs.show(list(unique.values()), keep=keep)
         self.tell()
+
+    def _fit(self, count: int) -> None:
+        """The list takes the lines that it needs, and two fifths at most."""
+        border = 0 if self.has_class("-low") else 2
+        self.query_one("#pairs").styles.height = max(3, min(count, (self.size.height - 2) * 2 // 5 - border)) + border
 
     def tell(self) -> None:
         """How far one is; a subclass says it."""

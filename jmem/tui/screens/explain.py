@@ -190,17 +190,16 @@ def _fusion(
     total = explain["total"] or 0.0
     meaning, recency, speaker = explain["vector"]["z"] or 0.0, explain["recency"] or 0.0, explain["speaker"] or 0.0
     parts = [
-        ("meaning", meaning, "against the other candidates"),
-        ("recency", recency, "the newer, the more; at most 0.1"),
+        ("meaning", meaning, ""),
+        ("recency", recency, "for being new, at most 0.1"),
     ]
     if speaker:
         parts.append(("speaker", speaker, "the question names who said it"))
     moved = explain.get("superseded_by")
     if not moved:  # what was superseded has the place that is left for it, not its own sum
-        parts.insert(
-            0, ("words", total - meaning - recency - speaker, "against the other candidates, weighed less than meaning")
-        )
-    text.append("What each weighs\n", f"bold {colours['primary']}")
+        parts.insert(0, ("words", total - meaning - recency - speaker, ""))
+    text.append("What each weighs", f"bold {colours['primary']}")
+    text.append(", against what else was found\n", "dim")
     most = max([abs(value) for _, value, _ in parts] + [0.01])
     for name, value, said in parts:
         colour = colours["success"] if value >= 0 else colours["error"]

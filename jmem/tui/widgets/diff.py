@@ -78,6 +78,8 @@ def inline(before: str, after: str, colours: Mapping[str, str]) -> Text:
             _equal(text, new, first=number == 0, last=number == len(parts) - 1)
             continue
         _part(text, old, f"strike {colours['error']}")
+        if old[-1:].isalnum() and new[:1].isalnum():
+            text.append(" ")
         _part(text, new, f"bold {colours['success']}")
     return text
 
