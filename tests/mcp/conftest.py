@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bench.home import Home, temporary_home
+from tests.npm import npm_installed
 
 HERE = Path(__file__).parent
 
@@ -25,17 +23,7 @@ def home() -> Iterator[Home]:
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The folder of the npm programs in package.json, installed at first use; its own Node is on their PATH."""
-    modules = HERE / "node_modules"
-    stamp = modules / ".installed"
-    with (HERE / "package.json").open() as package:
-        fcntl.flock(package, fcntl.LOCK_EX)  # one of several test processes installs
-        wanted = package.read()
-        if not stamp.exists() or stamp.read_text() != wanted:
-            shutil.rmtree(modules, ignore_errors=True)
-            options = ["--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error"]
-            subprocess.run(["npm", "install", *options], cwd=HERE, check=True, capture_output=True, timeout=300)
-            stamp.write_text(wanted)
-    return modules / ".bin"
+    return npm_installed(HERE) / ".bin"
 
 
 @pytest.fixture(scope="session")
