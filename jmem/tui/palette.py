@@ -27,11 +27,11 @@ class Palette(CommandPalette):
 
     DEFAULT_CSS = """
     Palette #--container { margin-top: 2; max-width: 90; }
-    Palette #--input { border: round $primary; background: $surface; height: 3; }
+    Palette #--input { border: none; background: $panel; height: 1; }
     Palette CommandInput, Palette CommandInput:focus { border: none; padding: 0 1; height: 1; }
     Palette SearchIcon { color: $accent; margin: 0 0 0 1; }
     Palette #--results { background: $surface; }
-    Palette CommandList { border: none; background: $surface; padding: 0; }
+    Palette CommandList { border: none; background: $surface; padding: 0; scrollbar-size-vertical: 1; }
     Palette CommandList:focus { border: none; }
     """
 

@@ -53,6 +53,8 @@ def custom(name: str, colours: Mapping[str, Any]) -> Theme:
     values: dict[str, Any] = {key: getattr(base, key) for key in _COLORS}
     for key, value in colours.items():
         if key == "dark":
+            if not isinstance(value, bool):
+                raise ValueError(f"theme {name}: dark must be true or false")
             continue
         if key not in _COLORS:
             raise ValueError(f"theme {name}: unknown colour {key!r}; there are {', '.join(_COLORS)}")

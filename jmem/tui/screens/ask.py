@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 from jmem.tui.screens.base import Dialog
 
 
-class Line(Dialog[str]):
+class Line(Dialog[str | None]):
     """`dismiss`es with the text, or None. `check` answers what is wrong with a text, or nothing."""
 
     DEFAULT_CSS = """
