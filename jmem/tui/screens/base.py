@@ -120,7 +120,7 @@ class Place(Scoped, Screen[None]):
             else:
                 self.post_message(then(answer))
 
-        self.run_worker(work(), group=group or "fetch", exclusive=exclusive)
+        self.run_worker(work, group=group or "fetch", exclusive=exclusive)
 
     @on(Missed)
     def _tell_missed(self, missed: Missed) -> None:
