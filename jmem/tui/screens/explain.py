@@ -24,7 +24,8 @@ NARROW = 100
 READ, SHOWN = 500, 60
 """Accesses that are asked for, and that are shown."""
 OWN = "tui"
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
+WIDEST = 110
+"""Columns beyond which lines grow no longer."""
 _LABEL = 12
 _WHAT = {"list": "listed it", "get": "read it", "similar": "compared it", "duplicates": "compared it", "add": "added it",
          "edit": "edited it", "restore": "brought it back", "undo": "undid", "delete": "deleted it", "merge": "merged it",
@@ -98,7 +99,7 @@ class ExplainPage(Page):
         self._draw()
 
     def _draw(self) -> None:
-        width = max(self.query_one("#why").size.width - 2, 24)
+        width = min(max(self.query_one("#why").size.width - 2, 24), WIDEST)
         colours = self.app.theme_variables
         text = why(self.memory, self._asked, colours, width)
         if self._accesses is not None:
@@ -116,10 +117,9 @@ class ExplainPage(Page):
 
 
 def bar(share: float, columns: int) -> str:
-    """A bar of `columns` columns, filled to `share` (0 to 1)."""
-    eighths = round(max(0.0, min(share, 1.0)) * columns * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(columns)
+    """A bar of `columns` columns, filled to `share` (0 to 1); something of anything above nothing."""
+    filled = round(max(0.0, min(share, 1.0)) * columns)
+    return ("━" * max(filled, int(share > 0))).ljust(columns)
 
 
 def why(memory: Mapping[str, Any], asked: Asked | None, colours: Mapping[str, str], width: int) -> Text:

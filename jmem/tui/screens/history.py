@@ -154,7 +154,8 @@ class HistoryPage(Page):
         pane.border_title = Content(f"{count:,} version{'' if count == 1 else 's'} of {self.memory['id'][-6:]}")
         linked = len(found.chain["chain"])
         pane.border_subtitle = f"one of {linked:,} in a chain" if linked > 1 else ""
-        self.query_one(VersionList).show(versions)
+        rows = self.query_one(VersionList)
+        rows.show(versions, keep=rows.cursor > 0)  # on the newest one stays on the newest
         if not versions:
             self._draw()
 
