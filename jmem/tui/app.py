@@ -171,7 +171,7 @@ class JmemApp(Undoing):
     @property
     def place(self) -> Place | None:
         """Where one is, below any dialog."""
-        return next((s for s in reversed(self.screen_stack) if isinstance(s, Place)), None)
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, Place) and s.is_mounted), None)
 
     def action_of(self, scope: str, method: str) -> Action | None:
         """The action of a scope that a binding calls by this method."""
@@ -195,7 +195,7 @@ class JmemApp(Undoing):
     def _changed(self, change: Changed) -> None:
         if self.place is not None:
             self.place.memory_changed(change)
-        if isinstance(self.screen, Dialog):
+        if self.screen_stack and isinstance(self.screen, Dialog):
             self.screen.memory_changed(change)
 
         if not self._counting and self.place is not None and self.place.scope != "memories":
