@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jmem.cli.text import epoch, local_time
@@ -53,10 +53,29 @@ def time_of(text: str, field: str, *, end: bool = False) -> str | None:
     return parse_moment(text, field=field)[1 if end else 0] if text else None
 
 
-def at_once(daemon: Client, operations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results of any number of operations, in batches of as many as one action may have."""
+def at_once(
+    daemon: Client, operations: Sequence[dict[str, Any]], progress: Callable[[int], object] = lambda done: None
+) -> list[dict[str, Any]]:
+    """The results of any number of operations, in batches of as many as one action may have.
+
+    One alone is done as such, so that the log calls it by its name; it raises JmemError where it fails. `progress`
+    is told after each batch but the last how many are done.
+    """
+    if len(operations) == 1:
+        return [_alone(daemon, dict(operations[0]))]
     results: list[dict[str, Any]] = []
     for start in range(0, len(operations), STEP):
+        if start:
+            progress(start)
         step = {"operations": operations[start : start + STEP]}
         results += daemon.request("POST", "/memories/batch", step, timeout=LONG)["results"]
     return results
+
+
+def _alone(daemon: Client, operation: dict[str, Any]) -> dict[str, Any]:
+    op, id = operation.pop("op"), operation.pop("id")
+    if op == "delete":
+        return {"status": 200, "deleted": daemon.delete(id)["deleted"]}
+    if op == "purge":
+        return {"status": 200, "purged": daemon.purge(id)["purged"][0]}
+    return {"status": 200, "memory": daemon.restore(id) if op == "restore" else daemon.edit(id, operation)}

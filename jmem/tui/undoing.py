@@ -12,7 +12,7 @@ from textual.message import Message
 
 from jmem.client import Client
 from jmem.core.errors import JmemError
-from jmem.tui import actions, shown
+from jmem.tui import actions, saving, shown
 from jmem.tui.screens.base import Dialog, Place, say
 
 PREVIEW = 48
@@ -113,7 +113,7 @@ class Undoing(App[None]):
     @on(TakenBack)
     def _taken(self, event: TakenBack) -> None:
         answer, redo = event.answer, event.redo
-        if answer.get("changed") or answer["undone"]:
+        if answer["changed"]:
             text = told(answer, redo) + self._way_back(redo)
             self.notify(text, severity="warning" if answer["skipped"] else "information", markup=False)
         elif answer["skipped"]:
@@ -143,14 +143,25 @@ def _take(daemon: Client, seen: dict[str, Any], redo: bool, bulks: Any) -> dict[
 
 def told(answer: dict[str, Any], redo: bool) -> str:
     """What was done, in a line or some."""
-    count = answer.get("changed", len(answer["changes"]))
-    kind = answer["undone"][0]["kind"] if answer["undone"] else "change"
-    if count == 1 and answer["changes"]:
-        what = f"“{shown.fit(shown.one_line(answer['changes'][0]['preview']), PREVIEW).rstrip()}”"
+    count, changes = answer["changed"], answer["changes"]
+    if count == 1 and changes:
+        what = f"“{shown.fit(shown.one_line(changes[0]['preview']), PREVIEW).rstrip()}”"
     else:
-        what = "1 memory" if count == 1 else f"{count:,} memories"
-    lines = [f"{'Done again' if redo else 'Taken back'}: {kind} of {what}"]
-    return "\n".join(lines + stays(answer))
+        what = f"{count:,} memories"
+    became = {_became(change) for change in changes}
+    how = became.pop() if len(became) == 1 else "as before"
+    are = "" if how.startswith("as ") else "is " if count == 1 else "are "
+    return "\n".join([f"{'Done again' if redo else 'Undone'}: {what} {are}{how}", *stays(answer)])
+
+
+def _became(change: dict[str, Any]) -> str:
+    """What a memory is now, in a word or some."""
+    after = change["after"]
+    if "deleted" in after:
+        return "deleted" if after["deleted"] else "back"
+    if "state" in after:
+        return str(after["state"])
+    return f"as before: {saving.named(after)}" if len(after) < 4 else "as before"
 
 
 def stays(answer: dict[str, Any]) -> list[str]:

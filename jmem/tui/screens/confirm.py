@@ -12,7 +12,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Static
+from textual.message import Message
+from textual.widgets import Static
 
 from jmem.tui.screens.base import Dialog
 
@@ -27,6 +28,36 @@ class Answer:
     dangerous: bool = False
 
 
+class Pick(Static, can_focus=True):
+    """An answer on the screen: Enter, a click or its key gives it."""
+
+    DEFAULT_CSS = """
+    Pick { width: auto; height: 1; margin-right: 2; padding: 0 1; background: $panel; color: $foreground; }
+    Pick:focus { background: $primary; color: $background; text-style: bold; }
+    Pick.-dangerous:focus { background: $error; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "give", show=False)]
+
+    class Given(Message):
+        """It was chosen."""
+
+        def __init__(self, value: str) -> None:
+            super().__init__()
+            self.value = value
+
+    def __init__(self, answer: Answer) -> None:
+        label = Content.assemble((answer.key, "bold underline"), "  ", answer.title)
+        super().__init__(label, classes="-dangerous" if answer.dangerous else "")
+        self._value = answer.value
+
+    def action_give(self) -> None:
+        """This one."""
+        self.post_message(self.Given(self._value))
+
+    def on_click(self) -> None:
+        self.action_give()
+
+
 class Choice(Dialog[str | None]):
     """Asks. Enter gives the answer that has the focus, the first one at the start; Esc gives None."""
 
@@ -36,15 +67,14 @@ class Choice(Dialog[str | None]):
     Choice .body { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; margin-bottom: 1; }
     Choice .body Static { height: auto; }
     Choice .answers { height: 1; width: 100%; margin-bottom: 1; }
-    Choice Button { height: 1; border: none; min-width: 4; margin-right: 2; padding: 0 1; background: $panel; color: $foreground; text-style: none; }
-    Choice Button:focus { background: $primary; color: $background; text-style: bold; }
-    Choice Button.-dangerous:focus { background: $error; color: $background; }
     Choice.-low > .box { border: none; padding: 0 1; height: 100%; }
     Choice.-low .body, Choice.-low .answers { margin-bottom: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,up", "app.focus_previous", show=False), Binding("right,down", "app.focus_next", show=False),
     ]  # fmt: skip
+
+    AUTO_FOCUS = "Pick"
 
     def __init__(self, title: str, body: Text | str, answers: Sequence[Answer], *, danger: bool = False) -> None:
         super().__init__()
@@ -58,8 +88,7 @@ class Choice(Dialog[str | None]):
                 yield Static(self._body, markup=False)
             with Horizontal(classes="answers"):
                 for answer in self._answers:
-                    label = Content.assemble((answer.key, "bold underline"), "  ", answer.title)
-                    yield Button(label, name=answer.value, classes="-dangerous" if answer.dangerous else "")
+                    yield Pick(answer)
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.height < 12, "-low")
@@ -75,9 +104,9 @@ class Choice(Dialog[str | None]):
             body = self.query_one(".body", VerticalScroll)
             body.scroll_page_down(animate=False) if event.key == "pagedown" else body.scroll_page_up(animate=False)
 
-    @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.name)
+    @on(Pick.Given)
+    def _given(self, given: Pick.Given) -> None:
+        self.dismiss(given.value)
 
 
 class Sheet(Dialog[None]):

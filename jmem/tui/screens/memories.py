@@ -217,6 +217,9 @@ class MemoriesPlace(Tending):
         if self._told_of is not None:
             self.query_one("#told", Static).update(self._told(*self._told_of), layout=False)
 
+    def progress(self, done: int, of: int) -> None:
+        self.query_one("#list").border_subtitle = f"changing {of:,} memories: {done:,} done" if of else ""
+
     def _told(self, found: Found, total: int) -> str:
         view = found.view
         parts = view.filters()

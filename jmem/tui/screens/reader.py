@@ -78,7 +78,7 @@ class Reader(Dialog[str | None]):
 
     def _fields(self, width: int) -> list[Text]:
         colours = self.app.theme_variables
-        lines = [Text(), Text("─" * max(width, 0), colours["panel"], no_wrap=True)]
+        lines = [Text(), Text("─" * max(width, 0), "dim", no_wrap=True)]
         for name, value in card_fields(self.memory):
             for number, part in enumerate(wrap(value, max(width - 12, 8))):
                 line = Text(no_wrap=True, end="")

@@ -13,7 +13,7 @@ from jmem.tui.screens.confirm import Sheet
 
 SHOWN = 20
 """Memories whose receipts are shown; the places are the same for all."""
-_PLACE = 18
+_PLACE = 24
 
 
 def receipt(purged: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> Sheet:

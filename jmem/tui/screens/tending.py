@@ -30,12 +30,20 @@ class Done(Message):
         self.word, self.memories, self.results, self.bulk = word, memories, results, bulk
 
 
-class Marked(Message):
-    """Every memory of the list, to be marked; more come unless `last`."""
+class Advanced(Message):
+    """How far a change of many is."""
 
-    def __init__(self, memories: list[Memory], first: bool, last: bool) -> None:
+    def __init__(self, done: int, of: int) -> None:
         super().__init__()
-        self.memories, self.first, self.last = memories, first, last
+        self.done, self.of = done, of
+
+
+class Marked(Message):
+    """Memories of the list, to be marked; with the first of them the marks begin anew."""
+
+    def __init__(self, memories: list[Memory], *, first: bool) -> None:
+        super().__init__()
+        self.memories, self.first = memories, first
 
 
 class Copied(Message):
@@ -190,35 +198,50 @@ class Tending(Place):
         operations = [{**operation, "id": memory["id"]} for memory in memories]
 
         def run(daemon: Client) -> Message:
-            results = saving.at_once(daemon, operations)
+            results = saving.at_once(
+                daemon, operations, lambda done: self.post_message(Advanced(done, len(operations)))
+            )
             return Done(word, memories, results, _bulk_of(daemon, len(operations)))
 
         if len(operations) > saving.STEP:
-            self.notify(f"{len(operations):,} memories: a moment…", markup=False)
+            self.progress(0, len(operations))
         self._work(run)
+
+    @on(Advanced)
+    def _advanced(self, advanced: Advanced) -> None:
+        self.progress(advanced.done, advanced.of)
+
+    def progress(self, done: int, of: int) -> None:
+        """Show how far a long change is; 0 of 0 when it is over."""
+
+    def missed(self, error: JmemError) -> None:
+        super().missed(error)
+        self.progress(0, 0)
+        self.reload()
 
     @on(Done)
     def _done(self, done: Done) -> None:
+        self.progress(0, 0)
         problems = [from_problem(result["problem"]) for result in done.results if result["status"] >= 400]
         count = len(done.results) - len(problems)
         if done.bulk is not None:
             self.jmem.bulks.append(done.bulk)
         if problems:
             say(self, problems[0])
-        if count:
+        purged = [result["purged"] for result in done.results if "purged" in result]
+        if count and not purged:
             what = _named(done.memories[0]) if len(done.results) == 1 else f"{count:,} memories"
-            self.notify(f"{done.word}: {what}{self._way_back(done)}", markup=False)
+            self.notify(f"{done.word}: {what}{self._way_back()}", markup=False)
         self.results.marked.clear()
         self.reload()
-        purged = [result["purged"] for result in done.results if "purged" in result]
         if purged:
             from jmem.tui.screens.receipt import receipt
 
             self.app.push_screen(receipt(purged, self.app.theme_variables))
 
-    def _way_back(self, done: Done) -> str:
+    def _way_back(self) -> str:
         keys = actions.keys_of(actions.BY_ID["app.undo"], self.jmem.prefs.keys)
-        return f"\n{keys[0]} takes it back" if keys and done.word != "Forgotten" else ""
+        return f"\n{keys[0]} takes it back" if keys else ""
 
     def action_tag(self) -> None:
         """Add and remove tags."""
@@ -307,22 +330,20 @@ class Tending(Place):
             return
         view, total = results.view, results.total
         if view.searching or len(results.rows) >= total:
-            self._mark_these(Marked(list(results.rows.values()), first=True, last=True))
+            self._mark_these(Marked(list(results.rows.values()), first=True))
             return
 
         async def run() -> None:
+            """Page by page; one of long texts has fewer than were asked for."""
+            offset, held = 0, [Memory()]
             try:
-                for offset in range(0, total, saving.STEP):
+                while held and offset < total and view == results.view:
                     page = await self.remote(
                         lambda daemon, offset=offset: view.page(daemon, offset, limit=saving.STEP)  # type: ignore[misc]
                     )
                     held = [_slim(memory) for memory in page["memories"]]
-                    last = offset + saving.STEP >= total or not held
-                    if view != results.view:
-                        return
-                    self.post_message(Marked(held, first=offset == 0, last=last))
-                    if last:
-                        return
+                    self.post_message(Marked(held, first=offset == 0))
+                    offset += len(held)
             except JmemError as error:
                 self.post_message(Missed(error))
 
