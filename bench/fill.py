@@ -84,7 +84,7 @@ def _fill(home: Home, count: int) -> None:
     from jmem.core.drafts import Added, draft_of
     from jmem.core.service import MemoryService
     from jmem.core.store import Store
-    from jmem.core.store.text import text_key
+    from jmem.core.texts import text_key
     from jmem.core.vectors import VectorStore
 
     embedder, random = _embedder(home.path), np.random.default_rng(5)

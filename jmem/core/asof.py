@@ -26,7 +26,7 @@ from jmem.core.model import Memory, Op, milliseconds, now_iso, parse_time
 from jmem.core.paging import Page
 from jmem.core.store import MEMORY_COLUMNS, Store, fts, row_memory, rows
 from jmem.core.store.schema import MIGRATIONS
-from jmem.core.store.text import CONTEXT_AFTER, CONTEXT_BEFORE, spoken
+from jmem.core.texts import CONTEXT_AFTER, CONTEXT_BEFORE, spoken
 
 _ROWS = (
     "SELECT id, rowid FROM memories"

@@ -13,7 +13,7 @@ from jmem.core.drafts import Near
 from jmem.core.filter import Filter
 from jmem.core.model import Memory
 from jmem.core.store.rows import MEMORY_COLUMNS, row_memory
-from jmem.core.store.text import text_key
+from jmem.core.texts import text_key
 
 MAX_TERMS = 6
 ENOUGH_TERMS = 3

@@ -59,3 +59,8 @@ def clean(part: str) -> str:
         raise Invalid(f"{str(part)[:40]!r} is not an id or a part of one of at least {MIN_PART} characters",
                       field="id", fix="jmem list   shows the ids")  # fmt: skip
     return text
+
+
+def reverse_id(part: str) -> str:
+    """An id (or a part of one) as the suffix index has it: without dashes, last character first."""
+    return part.replace("-", "")[::-1]

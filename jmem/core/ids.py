@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from jmem.core.actor import Actor
 from jmem.core.errors import NotFound
 from jmem.core.filter import Filter
-from jmem.core.idparts import MIN_SHORT, ambiguous, clean, forgotten, unknown, was_deleted
+from jmem.core.idparts import MIN_SHORT, ambiguous, clean, forgotten, reverse_id, unknown, was_deleted
 from jmem.core.model import is_id
 from jmem.core.store import oplog
-from jmem.core.store.rows import reverse_id
 
 
 def resolve(conn: sqlite3.Connection, part: str, actor: Actor, *, deleted: bool = False) -> str:

@@ -132,7 +132,7 @@ class Nearness:
 
     def _by_meaning(self, memory: Memory, actor: Actor, limit: int, least: float) -> dict[str, float] | None:
         """id -> cosine; None where the memory has no vector."""
-        from jmem.core.store.text import text_key
+        from jmem.core.texts import text_key
 
         fingerprint = self._index.fingerprint if self._index is not None else None
         if self._vectors is None or self._index is None or fingerprint is None:

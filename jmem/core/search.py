@@ -31,8 +31,8 @@ from jmem.core.index import VectorIndex
 from jmem.core.model import Memory, now_iso
 from jmem.core.receipts import PlaceReceipt, erased
 from jmem.core.store import Store
-from jmem.core.store.text import text_key
 from jmem.core.terms import Frequencies, Weighed, query_terms
+from jmem.core.texts import text_key
 from jmem.core.vectorcache import VectorCache
 from jmem.core.vectors import VectorStore
 

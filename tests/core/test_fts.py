@@ -4,9 +4,10 @@ import random
 
 import pytest
 
+from jmem.core import texts as text
 from jmem.core.model import now_iso
 from jmem.core.service import Actor, Draft, MemoryService
-from jmem.core.store import fts, text
+from jmem.core.store import fts
 from tests.core.conftest import User
 
 ME = Actor("cli")

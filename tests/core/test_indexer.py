@@ -15,7 +15,7 @@ from jmem.core.drafts import Draft
 from jmem.core.filter import Filter
 from jmem.core.model import now_iso
 from jmem.core.search import SearchQuery
-from jmem.core.store.text import text_key
+from jmem.core.texts import text_key
 
 ME = Actor("cli")
 Open = Callable[..., Any]

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
-from jmem.core.store.text import CONTEXT_AFTER, CONTEXT_BEFORE, CONTEXT_CHARS, search_text, spoken
+from jmem.core.texts import CONTEXT_AFTER, CONTEXT_BEFORE, CONTEXT_CHARS, search_text, spoken
 
 _ROW = (
     "SELECT content, speaker, tags, occurred_at, thread, at, id, state, deleted, expires_at"

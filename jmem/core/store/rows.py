@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from jmem.core import merge
+from jmem.core.idparts import reverse_id
 from jmem.core.merge import Registers
 from jmem.core.model import FIELDS, Memory
 from jmem.core.store.fts import gives_context
-from jmem.core.store.text import text_key
 from jmem.core.store.writer import Tx
+from jmem.core.texts import text_key
 
 _NAMES = (
     "id", "content", "tags", "metadata", "state", "deleted", "occurred_at", "expires_at", "privacy", "source",
@@ -40,11 +41,6 @@ def row_memory(row: Sequence[Any], start: int = 0) -> Memory:
         state, bool(deleted), occurred_at, expires_at, privacy, source, thread, speaker, client, supersedes,
         created_at, updated_at, version,
     )  # fmt: skip
-
-
-def reverse_id(part: str) -> str:
-    """An id (or a part of one) as the suffix index has it: without dashes, last character first."""
-    return part.replace("-", "")[::-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,107 @@
+"""The pool of connections, and the only two ways to a transaction: as one tenant, or as a system role."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, cast
+from uuid import UUID, uuid4
+
+from sqlalchemy import make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+if TYPE_CHECKING:
+    import asyncpg
+
+SystemRole = Literal["jmem_metrics", "jmem_deletion"]
+STATEMENT_TIMEOUT = "20s"
+_TENANT = text(
+    "SELECT set_config('app.user_id', :user_id, true), set_config('statement_timeout', :timeout, true),"
+    " set_config('search_path', 'jmem', true)"
+)
+
+
+def asyncpg_url(url: str) -> URL:
+    """A Postgres address as its tools write it, in the form that SQLAlchemy wants for asyncpg."""
+    parsed = make_url(url).set(drivername="postgresql+asyncpg")
+    query = dict(parsed.query)
+    if (mode := query.pop("sslmode", None)) is not None:  # libpq's name for it
+        query.setdefault("ssl", mode)
+    return parsed.set(query=query)
+
+
+def connect_args(*, pooler: bool) -> dict[str, Any]:
+    """How asyncpg connects; behind a transaction pooler a prepared statement may be another connection's."""
+    if not pooler:
+        return {}
+    return {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"__jmem_{uuid4()}__",
+    }
+
+
+class Database:
+    """A bounded pool. Row-level security knows a transaction's tenant by a setting that ends with the transaction."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, timeout: float = 5.0, pooler: bool = False) -> None:
+        self.engine = create_async_engine(
+            asyncpg_url(url), pool_size=pool_size, max_overflow=0, pool_timeout=timeout, pool_recycle=1800,
+            connect_args=connect_args(pooler=pooler),
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def tenant(self, user_id: UUID) -> AsyncIterator[AsyncConnection]:
+        """One transaction in which nothing but this user's rows exists; committed unless an exception leaves it.
+
+        Raises SQLAlchemy's TimeoutError when no connection becomes free in time.
+        """
+        if not isinstance(user_id, UUID):
+            raise TypeError(f"a tenant is a UUID, not {type(user_id).__name__}")
+        settings = {"user_id": str(user_id), "timeout": STATEMENT_TIMEOUT}
+        async with self._transaction(settings) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def system(self, role: SystemRole, user_id: UUID | None = None) -> AsyncIterator[AsyncConnection]:
+        """One transaction as a role that may do one thing for the system, about one user where one is given."""
+        settings = {"user_id": "" if user_id is None else str(user_id), "timeout": "120s"}
+        async with self._transaction(settings) as conn:
+            await conn.execute(text(f"SET LOCAL ROLE {role}"))
+            yield conn
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self, settings: dict[str, str]) -> AsyncIterator[AsyncConnection]:
+        conn = await self._begin(settings)
+        try:
+            yield conn
+            await conn.commit()
+        finally:
+            await asyncio.shield(conn.close())  # rolls back what is not committed; also when the request was given up
+
+    async def _begin(self, settings: dict[str, str]) -> AsyncConnection:
+        """A connection in a transaction. One that the server closed meanwhile is replaced: nothing was asked of it yet."""
+        for last in (False, True):
+            conn = await self.engine.connect()
+            try:
+                await conn.execute(_TENANT, settings)
+            except BaseException as error:
+                await asyncio.shield(conn.close())
+                if last or not (isinstance(error, DBAPIError) and error.connection_invalidated):
+                    raise
+            else:
+                return conn
+        raise AssertionError("unreachable")
+
+
+async def driver(conn: AsyncConnection) -> asyncpg.Connection[asyncpg.Record]:
+    """The driver's own connection, in the same transaction: for whole batches as arrays."""
+    raw = await conn.get_raw_connection()
+    return cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)

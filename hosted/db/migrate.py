@@ -1,0 +1,55 @@
+"""Bring a database to a revision, as the role that owns the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from hosted.db.engine import asyncpg_url
+from hosted.db.security import admit
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def revisions() -> list[str]:
+    """Every revision, oldest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
+async def upgrade(url: str, revision: str = "head", *, application_url: str | None = None) -> None:
+    """Migrate up in one transaction; the user of `application_url` is let in as the application."""
+    login = make_url(application_url).username if application_url else None
+
+    def run(connection: Connection) -> None:
+        command.upgrade(_config(connection), revision)
+        for sql in admit(login) if login else ():
+            connection.execute(text(sql))
+
+    await _in_transaction(url, run)
+
+
+async def downgrade(url: str, revision: str) -> None:
+    """Migrate down in one transaction; `base` leaves the roles, which other databases of the cluster may use."""
+    await _in_transaction(url, lambda connection: command.downgrade(_config(connection), revision))
+
+
+async def _in_transaction(url: str, run: Callable[[Connection], None]) -> None:
+    engine = create_async_engine(asyncpg_url(url))
+    try:
+        async with engine.begin() as conn:
+            await conn.run_sync(run)
+    finally:
+        await engine.dispose()

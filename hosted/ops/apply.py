@@ -1,0 +1,166 @@
+"""Ops made elsewhere, taken into the feed: what a device pushes, what an import brings.
+
+Each op stands for itself: one that is refused leaves no trace and stops no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from hosted.ops.writer import Writer, lock
+from jmem.core.clock import stamp_ms, wall_ms
+from jmem.core.errors import Invalid, JmemError
+from jmem.core.model import FIELDS, MAX_OP_BYTES, Op
+from jmem.core.opcheck import check_digest, check_fields, check_shape, is_blank, seal, text_of
+from sync.protocol import MAX_SKEW_MS
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_AT_ONCE = 50
+"""Ops that are checked before others get their turn on the event loop."""
+_KNOWN = "SELECT stamp, digest, payload FROM jmem.ops WHERE user_id = $1 AND stamp = ANY ($2::text[])"
+_REFUSED = "SELECT stamp FROM jmem.refused WHERE user_id = $1 AND stamp = ANY ($2::text[])"
+_REFUSE = (
+    "INSERT INTO jmem.refused (user_id, stamp) SELECT $1, u.stamp FROM unnest($2::text[]) AS u (stamp)"
+    " ON CONFLICT DO NOTHING"
+)
+_PLAIN = frozenset(FIELDS)
+_TOP = frozenset(("v", "stamp", "id", "set", "base", "client", "nonce", "purge", "digest"))
+_NO_BASE: Any = (None,)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an op: its seq (None: it was known before), or the code of why it was refused."""
+
+    stamp: str
+    seq: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An op that is well-formed, and its canonical text."""
+
+    op: Op
+    text: str
+
+
+def op_of(raw: Mapping[str, Any]) -> Op:
+    """The op of a JSON object, whatever is in it; `check` says whether it is one."""
+    get: Any = raw.get
+    base = get("base")
+    extra = {name: value for name, value in raw.items() if name not in _TOP}
+    return Op(
+        get("stamp"), get("id"), get("set"), tuple(base) if isinstance(base, list) else _NO_BASE, get("client", ""),
+        get("nonce", ""), get("purge") is True, get("digest"), get("v"), extra,
+    )  # fmt: skip
+
+
+def check(op: Op) -> Checked:
+    """The canonical text of an op that may be stored.
+
+    Raises Invalid `bad_op`, `bad_digest`, `upgrade_required`, `local` (its memory may not leave its machine) or why a
+    field is refused, TooLarge.
+    """
+    check_shape(op)
+    if op.set.get("privacy") == "local":
+        raise Invalid("a local memory stays on its machine", code="local", stamp=op.stamp)
+    if is_blank(op) or op.extra or not op.set.keys() <= _PLAIN:
+        text = text_of(op)
+        check_digest(op)
+    else:
+        text = _sealed_text(op)
+    check_fields(op)
+    return Checked(op, text)
+
+
+def _sealed_text(op: Op) -> str:
+    """As `text_of` and `check_digest`, in one pass, for an op of known fields."""
+    try:
+        sealed, text = seal(op)
+    except (RecursionError, UnicodeEncodeError, TypeError, ValueError):
+        sealed, text = None, ""
+    if sealed is None or sealed.digest != op.digest or len(text) * 4 > MAX_OP_BYTES:
+        text = text_of(op)  # says what is wrong with it
+        check_digest(op)
+    return text
+
+
+async def apply(
+    conn: AsyncConnection, user_id: UUID, ops: Sequence[Op], *, device: str | None, now: int | None = None
+) -> list[Outcome]:
+    """Take in ops inside a tenant's transaction, in their order; idempotent.
+
+    A known stamp is acknowledged, with another digest it is `stamp_reuse`. One that was refused before, or is more than
+    a minute ahead of the clock (`now` in ms), is `clock_skew` for ever.
+    """
+    checked = await check_all(ops)
+    writer = await lock(conn, user_id)
+    outcomes = await take(writer, checked, device=device, now=now)
+    await writer.finish()
+    return outcomes
+
+
+async def check_all(ops: Sequence[Op]) -> list[Checked | Outcome]:
+    """Each op checked, or why it is refused."""
+    found: list[Checked | Outcome] = []
+    for number, op in enumerate(ops):
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)
+        try:
+            found.append(check(op))
+        except JmemError as error:
+            stamp = op.stamp if isinstance(op.stamp, str) else ""
+            found.append(Outcome(stamp[:40], code=error.code))
+    return found
+
+
+async def take(
+    writer: Writer, checked: Sequence[Checked | Outcome], *, device: str | None, now: int | None = None,
+    client: str = "sync", kind: str = "sync",
+) -> list[Outcome]:  # fmt: skip
+    """As `apply`, in a write that is open already."""
+    user_id, raw = writer.user_id, writer.raw
+    stamps = [one.op.stamp for one in checked if isinstance(one, Checked)]
+    known = {r["stamp"]: r for r in await raw.fetch(_KNOWN, user_id, stamps)}
+    refused = {r["stamp"] for r in await raw.fetch(_REFUSED, user_id, stamps)}
+    latest = (wall_ms() if now is None else now) + MAX_SKEW_MS
+    fresh: dict[str, Checked] = {}
+    skewed: list[str] = []
+    outcomes: list[Outcome] = []
+    for one in checked:
+        if isinstance(one, Outcome):
+            outcomes.append(one)
+            continue
+        stamp, digest = one.op.stamp, one.op.digest
+        if stamp in known or stamp in fresh:
+            held = known[stamp]["digest"] if stamp in known else fresh[stamp].op.digest
+            outcomes.append(Outcome(stamp, code=None if held == digest else "stamp_reuse"))
+            if held == digest and not is_blank(one.op) and not one.op.purge:
+                if stamp in fresh:
+                    fresh[stamp] = _whole(fresh[stamp], one)
+                elif is_blank(Op.parse(known[stamp]["payload"])) and not (await writer.row(one.op.id)).purged:
+                    await writer.merge_whole(one.op, one.text)
+        elif stamp in refused or stamp_ms(stamp) > latest:
+            skewed.append(stamp)
+            outcomes.append(Outcome(stamp, code="clock_skew"))
+        else:
+            fresh[stamp] = one
+            outcomes.append(Outcome(stamp, seq=writer.head.seq + len(fresh)))
+    if skewed:
+        await raw.execute(_REFUSE, user_id, skewed)
+    if fresh:
+        action = writer.begin(client, kind)
+        await writer.append([(one.op, one.text) for one in fresh.values()], action, device)
+    return outcomes
+
+
+def _whole(first: Checked, again: Checked) -> Checked:
+    """Of two copies of an op in one batch, the one that was not blanked."""
+    return again if is_blank(first.op) and not first.op.purge else first

@@ -1,0 +1,267 @@
+"""A write of one tenant: whatever makes ops, they get their places in the feed here, under the lock of its head.
+
+The lock is held until the commit, so that whoever reads the feed up to a seq has seen everything before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from hosted.db.engine import Database, driver
+from hosted.ops import rows
+from hosted.ops.rows import Row
+from jmem.core import merge
+from jmem.core.clock import Clock, new_node, wall_ms
+from jmem.core.errors import TooLarge
+from jmem.core.model import MAX_OP_BYTES, Memory, Op, iso, new_nonce
+from jmem.core.opcheck import is_blank, seal
+from sync.protocol import next_chain
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from hosted.ops.events import Bus
+    from hosted.ops.rows import Driver
+
+_node = (os.getpid(), new_node())
+
+_HEAD = "SELECT seq, chain, last_stamp, action FROM jmem.sync_heads WHERE user_id = $1 FOR UPDATE"
+_FIRST = "INSERT INTO jmem.sync_heads (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
+_MOVE = "UPDATE jmem.sync_heads SET seq = $2, chain = $3, last_stamp = $4, action = $5 WHERE user_id = $1"
+_APPEND = (
+    "INSERT INTO jmem.ops (user_id, device, action, stamp, seq, chain, memory_id, payload, digest)"
+    " SELECT $1, $2, $3, u.* FROM unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[]) u"
+)
+_ACTION = (
+    "INSERT INTO jmem.actions (user_id, id, at, client, kind, undoes, first_seq, last_seq)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+)
+_OPS = "SELECT payload FROM jmem.ops WHERE user_id = $1 AND memory_id = ANY ($2::text[]) ORDER BY stamp"
+_BLANK = (
+    "UPDATE jmem.ops o SET payload = u.payload FROM unnest($2::text[], $3::text[]) AS u (stamp, payload)"
+    " WHERE o.user_id = $1 AND o.stamp = u.stamp"
+)
+
+
+@dataclass(slots=True)
+class Action:
+    """What one command does: the unit of undo. It is stored with the ops it made, if it made any."""
+
+    id: int
+    at: str
+    client: str
+    kind: str
+    undoes: int | None = None
+    first_seq: int = 0
+    last_seq: int = 0
+
+
+@dataclass(slots=True)
+class Head:
+    """The end of a tenant's feed."""
+
+    seq: int
+    chain: str
+    last_stamp: str
+    action: int
+
+
+class Writer:
+    """An open write; made by `lock` or `writing`, ended by `finish` before the transaction commits."""
+
+    def __init__(self, conn: AsyncConnection, raw: Driver, user_id: UUID, head: Head) -> None:
+        self.conn = conn
+        self.raw = raw
+        self.user_id = user_id
+        self.head = head
+        self._began = head.seq
+        self._clock = Clock(head.last_stamp, _own_node())
+        self._actions: list[Action] = []
+        self._rows: dict[str, Row] = {}
+        self._ops: dict[str, list[Op]] = {}
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was added to the feed."""
+        return self.head.seq > self._began
+
+    def begin(self, client: str, kind: str, undoes: int | None = None) -> Action:
+        """A new action."""
+        self.head.action += 1
+        action = Action(self.head.action, iso(wall_ms()), client, kind, undoes)
+        self._actions.append(action)
+        return action
+
+    # ---- reading, as of this write ------------------------------------------------------------
+
+    async def rows(self, ids: Collection[str]) -> dict[str, Row]:
+        """The rows of these ids, a new one for each that has none; what is done to them is not stored by itself."""
+        if missing := [id for id in dict.fromkeys(ids) if id not in self._rows]:
+            found = await rows.load(self.raw, self.user_id, missing)
+            self._rows.update((id, found.get(id) or Row(id)) for id in missing)
+        return {id: self._rows[id] for id in ids}
+
+    async def row(self, id: str) -> Row:
+        """The row of one id."""
+        return (await self.rows((id,)))[id]
+
+    async def ops_of(self, id: str) -> Sequence[Op]:
+        """Every op of a memory, in the order of their stamps."""
+        return (await self.all_ops((id,)))[id]
+
+    async def all_ops(self, ids: Collection[str]) -> Mapping[str, Sequence[Op]]:
+        """Every op of each of these memories, in the order of their stamps."""
+        if missing := [id for id in dict.fromkeys(ids) if id not in self._ops]:
+            found: dict[str, list[Op]] = {id: [] for id in missing}
+            for record in await self.raw.fetch(_OPS, self.user_id, missing):
+                op = Op.parse(record["payload"])
+                found[op.id].append(op)
+            self._ops.update(found)
+        return {id: self._ops[id] for id in ids}
+
+    # ---- writing ------------------------------------------------------------------------------
+
+    async def write(
+        self, action: Action, id: str, fields: Mapping[str, Any], *, fresh: bool = False, purge: bool = False
+    ) -> Memory | None:
+        """Make, seal, store and merge one op, and return the memory as it is then.
+
+        `fresh` promises that the id has no op yet. Raises TooLarge before anything is written.
+        """
+        base = merge.heads(await self.ops_of(id)) if "content" in fields and not fresh else ()
+        if fresh:
+            self._rows[id] = Row(id)
+        await self.append([self.seal(action, id, fields, base, purge=purge)], action)
+        return self._rows[id].memory()
+
+    async def add(self, action: Action, memories: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Memory]:
+        """Store new memories, given as new id and fields; raises TooLarge before anything is written."""
+        made = [self.seal(action, id, fields) for id, fields in memories]
+        self._rows.update((id, Row(id)) for id, _ in memories)
+        await self.append(made, action)
+        stored = [self._rows[id].memory() for id, _ in memories]
+        return [memory for memory in stored if memory is not None]
+
+    def seal(
+        self, action: Action, id: str, fields: Mapping[str, Any], base: tuple[str, ...] = (), *, purge: bool = False
+    ) -> tuple[Op, str]:
+        """An op of the server's own, with its text."""
+        op, text = seal(Op(self._clock.tick(), id, fields, base, action.client, new_nonce(), purge))
+        if len(text) * 4 > MAX_OP_BYTES and len(text.encode()) > MAX_OP_BYTES:
+            raise TooLarge("the change is larger than 128 KiB; shorten content or metadata", limit=MAX_OP_BYTES)
+        return op, text
+
+    async def append(self, made: Iterable[tuple[Op, str]], action: Action, device: str | None = None) -> None:
+        """Give ops, which are new to the feed, their places in it and merge them; one statement a table."""
+        entries = list(made)
+        if not entries:
+            return
+        touched = await self.rows({op.id for op, _ in entries})
+        purged = {op.id for op, _ in entries if op.purge}
+        stored: list[tuple[str, int, str, str, str, str]] = []
+        head = self.head
+        action.first_seq = action.first_seq or head.seq + 1
+        for op, text in entries:
+            row = touched[op.id]
+            head.seq += 1
+            head.chain = next_chain(head.chain, op.stamp)
+            if op.purge:
+                row.purge()
+            if row.purged or op.id in purged:
+                text = op.blanked().text()
+            else:
+                merge.merge_op(row.registers, op)
+            row.seq = head.seq
+            self._clock.see(op.stamp)
+            stored.append((op.stamp, head.seq, head.chain, op.id, text, op.digest))
+            self._note(op)
+        action.last_seq = head.seq
+        head.last_stamp = max(head.last_stamp, self._clock.last)
+        # Postgres stores the ops while the rows are worked out
+        insert = asyncio.create_task(
+            self.raw.execute(_APPEND, self.user_id, device, action.id, *zip(*stored, strict=True))
+        )
+        try:
+            await asyncio.sleep(0)
+            columns = rows.Columns(row for row in touched.values() if row.registers or row.purged)
+        finally:
+            await insert
+        await columns.write(self.raw, self.user_id)
+        if purged:
+            await self._blank(purged)
+
+    async def merge_whole(self, op: Op, text: str) -> None:
+        """Take the whole op in the place of a blanked copy that came first, without the purge that made it so."""
+        row = await self.row(op.id)
+        merge.merge_op(row.registers, op)
+        await self.raw.execute(_BLANK, self.user_id, [op.stamp], [text])
+        await rows.Columns([row]).write(self.raw, self.user_id)
+        self._ops.pop(op.id, None)
+
+    async def finish(self) -> None:
+        """Store the actions and the new end of the feed."""
+        used = [action for action in self._actions if action.first_seq]
+        for a in used:
+            await self.raw.execute(
+                _ACTION, self.user_id, a.id, a.at, a.client, a.kind, a.undoes, a.first_seq, a.last_seq
+            )  # fmt: skip
+        if self.wrote or used:
+            head = self.head
+            await self.raw.execute(_MOVE, self.user_id, head.seq, head.chain, head.last_stamp, head.action)
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _note(self, op: Op) -> None:
+        """Keep the ops that were read as they are now."""
+        held = self._ops.get(op.id)
+        if held is not None:
+            held.append(op)
+            held.sort(key=lambda one: one.stamp)
+
+    async def _blank(self, ids: Collection[str]) -> None:
+        """Take the content out of every op of these ids."""
+        for id in ids:
+            self._ops.pop(id, None)
+        log = await self.all_ops(ids)
+        whole = [op for ops in log.values() for op in ops if not is_blank(op)]
+        if whole:
+            blanked = [op.blanked().text() for op in whole]
+            await self.raw.execute(_BLANK, self.user_id, [op.stamp for op in whole], blanked)
+        for id in ids:
+            self._ops.pop(id, None)
+
+
+async def lock(conn: AsyncConnection, user_id: UUID) -> Writer:
+    """Begin a write in a tenant's transaction: waits until no other write of this tenant is open."""
+    raw = await driver(conn)
+    record = await raw.fetchrow(_HEAD, user_id)
+    if record is None:
+        await raw.execute(_FIRST, user_id)
+        record = await raw.fetchrow(_HEAD, user_id)
+    assert record is not None
+    return Writer(conn, raw, user_id, Head(*record))
+
+
+@asynccontextmanager
+async def writing(database: Database, bus: Bus, user_id: UUID) -> AsyncIterator[Writer]:
+    """A whole write: committed, and told to those who wait for changes, unless an exception leaves it."""
+    async with database.tenant(user_id) as conn:
+        writer = await lock(conn, user_id)
+        yield writer
+        await writer.finish()
+    if writer.wrote:
+        bus.notify(user_id, writer.head.seq)
+
+
+def _own_node() -> str:
+    """This process's part of every stamp: random, and another one after a fork."""
+    global _node
+    if _node[0] != os.getpid():
+        _node = (os.getpid(), new_node())
+    return _node[1]
