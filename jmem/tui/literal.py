@@ -6,6 +6,8 @@ the text comes back exactly as it was, whatever was in it; on the screen the mar
 
 from __future__ import annotations
 
+import re
+
 _PLANE = 0x10F000
 _CONTROLS = (*(c for c in range(32) if c not in (9, 10)), *range(127, 160))
 _MARKS = (0x200E, 0x200F, 0x061C, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -16,22 +18,24 @@ _DRAWN = {
     for code, mark in (*_INTO.items(), *((code, code) for code in _INTO))
 }
 
+_ANY = re.compile("[" + "".join(re.escape(chr(code)) for code in _SWAP) + "]")
+
 
 def editable(text: str) -> str:
     """`text` as it is edited; `exact` gives it back."""
-    return text if text.isascii() and text.isprintable() else text.translate(_SWAP)
+    return text.translate(_SWAP) if _ANY.search(text) else text
 
 
 def exact(text: str) -> str:
     """What was made `editable`, or typed since, as it is stored."""
-    return text if text.isascii() else text.translate(_SWAP)
+    return text.translate(_SWAP) if _ANY.search(text) else text
 
 
 def typed(text: str) -> str:
     """What is put into an editable text from outside: only marked, so that it may be marked already."""
-    return text if text.isascii() and text.isprintable() else text.translate(_INTO)
+    return text.translate(_INTO) if _ANY.search(text) else text
 
 
 def drawn(text: str) -> str:
     """An editable text as it is drawn, a column for each mark."""
-    return text if text.isascii() and text.isprintable() else text.translate(_DRAWN)
+    return text.translate(_DRAWN) if _ANY.search(text) else text

@@ -93,7 +93,7 @@ class MemoriesPlace(Tending):
         self._stats: dict[str, Any] = {}
         self._settling = False
         self._told_of: tuple[Found, int] | None = None
-        self._welcomed = False
+        self._counted_once = False
 
     @property
     def known_tags(self) -> list[tuple[str, int]]:
@@ -248,16 +248,15 @@ class MemoriesPlace(Tending):
         self._tags, self._stats = counted.tags, counted.stats
         self.jmem.learn(memories=counted.stats["memories"], review=counted.stats.get("states", {}).get("review", 0))
         self._show_filters()
-        if not any(counted.stats.get("states", {}).values()) and not counted.stats.get("deleted"):
+        first, self._counted_once = not self._counted_once, True
+        if first and not counted.stats["memories"] and self.app.screen is self:
             self._welcome()
 
     def _welcome(self) -> None:
-        """Once, where there is nothing yet."""
+        """Where there is nothing yet when one comes."""
         from jmem.tui.screens.onboarding import Welcome
 
-        if not self._welcomed and self.app.screen is self:
-            self._welcomed = True
-            self.app.push_screen(Welcome(), lambda added: self.reload())
+        self.app.push_screen(Welcome(), lambda done: self.reload())
 
     def _show_filters(self) -> None:
         self.query_one(Facets).show(self.view, self._tags, self._stats)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Checkbox, Input, TextArea
 from textual.widgets.text_area import Edit, EditResult
@@ -21,6 +22,11 @@ class WriteArea(TextArea):
     WriteArea:focus { border: none; }
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+home", "edge(-1)", show=False),
+        Binding("ctrl+end", "edge(1)", show=False),
+    ]
+
     def __init__(self, text: str = "", *, id: str | None = None, placeholder: str = "") -> None:
         super().__init__(literal.editable(text), id=id, placeholder=placeholder, highlight_cursor_line=False)
         self.cursor_blink = False
@@ -35,6 +41,10 @@ class WriteArea(TextArea):
         """Another text; the cursor goes to its start and an undo brings back the one before."""
         self.replace(literal.editable(text), (0, 0), self.document.end)
         self.move_cursor((0, 0))
+
+    def action_edge(self, side: int) -> None:
+        """To the start or the end of the text."""
+        self.move_cursor((0, 0) if side < 0 else self.document.end)
 
     def edit(self, edit: Edit) -> EditResult:
         edit.text = literal.typed(edit.text)
@@ -67,8 +77,8 @@ class WriteLine(Input):
         return literal.exact(self.value).strip()
 
     def _on_paste(self, event: events.Paste) -> None:
+        """Before the one of Input, which puts it in."""
         event.text = literal.typed(event.text)
-        super()._on_paste(event)
 
 
 class Tick(Checkbox):
