@@ -39,7 +39,7 @@ def check(api: Api, query: str, mode: str) -> None:
         assert raw.status in (413, 422)
         assert raw.body["code"]
         assert not query.strip() or "\0" in query or not query.isprintable() or len(query.encode()) > 60_000
-    assert not any(leak in raw.raw.decode() for leak in LEAKS)
+    assert not any(leak in raw.raw.decode() for leak in LEAKS if leak not in query)  # the answer repeats the question
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
