@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from textual.widgets import Static
@@ -12,7 +13,6 @@ from bench.home import Api, Home, temporary_home
 from jmem.tui.screens.chain import ChainDialog
 from jmem.tui.screens.history import HistoryPage, VersionList, versions_of
 from jmem.tui.widgets import diff
-from jmem.tui.widgets.results import Results
 from tests.tui.conftest import Open, texts, until
 
 EVIL = "red \x1b[31mtext\x1b]52;c;aGk=\x07 \u202eevil\u202c"
@@ -118,17 +118,19 @@ async def test_long_and_hostile_texts(api: Api, home: Home, opened: Open) -> Non
         assert "\\x1b[31m" in texts(pilot)
 
 
-async def test_the_daemon_away(api: Api, home: Home, opened: Open) -> None:
-    edited(api, "first")
+async def test_the_daemon_away_and_back(api: Api, home: Home, opened: Open) -> None:
+    id = edited(api, "first", "first and second")
     async with opened(home) as pilot:
+        await pilot.press("enter", "h")
+        await until(pilot, lambda: "2 versions" in texts(pilot))
         home.stop()
-        try:
-            await until(pilot, lambda: pilot.app.facts["daemon"] == "stopped")  # type: ignore[attr-defined]
-            await pilot.press("enter", "h")
-            await pilot.press("escape")
-        finally:
-            home.start()
-        await until(pilot, lambda: pilot.app.screen.query(Results))
+        await until(pilot, lambda: pilot.app.facts["daemon"] == "stopped")  # type: ignore[attr-defined]
+        await pilot.press("down", "v")
+        assert "2 versions" in texts(pilot)
+        home.start()
+        with closing(home.api()) as again:
+            again.must("PATCH", f"/memories/{id}", {"content": "third"})
+        await until(pilot, lambda: "3 versions" in texts(pilot))
 
 
 def test_a_conflict_is_marked() -> None:

@@ -375,7 +375,7 @@ class DuplicatesPlace(Judging):
 
     def tell(self) -> None:
         count, pane = len(self.pairs.items), self.query_one("#pairs")
-        pane.border_title = Content(f"{count:,} pair{'' if count == 1 else 's'} that say nearly the same")
+        pane.border_title = Content(f"{count:,} pair{' that says' if count == 1 else 's that say'} nearly the same")
         looked = f"{self._scanned:,} of {self._total:,} looked at"
         pane.border_subtitle = f"all {self._total:,} looked at" if self._finished else looked
         if self._finished:
@@ -384,7 +384,7 @@ class DuplicatesPlace(Judging):
             self._empty(f"Looking for memories that say nearly the same…\n\n{looked}")
 
 
-class SimilarPage(Page, Judging):
+class SimilarPage(Judging, Page):
     """What is near to one memory, which is the left one of each pair; also what is less near than in the list of all."""
 
     scope = "duplicates"

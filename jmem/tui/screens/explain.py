@@ -255,7 +255,7 @@ def _access(text: Text, access: Mapping[str, Any], colours: Mapping[str, str], w
         )
         told = " · ".join(part for part in (place, found if width >= 70 else "") if part)
         room = max(width - used - shown.cell_len(told) - 2, 8)
-        text.append(shown.fit(f"“{shown.one_line(query)}”" if query else "a question that was forgotten", room))
+        text.append(shown.fit(f"“{shown.one_line(query)}”" if query else "(forgotten)", room))
         text.append(f"  {told}", "dim")
     else:
         text.append(_WHAT.get(access["what"], shown.one_line(access["what"])), "dim")
