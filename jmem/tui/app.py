@@ -165,8 +165,9 @@ class JmemApp(Undoing):
     def learn(self, **facts: Any) -> None:
         """Know something new of the daemon, and show it."""
         self.facts.update(facts)
-        if isinstance(self.screen_stack[0], Place):
-            self.screen_stack[0].show_facts()
+        stack = self.screen_stack  # empty while the app ends
+        if stack and isinstance(stack[0], Place):
+            stack[0].show_facts()
 
     @property
     def place(self) -> Place | None:
