@@ -23,7 +23,7 @@ from jmem.tui.screens.editor import Editor
 from jmem.tui.screens.memories import MemoriesPlace
 from jmem.tui.widgets.writing import Tick, WriteArea, WriteLine
 from tests.tui.conftest import Open, texts, until
-from tests.tui.test_memories import on_top, results, to_list, told, toasts
+from tests.tui.test_memories import on_top, results, to_list, toasts, told
 
 SECRET = "the deploy key is ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 
@@ -205,7 +205,7 @@ def test_marks_change_places_and_back() -> None:
         "\U0010f01b", ""
     ).replace("\U0010f100", "")
     drawn = literal.drawn(literal.editable(text))
-    assert not any(ord(c) < 32 and c not in "\t\n" or 127 <= ord(c) < 160 or c in "\u202e\u2028\ufeff" for c in drawn)
+    assert not any((ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 or c in "\u202e\u2028\ufeff" for c in drawn)
     assert len(drawn) == len(text)
 
 

@@ -12,7 +12,7 @@ from jmem.tui.prefs import Prefs
 from jmem.tui.screens.memories import MemoriesPlace
 from jmem.tui.screens.undo import UndoPreview
 from tests.tui.conftest import Open, texts, until
-from tests.tui.test_memories import on_top, results, to_list, told, toasts
+from tests.tui.test_memories import on_top, results, to_list, toasts, told
 
 
 @pytest.fixture
