@@ -1,0 +1,95 @@
+"""Programs that a person let in by OAuth, and sessions that were ended here; all in a tenant's transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hosted.identity.keys import checked, checked_name
+from hosted.identity.lookup import Rights
+from hosted.identity.tables import grants, sign_outs
+from jmem.core.errors import Invalid, NotFound
+
+EVERY_SESSION = "*"
+KEPT = timedelta(days=8)
+"""How long a sign-out is remembered: no project lets a token live longer than a week."""
+MAX_CLIENT_ID = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A program that was let in. `client_id` is its id at Supabase, `rights.client` its name in histories."""
+
+    client_id: str
+    name: str
+    rights: Rights
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+    def public(self) -> dict[str, Any]:
+        """The shape of the API."""
+        rights = self.rights
+        moments = {"created_at": self.created_at, "last_used_at": self.last_used_at, "revoked_at": self.revoked_at}
+        return {
+            "id": self.client_id, "kind": "oauth", "name": self.name, "client": rights.client,
+            "read": rights.read, "write": rights.write, "delete": rights.delete,
+            "tags": None if rights.tags is None else list(rights.tags),
+            **{name: at and at.isoformat() for name, at in moments.items()},
+        }  # fmt: skip
+
+
+async def allow(conn: AsyncConnection, user_id: UUID, client_id: str, name: str, rights: Rights) -> Grant:
+    """Let a program in, or in again, with these rights; raises Invalid."""
+    rights = checked(rights)
+    if not 0 < len(client_id) <= MAX_CLIENT_ID or not client_id.isprintable():
+        raise Invalid("the program's id is not one", field="client_id")
+    values = {
+        "client": rights.client, "name": checked_name(name or rights.client), "can_read": rights.read,
+        "can_write": rights.write, "can_delete": rights.delete, "revoked_at": None,
+        "tags": None if rights.tags is None else list(rights.tags),
+    }  # fmt: skip
+    added = insert(grants).values(user_id=user_id, client_id=client_id, **values)
+    row = await conn.execute(added.on_conflict_do_update(index_elements=["user_id", "client_id"], set_=values)
+                             .returning(grants))  # fmt: skip
+    return _grant(row.mappings().one())
+
+
+async def listed(conn: AsyncConnection, user_id: UUID) -> list[Grant]:
+    """The programs that are let in, newest first."""
+    asked = select(grants).where(grants.c.user_id == user_id, grants.c.revoked_at.is_(None))
+    rows = await conn.execute(asked.order_by(grants.c.created_at.desc(), grants.c.client_id))
+    return [_grant(row) for row in rows.mappings()]
+
+
+async def revoke(conn: AsyncConnection, user_id: UUID, client_id: str) -> Grant:
+    """Shut a program out from the next request on; raises NotFound `unknown_program`."""
+    changed = update(grants).where(grants.c.user_id == user_id, grants.c.client_id == client_id)
+    row = await conn.execute(
+        changed.values(revoked_at=func.coalesce(grants.c.revoked_at, func.now())).returning(grants)
+    )
+    found = row.mappings().first()
+    if found is None:
+        raise NotFound("no such program was let in", code="unknown_program", id=client_id)
+    return _grant(found)
+
+
+async def sign_out(conn: AsyncConnection, user_id: UUID, session_id: str = EVERY_SESSION) -> None:
+    """Refuse the tokens of a session from now on; by default of every session that began before this second's end."""
+    old = (sign_outs.c.user_id == user_id) & (sign_outs.c.at < func.now() - KEPT)
+    await conn.execute(delete(sign_outs).where(old))
+    added = insert(sign_outs).values(user_id=user_id, session_id=session_id[:128])
+    again = added.on_conflict_do_update(index_elements=["user_id", "session_id"], set_={"at": func.now()})
+    await conn.execute(again)
+
+
+def _grant(row: RowMapping) -> Grant:
+    tags = None if row["tags"] is None else tuple(row["tags"])
+    rights = Rights(row["client"], row["can_read"], row["can_write"], row["can_delete"], tags)
+    return Grant(row["client_id"], row["name"], rights, row["created_at"], row["last_used_at"], row["revoked_at"])

@@ -1,0 +1,187 @@
+"""API keys and connector keys of one user: made, listed, changed, rotated, revoked.
+
+Every function works in a tenant's transaction, so that row-level security stands behind the filter in each query.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hosted.identity import secret
+from hosted.identity.lookup import Rights
+from hosted.identity.secret import Kind
+from hosted.identity.tables import api_keys
+from jmem.core.errors import Conflict, Invalid, NotFound
+from jmem.core.model import check_client, check_tags
+
+MAX_KEYS = 100
+"""Live keys of one user."""
+MAX_NAME = 100
+OVERLAP = timedelta(hours=24)
+"""How long a rotated key serves on, so that its user can be changed over without a gap."""
+MAX_OVERLAP = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as lists show it; its text is known to nobody but its holder."""
+
+    id: UUID
+    kind: Kind
+    name: str
+    rights: Rights
+    hint: str
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    replaces: UUID | None
+
+    def public(self) -> dict[str, Any]:
+        """The shape of the API."""
+        rights = self.rights
+        moments = {"created_at": self.created_at, "last_used_at": self.last_used_at, "expires_at": self.expires_at,
+                   "revoked_at": self.revoked_at}  # fmt: skip
+        return {
+            "id": str(self.id), "kind": self.kind, "name": self.name, "client": rights.client, "hint": self.hint,
+            "read": rights.read, "write": rights.write, "delete": rights.delete,
+            "tags": None if rights.tags is None else list(rights.tags),
+            **{name: at and at.isoformat() for name, at in moments.items()},
+            "replaces": self.replaces and str(self.replaces),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A new key and its text, which is shown this once."""
+
+    key: Key
+    text: str
+
+
+async def create(
+    conn: AsyncConnection, user_id: UUID, kind: Kind, rights: Rights, *, name: str = "", lifetime: timedelta | None = None,
+    replaces: UUID | None = None,
+) -> Made:  # fmt: skip
+    """A new key; raises Invalid, and Conflict `too_many_keys` at the limit."""
+    rights = checked(rights)
+    name = checked_name(name or rights.client)
+    if lifetime is not None and lifetime <= timedelta(0):
+        raise Invalid("a key's lifetime must be longer than nothing", field="expires_at")
+    # keys are counted under a lock of the user's own, or two requests at once would both be the last
+    await conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('jmem.api_keys ' || :user, 0))"),
+                       {"user": str(user_id)})  # fmt: skip
+    live = select(func.count()).where(api_keys.c.user_id == user_id, _live())
+    if (await conn.execute(live)).scalar_one() >= MAX_KEYS:
+        raise Conflict(
+            f"there are {MAX_KEYS} keys already", code="too_many_keys", fix="revoke keys that are not in use"
+        )
+    made = secret.make(kind)
+    values = {
+        "user_id": user_id, "id": uuid.uuid4(), "kind": kind, "name": name, "client": rights.client,
+        "digest": secret.digest(made), "hint": secret.hint(made), "can_read": rights.read, "can_write": rights.write,
+        "can_delete": rights.delete, "tags": None if rights.tags is None else list(rights.tags), "replaces": replaces,
+        "expires_at": None if lifetime is None else func.now() + lifetime,
+    }  # fmt: skip
+    row = (await conn.execute(api_keys.insert().values(values).returning(api_keys))).mappings().one()
+    return Made(_key(row), made)
+
+
+async def listed(conn: AsyncConnection, user_id: UUID, *, revoked: bool = False) -> list[Key]:
+    """The user's keys, newest first; with `revoked` also those that serve no more."""
+    asked = select(api_keys).where(api_keys.c.user_id == user_id).order_by(api_keys.c.created_at.desc(), api_keys.c.id)
+    rows = (await conn.execute(asked if revoked else asked.where(_live()))).mappings()
+    return [_key(row) for row in rows]
+
+
+async def get(conn: AsyncConnection, user_id: UUID, key_id: UUID) -> Key:
+    """One key, also a revoked one; raises NotFound `unknown_key`."""
+    asked = select(api_keys).where(api_keys.c.user_id == user_id, api_keys.c.id == key_id)
+    row = (await conn.execute(asked)).mappings().first()
+    if row is None:
+        raise _unknown(key_id)
+    return _key(row)
+
+
+async def change(
+    conn: AsyncConnection, user_id: UUID, key_id: UUID, rights: Rights | None = None, *, name: str | None = None
+) -> Key:
+    """Other rights or another name, from the next request on; the client stays. Raises NotFound, Invalid."""
+    values: dict[str, Any] = {}
+    if rights is not None:
+        known = await get(conn, user_id, key_id)
+        rights = checked(replace(rights, client=known.rights.client))
+        values |= {"can_read": rights.read, "can_write": rights.write, "can_delete": rights.delete,
+                   "tags": None if rights.tags is None else list(rights.tags)}  # fmt: skip
+    if name is not None:
+        values["name"] = checked_name(name)
+    return await _update(conn, user_id, key_id, **values) if values else await get(conn, user_id, key_id)
+
+
+async def revoke(conn: AsyncConnection, user_id: UUID, key_id: UUID) -> Key:
+    """Make the key worthless from the next request on; again changes nothing. Raises NotFound `unknown_key`."""
+    return await _update(conn, user_id, key_id, revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+
+
+async def rotate(conn: AsyncConnection, user_id: UUID, key_id: UUID, overlap: timedelta = OVERLAP) -> Made:
+    """A new key with the same rights; the old one serves for `overlap` more. Raises NotFound, Invalid, Conflict."""
+    if not timedelta(0) <= overlap <= MAX_OVERLAP:
+        raise Invalid(f"the overlap is at most {MAX_OVERLAP.days} days", field="overlap")
+    await conn.execute(
+        select(api_keys.c.id).where(api_keys.c.user_id == user_id, api_keys.c.id == key_id).with_for_update()
+    )
+    old = await get(conn, user_id, key_id)
+    if old.revoked_at is not None:
+        raise Conflict("a revoked key can't be rotated", code="key_revoked", fix="make a new key")
+    until = func.least(func.coalesce(api_keys.c.expires_at, text("'infinity'")), func.now() + overlap)
+    await _update(conn, user_id, key_id, expires_at=until)
+    return await create(conn, user_id, old.kind, old.rights, name=old.name, replaces=old.id)
+
+
+def checked(rights: Rights) -> Rights:
+    """The rights with a proper client and tags; raises Invalid."""
+    tags = None if rights.tags is None else tuple(check_tags(list(rights.tags)))
+    if not (rights.read or rights.write or rights.delete):
+        raise Invalid("a key that may do nothing is of no use", field="read")
+    return replace(rights, client=check_client(rights.client), tags=tags)
+
+
+def checked_name(name: str) -> str:
+    """The name without space around it; raises Invalid when it is empty, too long or no plain text."""
+    name = name.strip()
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+        raise Invalid(f"a name is 1 to {MAX_NAME} printable characters", field="name")
+    return name
+
+
+def _live() -> Any:
+    unexpired = api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > func.now())
+    return api_keys.c.revoked_at.is_(None) & unexpired
+
+
+async def _update(conn: AsyncConnection, user_id: UUID, key_id: UUID, **values: Any) -> Key:
+    changed = update(api_keys).where(api_keys.c.user_id == user_id, api_keys.c.id == key_id).values(values)
+    row = (await conn.execute(changed.returning(api_keys))).mappings().first()
+    if row is None:
+        raise _unknown(key_id)
+    return _key(row)
+
+
+def _unknown(key_id: UUID) -> NotFound:
+    return NotFound("there is no such key", code="unknown_key", id=str(key_id))
+
+
+def _key(row: RowMapping) -> Key:
+    tags = None if row["tags"] is None else tuple(row["tags"])
+    rights = Rights(row["client"], row["can_read"], row["can_write"], row["can_delete"], tags)
+    return Key(
+        row["id"], row["kind"], row["name"], rights, row["hint"], row["created_at"], row["last_used_at"],
+        row["expires_at"], row["revoked_at"], row["replaces"],
+    )  # fmt: skip

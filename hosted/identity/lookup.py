@@ -1,0 +1,90 @@
+"""Who holds a key or a session, asked before any tenant is known: two SECURITY DEFINER functions, one round trip each.
+
+Nothing is kept between requests: what was revoked is refused from the next request on, on every replica.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from hosted.identity.jwt import Claims
+
+_KEY = text("SELECT * FROM jmem.key_holder(:digest)")
+_SESSION = text("SELECT * FROM jmem.session_holder(:user_id, :session_id, :client_id, :issued_at)")
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the holder of a key, or a program that was let in, may do. `tags` None: every memory."""
+
+    client: str
+    read: bool = True
+    write: bool = True
+    delete: bool = True
+    tags: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Whose key it is. `valid` is false once it is revoked or out of time."""
+
+    user_id: UUID
+    id: UUID
+    kind: str
+    rights: Rights
+    valid: bool
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHolder:
+    """What is known of a session beyond its token. `rights` None: no program, or one that was never let in."""
+
+    deleted: bool
+    signed_out: bool
+    rights: Rights | None
+
+
+class Lookup:
+    """Asks on the application's pool, each time in a transaction of its own."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def key(self, digest: bytes) -> KeyHolder | None:
+        """Whose key has this digest."""
+        row = await self._one(_KEY, digest=digest)
+        if row is None:
+            return None
+        return KeyHolder(row["user_id"], row["id"], row["kind"], _rights(row), row["valid"], row["deleted"])
+
+    async def session(self, claims: Claims) -> SessionHolder:
+        """Whether the account lives, whether the session was ended here, and what its program may do."""
+        row = await self._one(
+            _SESSION, user_id=claims.user_id, session_id=claims.session_id, client_id=claims.client_id,
+            issued_at=datetime.fromtimestamp(claims.issued_at, UTC),
+        )  # fmt: skip
+        assert row is not None  # the function always answers with one row
+        return SessionHolder(row["deleted"], row["signed_out"], None if row["client"] is None else _rights(row))
+
+    async def _one(self, asked: Any, **values: Any) -> RowMapping | None:
+        for last in (False, True):
+            try:
+                async with self._engine.connect() as connection:
+                    return (await connection.execute(asked, values)).mappings().first()
+            except DBAPIError as error:  # a connection that the server closed meanwhile; to ask twice changes nothing
+                if last or not error.connection_invalidated:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def _rights(row: RowMapping) -> Rights:
+    tags = None if row["tags"] is None else tuple(row["tags"])
+    return Rights(row["client"], row["can_read"], row["can_write"], row["can_delete"], tags)

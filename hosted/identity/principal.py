@@ -1,0 +1,174 @@
+"""Who asks. The tenant is the token's `sub` or the key's owner, and comes from nowhere else: no path, query or body.
+
+Three dependencies for routes, each stricter than the one before:
+
+    Current   anybody known: a session, an API key, or a program that was let in; the actor says what it may do
+    Owner     everything of the account, as for sync and export: a session, or a key without restriction
+    Person    the account's own settings, keys and end: a session alone, so that no leaked key can make another
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from hosted.identity import secret
+from hosted.identity.errors import AccountDeleted, BadToken, MissingScope
+from hosted.identity.jwt import MAX_TOKEN, Verifier
+from hosted.identity.lookup import Lookup, Rights
+from jmem.core.actor import Actor
+
+Via = Literal["session", "api_key", "connector", "oauth"]
+Permission = Literal["read", "write", "delete", "everything"]
+SESSION_CLIENT = "web"
+BEARERS: Collection[Via] = frozenset(("session", "api_key", "oauth"))
+"""How a bearer token may prove who asks; a connector's key serves in its URL alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks and what they may do. `key_id` for keys, `client_id` for programs, `session_id` for both JWT kinds."""
+
+    user_id: UUID
+    actor: Actor
+    via: Via
+    key_id: UUID | None = None
+    client_id: str | None = None
+    session_id: str | None = None
+    email: str = ""
+
+    def may(self, *permissions: Permission) -> None:
+        """Raise MissingScope unless the actor has every one of these."""
+        has = {"read": self.actor.read, "write": self.actor.write, "delete": self.actor.delete,
+               "everything": self.actor.unrestricted}  # fmt: skip
+        for permission in permissions:
+            if not has[permission]:
+                raise MissingScope(permission, self.actor.client)
+
+
+class Identity:
+    """Tells who asks. `resource_metadata` is the address that challenges name; `observe` is told every outcome."""
+
+    def __init__(
+        self, verifier: Verifier, lookup: Lookup, *, resource_metadata: str | None = None,
+        observe: Callable[[str], None] = lambda outcome: None,
+    ) -> None:  # fmt: skip
+        self._verifier, self._lookup, self._observe = verifier, lookup, observe
+        self.resource_metadata = resource_metadata
+
+    async def of_bearer(self, token: str, accepted: Collection[Via] = BEARERS) -> Principal:
+        """Who a bearer token belongs to; raises BadToken, MissingScope, AccountDeleted or IdentityUnavailable."""
+        try:
+            kind = secret.kind_of(token)
+            if kind is None:
+                found = await self._of_jwt(token)
+            elif kind == "connector":
+                raise BadToken("the key of a personal URL is no bearer token")
+            else:
+                found = await self._of_key(token, "api_key")
+            if found.via not in accepted:
+                raise _not_here(found)
+        except (BadToken, MissingScope, AccountDeleted) as error:
+            self._observe(error.code)
+            raise
+        self._observe(found.via)
+        return found
+
+    async def of_connector(self, client: str, key: str) -> Principal:
+        """Who the last part of a personal URL belongs to, when it is this client's; raises BadToken, AccountDeleted."""
+        try:
+            if secret.kind_of(key) != "connector":
+                raise BadToken("this is no key of a personal URL")
+            found = await self._of_key(key, "connector")
+            if found.actor.client != client:
+                raise BadToken("the key is not this client's")
+        except (BadToken, AccountDeleted) as error:
+            self._observe(error.code)
+            raise
+        self._observe(found.via)
+        return found
+
+    async def _of_key(self, key: str, via: Literal["api_key", "connector"]) -> Principal:
+        digest = secret.digest(key) if len(key) <= MAX_TOKEN else None
+        holder = await self._lookup.key(digest) if digest else None
+        if holder is None:
+            raise BadToken("the key is not known")
+        if holder.deleted:
+            raise AccountDeleted()
+        if not holder.valid:
+            raise BadToken("the key is revoked or has expired", code="key_revoked")
+        return Principal(holder.user_id, _actor(holder.rights, own=via == "api_key"), via, key_id=holder.id)
+
+    async def _of_jwt(self, token: str) -> Principal:
+        claims = await self._verifier.verify(token)
+        holder = await self._lookup.session(claims)
+        if holder.deleted:
+            raise AccountDeleted()
+        if holder.signed_out:
+            raise BadToken("the session was signed out", code="signed_out")
+        if claims.client_id is None:
+            actor = Actor(SESSION_CLIENT)
+            return Principal(claims.user_id, actor, "session", session_id=claims.session_id, email=claims.email)
+        if holder.rights is None:
+            raise BadToken("this program was not let in, or was disconnected", code="program_not_allowed")
+        return Principal(
+            claims.user_id, _actor(holder.rights, own=False), "oauth", client_id=claims.client_id,
+            session_id=claims.session_id, email=claims.email,
+        )  # fmt: skip
+
+
+def _actor(rights: Rights, *, own: bool) -> Actor:
+    """An unrestricted API key is the owner's own hand, as a session is; an assistant never is."""
+    whole = rights.read and rights.write and rights.delete and rights.tags is None
+    return Actor(rights.client, rights.read, rights.write, rights.delete, rights.tags, owner=own and whole)
+
+
+def _not_here(found: Principal) -> MissingScope:
+    words = {"session": "use this address with a session: connect as a program", "api_key": "do this with an API key: sign in",
+             "oauth": "do this as a connected program: sign in"}  # fmt: skip
+    return MissingScope(words.get(found.via, "do this"), found.actor.client)
+
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="an access token or an API key")
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+
+async def _authenticated(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Principal:
+    if len(request.headers.getlist("authorization")) > 1:
+        raise BadToken("there are several Authorization headers")
+    if credentials is None:
+        raise BadToken("this needs a bearer token", code="unauthorized", missing="authorization" not in request.headers)
+    identity: Identity = request.app.state.identity
+    found = await identity.of_bearer(credentials.credentials)
+    request.state.principal = found
+    return found
+
+
+async def current(request: Request, credentials: _Credentials) -> Principal:
+    """Anybody known; its actor says what it may do."""
+    return await _authenticated(request, credentials)
+
+
+async def owner(request: Request, credentials: _Credentials) -> Principal:
+    """The owner's own hand, without restriction; raises MissingScope for anybody else."""
+    found = await _authenticated(request, credentials)
+    found.may("everything")
+    return found
+
+
+async def person(request: Request, credentials: _Credentials) -> Principal:
+    """The signed-in person; raises MissingScope for keys and programs."""
+    found = await _authenticated(request, credentials)
+    if found.via != "session":
+        raise _not_here(found)
+    return found
+
+
+Current = Annotated[Principal, Depends(current)]
+Owner = Annotated[Principal, Depends(owner)]
+Person = Annotated[Principal, Depends(person)]
