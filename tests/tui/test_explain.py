@@ -13,7 +13,7 @@ from jmem.tui.screens import explain
 from jmem.tui.screens.explain import Asked, ExplainPage, bar, who, why
 from tests.tui.conftest import Open, texts, until
 
-COLOURS = {name: "#ffffff" for name in ("primary", "secondary", "accent", "success", "warning", "error", "panel")}
+COLOURS = dict.fromkeys(("primary", "secondary", "accent", "success", "warning", "error", "panel"), "#ffffff")
 
 
 @pytest.fixture(scope="module")

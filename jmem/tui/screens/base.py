@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import on
@@ -53,6 +53,10 @@ class Scoped:
     def remote(self) -> Remote:
         """The daemon."""
         return self.jmem.remote
+
+    def begin(self, work: Callable[[], Awaitable[None]], *, group: str, exclusive: bool = False) -> None:
+        """Run a worker. Its coroutine is made when it starts: one that is replaced before that leaves none behind."""
+        self.run_worker(work, group=group, exclusive=exclusive)  # type: ignore[attr-defined]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that print a character belong to what is being written while something is."""
@@ -120,7 +124,7 @@ class Place(Scoped, Screen[None]):
             else:
                 self.post_message(then(answer))
 
-        self.run_worker(work, group=group or "fetch", exclusive=exclusive)
+        self.begin(work, group=group or "fetch", exclusive=exclusive)
 
     @on(Missed)
     def _tell_missed(self, missed: Missed) -> None:

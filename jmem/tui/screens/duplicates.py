@@ -319,12 +319,12 @@ class DuplicatesPlace(Judging):
     def reload(self) -> None:
         """From the newest memory on."""
         self._finished, self._cursor, self._scanned = False, None, 0
-        self.run_worker(self._scan, group="scan", exclusive=True)
+        self.begin(self._scan, group="scan", exclusive=True)
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
         if self._cursor is not None:
-            self.run_worker(self._scan, group="scan", exclusive=True)
+            self.begin(self._scan, group="scan", exclusive=True)
 
     def on_screen_suspend(self) -> None:
         """Nothing is looked for while nobody looks."""
@@ -367,7 +367,7 @@ class DuplicatesPlace(Judging):
         """Look for more where the search rested because there was enough to do."""
         resting = not any(worker.group == "scan" and worker.is_running for worker in self.workers)
         if self._cursor is not None and resting and len(self.pairs.items) < ENOUGH:
-            self.run_worker(self._scan, group="scan", exclusive=True)
+            self.begin(self._scan, group="scan", exclusive=True)
 
     def action_leave(self) -> None:
         """To the memories."""

@@ -84,7 +84,7 @@ class Merging(Dialog[bool]):
             else:
                 self.post_message(Merged())
 
-        self.run_worker(work, group="save")
+        self.begin(work, group="save")
 
     @on(Merged)
     def _merged(self) -> None:
