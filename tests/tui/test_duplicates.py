@@ -193,6 +193,6 @@ async def test_nothing(api: Api, home: Home, opened: Open) -> None:
         await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
         pilot.app.action_tab("duplicates")  # type: ignore[attr-defined]
         await until(pilot, lambda: "No two memories say nearly the same" in texts(pilot))
-        await pilot.press("l", "r", "n", "enter", "u")
+        await pilot.press("l", "r", "n", "enter")
         await pilot.pause()
         assert isinstance(pilot.app.screen, DuplicatesPlace)
