@@ -12,10 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic_core import to_json
-
-from jmem.core.errors import Invalid
 
 if TYPE_CHECKING:
     from daemon.context import Daemon
@@ -29,26 +27,6 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 NDJSON = "application/x-ndjson"
 EVENTS = "text/event-stream"
-
-
-class Ask(BaseModel):
-    """What a route takes in a JSON body: types as they are written, and no field it does not know."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
-
-
-class Query(BaseModel):
-    """What a route takes in its query string, where every value is text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class NoQuery(Query):
-    """A GET or DELETE that takes nothing."""
-
-
-class NoBody(Ask):
-    """A POST that takes nothing: an empty body or {}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,30 +165,3 @@ class Table:
             if all(s == g or (s[:1] == "{" and g) for s, g in zip(segments, given, strict=True)):
                 return methods, {s[1:-1]: g for s, g in zip(segments, given, strict=True) if s[:1] == "{"}
         return {}, {}
-
-
-def wants_lists(model: type[BaseModel]) -> frozenset[str]:
-    """The query parameters of a model that may be given more than once."""
-    return frozenset(name for name, info in model.model_fields.items() if "tuple" in str(info.annotation))
-
-
-def parse_query(model: type[A], text: bytes) -> A:
-    """The model of a query string; raises pydantic's ValidationError, or Invalid for what is given twice."""
-    if not text:
-        return model.model_validate({})
-    from urllib.parse import parse_qsl
-
-    try:
-        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=200)
-    except (UnicodeDecodeError, ValueError):
-        raise Invalid("the query string is not percent-encoded UTF-8", code="bad_query") from None
-    lists = wants_lists(model)
-    values: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in lists:
-            values.setdefault(name, []).append(value)
-        elif name in values:
-            raise Invalid(f"{name} is given twice", code="invalid", field=name)
-        else:
-            values[name] = value
-    return model.model_validate(values)

@@ -11,9 +11,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import jmem
-from daemon import answers, api
-from daemon.http import JSON, PROBLEM, Ask, Query, Route, wants_lists
+from daemon import api
+from daemon.http import JSON, PROBLEM, Route
 from jmem.core.model import CLIENT_NAME
+from jmem.core.wire import answers
+from jmem.core.wire.base import Ask, Query, wants_lists
 
 _TITLES = {404: "There is no such thing", 409: "Ambiguous, or changed since it was read", 413: "Too large",
            422: "Something in the request is not as it should be", 403: "Not permitted", 507: "The disk is full or failing"}  # fmt: skip

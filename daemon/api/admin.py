@@ -8,14 +8,15 @@ import time
 from typing import Any
 
 import jmem
-from daemon import answers
-from daemon.http import Answer, Call, NoBody, NoQuery, Routes, json_answer
+from daemon.http import Answer, Call, Routes, json_answer
 from daemon.metrics import rss_bytes
 from jmem.core import places
 from jmem.core.actor import Actor
 from jmem.core.embed import EmbedderUnavailable
 from jmem.core.errors import NotFound, Refused
 from jmem.core.filter import Filter
+from jmem.core.wire import answers
+from jmem.core.wire.base import NoBody, NoQuery
 from jmem.wire import HAS_UNIX
 
 routes = Routes("daemon")

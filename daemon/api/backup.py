@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from daemon import answers
-from daemon.http import Answer, Ask, Call, NoBody, NoQuery, Routes, json_answer
+from daemon.http import Answer, Call, Routes, json_answer
 from jmem.core.access import Access
 from jmem.core.model import iso
+from jmem.core.wire import answers
+from jmem.core.wire.base import Ask, NoBody, NoQuery
 
 routes = Routes("backups")
 

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from daemon import answers
 from daemon.clients import Client
-from daemon.http import Answer, Call, NoQuery, Routes, json_answer
-from daemon.schemas import ConnectAsk, PermissionsAsk
+from daemon.http import Answer, Call, Routes, json_answer
 from daemon.security import DEFAULT_USER
 from daemon.users import UserMemory
 from jmem.core.errors import Invalid
+from jmem.core.wire import answers
+from jmem.core.wire.asks import ConnectAsk, PermissionsAsk
+from jmem.core.wire.base import NoQuery
 
 routes = Routes("clients")
 

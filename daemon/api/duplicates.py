@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from daemon import answers
-from daemon.api.common import bounded, listing
+from daemon.api.common import listing
 from daemon.http import Answer, Call, Routes, json_answer
-from daemon.schemas import DistinctAsk, DuplicatesQuery, MergeAsk, SimilarQuery
 from jmem.core.nearness import Pair
 from jmem.core.neighbours import cursor_at
+from jmem.core.wire import answers
+from jmem.core.wire.asks import DistinctAsk, DuplicatesQuery, MergeAsk, SimilarQuery
+from jmem.core.wire.common import bounded
 
 routes = Routes("duplicates")
 

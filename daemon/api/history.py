@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from daemon import answers
-from daemon.api.common import listing, listings, page, start_of
-from daemon.http import Answer, Call, NoQuery, Routes, json_answer
-from daemon.schemas import AccessQuery, LogQuery, RestoreAsk, UndoAsk
+from daemon.api.common import listing, listings, page
+from daemon.http import Answer, Call, Routes, json_answer
 from jmem.core.model import MAX_LIMIT
+from jmem.core.wire import answers
+from jmem.core.wire.asks import AccessQuery, LogQuery, RestoreAsk, UndoAsk
+from jmem.core.wire.base import NoQuery
+from jmem.core.wire.common import start_of
 
 routes = Routes("history")
 

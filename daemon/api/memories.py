@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon import answers
-from daemon.api.common import bounded, make_filter, page, past_of, states_of
+from daemon.api.common import page
 from daemon.http import Answer, Call, Routes, json_answer
-from daemon.schemas import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk, MemoryQuery
 from jmem.core.asof import moment_of
-from jmem.core.drafts import Added, Draft
-from jmem.core.errors import Invalid, NotFound
-from jmem.core.service import BatchResult
+from jmem.core.drafts import Draft
+from jmem.core.errors import NotFound
+from jmem.core.wire import answers
+from jmem.core.wire.asks import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk, MemoryQuery
+from jmem.core.wire.common import added_dict, batch_dict, changes_asked, draft_asked, list_filter, past_of
 
 routes = Routes("memories")
 _ADDED = (answers.MemoryAdded, answers.Inferred)
@@ -24,10 +24,7 @@ def add(call: Call, ask: MemoryAsk) -> Answer:
 
     With `infer` the answer lists the memories that the text was split into; when the model fails, the text as it is.
     """
-    draft = Draft(
-        ask.content, ask.tags, ask.metadata, ask.state, ask.occurred_at, ask.expires_at, ask.privacy, ask.source,
-        ask.thread, ask.speaker, ask.client, ask.supersedes, secrets=ask.secrets,
-    )  # fmt: skip
+    draft = draft_asked(ask)
     if ask.infer:
         return _infer(call, draft)
     added = call.user.service.add(draft, call.actor)
@@ -44,12 +41,6 @@ def _infer(call: Call, draft: Draft) -> Answer:
     return json_answer({**found, "reason": done.reason} if done.reason else found, 201 if stored else 200)
 
 
-def added_dict(added: Added) -> dict[str, Any]:
-    """The wire shape of what an add stored."""
-    near = [one.as_dict() for one in added.similar]
-    return {**added.memory.as_dict(), "duplicate": added.duplicate, "differs": list(added.differs), "similar": near}
-
-
 @routes.route("GET", "/memories/{id}", MemoryQuery, "Read a memory", answers={200: answers.Memory}, problems=(404, 409))
 def get(call: Call, ask: MemoryQuery) -> Answer:
     """By its id or any part of it that fits no other; `as_of` a moment, as it stood then."""
@@ -61,11 +52,7 @@ def get(call: Call, ask: MemoryQuery) -> Answer:
 @routes.route("GET", "/memories", ListQuery, "List memories", answers={200: answers.Memories})
 def list_memories(call: Call, ask: ListQuery) -> Answer:
     """A page; one that would be larger than an answer may be has fewer memories than asked for, and a cursor."""
-    filter = make_filter(
-        tags=ask.tag, clients=ask.client, states=states_of(ask.state), since=ask.since, until=ask.until,
-        privacy=ask.privacy, thread=ask.thread, source=ask.source, deleted=ask.deleted,
-        expired=ask.expired,
-    )  # fmt: skip
+    filter = list_filter(ask)
     as_of = past_of(ask.as_of)
     if as_of is not None and ask.cursor is not None:  # further pages are of the first one's moment
         as_of = moment_of(ask.cursor, ask.sort)
@@ -85,12 +72,7 @@ def list_memories(call: Call, ask: ListQuery) -> Answer:
               problems=(404, 409, 413, 507), headers={"If-Match": "the version that was read; 409 `changed` if it is another now"})  # fmt: skip
 def edit(call: Call, ask: EditAsk) -> Answer:
     """Only the fields that are given change. Another privacy makes a new memory (`replaces` names the old one)."""
-    changes = ask.model_dump(exclude_unset=True, exclude={"secrets"})
-    for name in ("content", "tags", "add_tags", "remove_tags", "metadata", "privacy", "state"):
-        if name in changes and changes[name] is None:
-            raise Invalid(f"{name} can't be null", field=name)
-    if not changes:
-        raise Invalid("nothing to change was given", code="empty")
+    changes = changes_asked(ask)
     version = call.headers.get(b"if-match")
     expected = version.decode("latin-1").strip().strip('"') if version else None
     edited = call.user.service.edit(call.params["id"], changes, call.actor, expected=expected, secrets=ask.secrets)
@@ -118,28 +100,4 @@ def batch(call: Call, ask: BatchAsk) -> Answer:
 
     Where whole memories would be too large an answer, the last results have their ids only (`truncated`).
     """
-    results = call.user.service.batch(ask.operations, call.actor)
-    full = [_result(result) for result in results]
-    shown = len(bounded(full))
-    short = [_shortened(result) for result in full[shown:]]
-    return json_answer({"results": full[:shown] + short, **({"truncated": True} if short else {})})
-
-
-def _shortened(result: dict[str, Any]) -> dict[str, Any]:
-    """A result of a batch whose answer is full: the memory is left to be read by its id."""
-    memory = result.get("memory")
-    return {**result, "memory": {"id": memory["id"], "duplicate": memory["duplicate"]}} if memory else result
-
-
-def _result(result: BatchResult) -> dict[str, Any]:
-    if result.error is not None:
-        return {"status": result.status, "problem": result.error.problem()}
-    found: dict[str, Any] = {"status": result.status}
-    if result.memory is not None:
-        memory = {**result.memory.as_dict(), "duplicate": result.duplicate, "differs": list(result.differs)}
-        found["memory"] = {**memory, "replaces": result.replaces} if result.replaces else memory
-    if result.deleted is not None:
-        found["deleted"] = [result.deleted]
-    if result.purged is not None:
-        found["purged"] = {"id": result.purged, "receipt": [r.as_dict() for r in result.receipt]}
-    return found
+    return json_answer(batch_dict(call.user.service.batch(ask.operations, call.actor)))

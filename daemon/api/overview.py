@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from daemon import answers
 from daemon.api.common import listing
-from daemon.http import Answer, Call, NoQuery, Routes, json_answer
-from daemon.schemas import RebuildAsk
+from daemon.http import Answer, Call, Routes, json_answer
+from jmem.core.wire import answers
+from jmem.core.wire.asks import RebuildAsk
+from jmem.core.wire.base import NoQuery
 
 routes = Routes("overview")
 

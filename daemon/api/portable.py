@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from daemon import answers
-from daemon.api.common import make_filter, states_of
-from daemon.http import NDJSON, Answer, Ask, Call, Query, Routes, Stream, json_answer
-from daemon.schemas import ClientName, Privacy, Secrets, StateOrAll, When
+from daemon.http import NDJSON, Answer, Call, Routes, Stream, json_answer
 from jmem.core.access import Access
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_BATCH, now_iso
+from jmem.core.wire import answers
+from jmem.core.wire.asks import ClientName, Privacy, Secrets, StateOrAll, When
+from jmem.core.wire.base import Ask, Query
+from jmem.core.wire.common import make_filter, states_of
 
 routes = Routes("portable")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon import answers
 from daemon.api.common import listings
 from daemon.http import Answer, Call, Routes
-from daemon.schemas import ReviewAsk
 from jmem.core.errors import Invalid, JmemError
+from jmem.core.wire import answers
+from jmem.core.wire.asks import ReviewAsk
 
 routes = Routes("review")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon import answers
-from daemon.api.common import listing, make_filter, past_of
+from daemon.api.common import listing
 from daemon.http import Answer, Call, Routes
-from daemon.schemas import SearchAsk
 from jmem.core.search import Hit, SearchQuery
+from jmem.core.wire import answers
+from jmem.core.wire.asks import SearchAsk
+from jmem.core.wire.common import make_filter, past_of
 
 routes = Routes("search")
 

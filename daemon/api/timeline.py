@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from daemon import answers
-from daemon.api.common import end_of, listing, page, start_of
-from daemon.http import Answer, Call, NoQuery, Routes
-from daemon.schemas import ChangesQuery
+from daemon.api.common import listing, page
+from daemon.http import Answer, Call, Routes
+from jmem.core.wire import answers
+from jmem.core.wire.asks import ChangesQuery
+from jmem.core.wire.base import NoQuery
+from jmem.core.wire.common import end_of, start_of
 
 routes = Routes("timeline")
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from daemon.api.common import make_filter
 from daemon.mcp import arguments
 from daemon.mcp.caller import Caller
 from daemon.mcp.render import fit, item
@@ -15,6 +14,7 @@ from jmem.core.extract import remember
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_BATCH, is_id
 from jmem.core.search import SearchQuery
+from jmem.core.wire.common import make_filter
 
 SEARCH_LIMIT = 10
 LIST_LIMIT = 50

@@ -28,7 +28,7 @@ _NAMES = (
     "id", "content", "tags", "metadata", "state", "deleted", "occurred_at", "expires_at", "privacy", "source",
     "thread", "speaker", "client", "supersedes", "created_at", "updated_at", "version",
 )  # fmt: skip
-COLUMNS = ", ".join(f"m.{name}" for name in _NAMES)
+COLUMNS = ", ".join("m.metadata::text AS metadata" if name == "metadata" else f"m.{name}" for name in _NAMES)
 """What `memory_of` reads, over the table alias `m`."""
 IS_MEMORY = "m.content IS NOT NULL"
 """Part of every condition that finds memories: rows without content are none (yet, or any more)."""
@@ -59,7 +59,7 @@ def _upsert() -> str:
 
 _UPSERT = _upsert()
 _LOAD = (
-    f"SELECT {COLUMNS}, m.stamps, m.extra, m.seq, m.purged FROM jmem.memories m"
+    f"SELECT {COLUMNS}, m.stamps::text AS stamps, m.extra::text AS extra, m.seq, m.purged FROM jmem.memories m"
     " WHERE m.user_id = $1 AND m.id = ANY ($2::text[])"
 )
 

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float32]
 
-LEAST = 0.9
-"""The cosine from which two memories are taken for near duplicates (measured on conversations: below it, most pairs are
-two answers of the same kind; from it on, most are the same thing said twice)."""
 WORDS = 0.8
 """By words alone, what a score of 1 by meaning counts as: the same thing in other words shares fewer of them."""
 SHORT = 96

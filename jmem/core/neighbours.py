@@ -10,8 +10,8 @@ from typing import Any
 from jmem.core import ids, nearness, paging, writes
 from jmem.core.actor import Actor
 from jmem.core.errors import Conflict, Invalid
-from jmem.core.model import Memory
-from jmem.core.nearness import LEAST, Nearness, Pair, Place
+from jmem.core.model import LEAST_NEAR, Memory
+from jmem.core.nearness import Nearness, Pair, Place
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
 
 LOWEST = 0.5
@@ -44,7 +44,7 @@ class Neighbours:
     nearness: Nearness
     _log: Callable[[Actor, str, Sequence[Memory]], None]
 
-    def similar(self, id: str, actor: Actor, *, limit: int = 10, least: float = LEAST) -> Sequence[Pair]:
+    def similar(self, id: str, actor: Actor, *, limit: int = 10, least: float = LEAST_NEAR) -> Sequence[Pair]:
         """The memories nearest to one, which is the `a` of each pair; raises NotFound, Ambiguous, Invalid."""
         actor.may("read")
         paging.check_limit(limit)
@@ -58,7 +58,7 @@ class Neighbours:
         return pairs
 
     def duplicates(
-        self, actor: Actor, *, limit: int = 50, least: float = LEAST, cursor: str | None = None
+        self, actor: Actor, *, limit: int = 50, least: float = LEAST_NEAR, cursor: str | None = None
     ) -> Found:  # fmt: skip
         """Pairs of near duplicates, as far as one step of the scan comes; for actors that see everything.
 

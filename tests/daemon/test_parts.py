@@ -16,12 +16,13 @@ from pydantic import ValidationError
 from daemon import api
 from daemon.clients import Clients
 from daemon.files import read_json, write_json
-from daemon.http import Table, parse_query
+from daemon.http import Table
 from daemon.keys import api_token, load_secret, mcp_key
 from daemon.lock import FileLock, read_note
 from daemon.logs import Log, RotatingFile, redacted
-from daemon.schemas import ListQuery
 from jmem.core.errors import Conflict, Invalid, NotFound, StorageFailed
+from jmem.core.wire.asks import ListQuery
+from jmem.core.wire.base import parse_query
 
 
 def test_the_table_finds_routes_and_parameters() -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from daemon.http import Ask, Query
 from jmem.core.model import (
+    LEAST_NEAR,
     MAX_BATCH,
     MAX_CLIENT_CHARS,
     MAX_CONTENT_BYTES,
@@ -16,7 +16,7 @@ from jmem.core.model import (
     MAX_TAG_CHARS,
     MAX_TAGS,
 )
-from jmem.core.nearness import LEAST
+from jmem.core.wire.base import Ask, Query
 
 # Limits of size are documented here and enforced by the service, whose errors say how to mend them.
 Content = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CONTENT_BYTES},
@@ -131,14 +131,14 @@ class SimilarQuery(Query):
     """How many, and how near."""
 
     limit: Limit = 10
-    least: Least = LEAST
+    least: Least = LEAST_NEAR
 
 
 class DuplicatesQuery(Query):
     """Which pairs, and where to go on."""
 
     limit: Limit = 50
-    least: Least = LEAST
+    least: Least = LEAST_NEAR
     cursor: str | None = None
 
 
