@@ -28,9 +28,12 @@ Pair = dict[str, Any]
 NARROW, LOW = 100, 18
 STEP_PAIRS, ENOUGH = 50, 300
 """Pairs of one answer, and waiting ones at which the search for more rests."""
-PAUSE_S, SETTLE_S = 0.05, 0.8
+PAUSE_S, SETTLE_S = 0.15, 0.8
 ASKED_AGAIN = 20
 """Changed memories that are compared again at once; after more, everything is looked at again by F5."""
+
+
+_DECIDES = frozenset(("keep_left", "keep_right", "merge", "distinct"))
 
 
 class Stepped(Message):
@@ -124,7 +127,6 @@ class Judging(Place):
     Judging .pane { border: round $panel; border-title-color: $foreground 70%; border-subtitle-color: $foreground 60%; }
     Judging .pane:focus-within, Judging .pane:focus { border: round $primary; }
     Judging #both { height: 1fr; }
-    Judging.-empty #pairs { height: 1fr !important; }
     Judging Side { width: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     Judging Side Static { height: auto; }
     Judging #empty { display: none; padding: 1 2; color: $foreground 70%; }
@@ -172,13 +174,15 @@ class Judging(Place):
     def _fit(self, count: int) -> None:
         """The list takes the lines that it needs, and two fifths at most."""
         border = 0 if self.has_class("-low") else 2
-        self.query_one("#pairs").styles.height = max(3, min(count, (self.size.height - 2) * 2 // 5 - border)) + border
+        lines = max(3, min(count, (self.size.height - 2) * 2 // 5 - border)) + border
+        self.query_one("#pairs").styles.height = lines if count else "1fr"
 
     def tell(self) -> None:
         """How far one is; a subclass says it."""
 
     def _empty(self, text: str) -> None:
         self.set_class(not self.pairs.items, "-empty")
+        self.refresh_bindings()
         self.query_one("#empty", Static).update(text)
 
     @on(Rows.Moved)
@@ -205,6 +209,12 @@ class Judging(Place):
         return Content(f"right, {age_word}")
 
     # ---- doing
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a pair there is nothing to decide."""
+        if action in _DECIDES and not self.pairs.items:
+            return False
+        return super().check_action(action, parameters)
 
     def _decide(self, work: Callable[[Client, Pair], Message]) -> None:
         pair = self.pairs.current
@@ -375,7 +385,8 @@ class DuplicatesPlace(Judging):
 
     def tell(self) -> None:
         count, pane = len(self.pairs.items), self.query_one("#pairs")
-        pane.border_title = Content(f"{count:,} pair{' that says' if count == 1 else 's that say'} nearly the same")
+        said = "pair that says" if count == 1 else "pairs that say"
+        pane.border_title = Content(f"{count:,} {said} nearly the same" if count else "Near duplicates")
         looked = f"{self._scanned:,} of {self._total:,} looked at"
         pane.border_subtitle = f"all {self._total:,} looked at" if self._finished else looked
         if self._finished:
@@ -415,7 +426,7 @@ class SimilarPage(Judging, Page):
 
     def tell(self) -> None:
         count, pane = len(self.pairs.items), self.query_one("#pairs")
-        pane.border_title = Content(f"{count:,} near to “{title(self.memory, 40)}”")
+        pane.border_title = Content(f"{count:,} near to “{title(self.memory, 40)}”" if self._read else "Near to it")
         self._empty("Nothing says nearly the same.\n\nEsc goes back." if self._read else "")
 
 
