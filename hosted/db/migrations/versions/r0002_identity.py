@@ -169,11 +169,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("GRANT jmem_lookup TO CURRENT_USER")
-    op.execute("DROP TRIGGER refuse_deleted ON jmem.sync_heads")
-    for table in ("api_keys", "grants", "sign_outs", "deletions", "tombstones"):
-        op.execute(f"DROP TABLE jmem.{table}")
-    for name in ("session_holder(uuid, text, text, timestamptz)", "key_holder(bytea)", "refuse_deleted()",
-                 "is_deleted(uuid)"):  # fmt: skip
+    for table in _GUARDED:
+        op.execute(f"DROP TRIGGER refuse_deleted ON jmem.{table}")
+    for name in reversed(_NAMES):
         op.execute(f"DROP FUNCTION jmem.{name}")
+    for table in (*_TENANT_TABLES, "deletions", "tombstones"):
+        op.execute(f"DROP TABLE jmem.{table}")
     op.execute("REVOKE USAGE ON SCHEMA jmem FROM jmem_lookup")
     op.execute("REVOKE jmem_lookup FROM CURRENT_USER")
