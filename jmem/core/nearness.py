@@ -108,7 +108,10 @@ class Nearness:
     # ---- one memory ---------------------------------------------------------------------------
 
     def similar(self, memory: Memory, actor: Actor, limit: int, least: float) -> list[Pair]:
-        """The nearest active memories that the actor sees, nearest first; `memory` is the `a` of each pair."""
+        """The nearest active memories that the actor sees, nearest first; `memory` is the `a` of each pair.
+
+        What was noted as no duplicate of it is not among them.
+        """
         found = self._by_meaning(memory, actor, limit, least)
         with self._store.reader() as conn:
             if found is None:

@@ -22,6 +22,7 @@ _LINES = str.maketrans(
         **dict.fromkeys("←◀‹«❮", "<"),
         **dict.fromkeys("→▶›»❯▸⏎", ">"),
         "…": "~",
+        "×": "x",
         **dict.fromkeys("░▒▓", "."),
         "✓": "x",
         "✗": "-",

@@ -216,3 +216,10 @@ def test_a_whole_store_with_the_model(open_recall: Callable[..., Any], model: An
     assert [pair.a.content for pair in scan(recall.service)] == [
         "User lives in Berlin", "Anna has a peanut allergy.", "User prefers Neovim (LazyVim) as the editor."
     ]  # fmt: skip
+
+
+def test_what_is_no_duplicate_is_not_near_either(near: Any) -> None:
+    a, b = near.add("a red house", "house, a red")
+    assert [pair.b.id for pair in near.service.similar(a, ME)] == [b]
+    near.service.set_distinct(a, b, ME)
+    assert near.service.similar(a, ME) == []

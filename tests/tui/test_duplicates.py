@@ -77,7 +77,7 @@ def contents(api: Api) -> set[str]:
 async def test_side_by_side(api: Api, home: Home, ids: dict[str, str], opened: Open, size: tuple[int, int]) -> None:
     async with opened(home, size) as pilot:
         await at_duplicates(pilot, 2)
-        assert "first: the user lives in Berlin" in side(pilot, "left")
+        await until(pilot, lambda: "first: the user lives in Berlin" in side(pilot, "left"))
         assert "Berlin, Germany" in side(pilot, "right")
         await pilot.press("down")
         await until(pilot, lambda: "peanut allergy" in side(pilot, "left"))
@@ -159,6 +159,20 @@ async def test_what_others_write_appears(api: Api, home: Home, ids: dict[str, st
         await until(pilot, lambda: count(pilot) == 1)
         api.add("first of all the moon is made of stone")
         await until(pilot, lambda: any("moon" in pair["a"]["content"] for pair in judging(pilot).pairs.items))
+
+
+async def test_what_was_done_elsewhere_is_seen_on_return(
+    api: Api, home: Home, ids: dict[str, str], opened: Open
+) -> None:
+    async with opened(home) as pilot:
+        await at_duplicates(pilot, 2)
+        await until(pilot, lambda: pilot.app.screen._seen)  # type: ignore[attr-defined]
+        await pilot.press("1")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, Judging))
+        api.must("DELETE", f"/memories/{ids[NEAR[0][1]]}")
+        await pilot.pause(0.2)
+        await pilot.press("4")
+        await until(pilot, lambda: count(pilot) == 1)
 
 
 async def test_of_one_memory(api: Api, home: Home, ids: dict[str, str], opened: Open) -> None:

@@ -28,6 +28,8 @@ Pair = dict[str, Any]
 NARROW, LOW = 100, 18
 STEP_PAIRS, ENOUGH = 50, 300
 """Pairs of one answer, and waiting ones at which the search for more rests."""
+ACTIONS = 20
+"""Actions elsewhere, after more of which all pairs are looked for anew."""
 PAUSE_S, SETTLE_S = 0.15, 0.8
 ASKED_AGAIN = 20
 """Changed memories that are compared again at once; after more, everything is looked at again by F5."""
@@ -42,6 +44,14 @@ class Stepped(Message):
     def __init__(self, page: dict[str, Any], first: bool) -> None:
         super().__init__()
         self.page, self.first = page, first
+
+
+class Log(Message):
+    """The newest actions."""
+
+    def __init__(self, actions: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.actions = actions
 
 
 class Near(Message):
@@ -302,6 +312,8 @@ class Judging(Place):
     def _look_again(self) -> None:
         self._settling = False
         ids, self._stale = list(self._stale), set()
+        if not ids:
+            return
         listed = {pair[side]["id"] for pair in self.pairs.items for side in "ab"}
         self._again([id for id in ids if id in listed] + [id for id in ids if id not in listed][:ASKED_AGAIN])
 
@@ -325,6 +337,8 @@ class DuplicatesPlace(Judging):
         self._scanned = self._total = 0
         self._cursor: str | None = None
         self._finished = False
+        self._seen: int | None = None
+        """the newest action that the pairs are as of"""
 
     def reload(self) -> None:
         """From the newest memory on."""
@@ -333,8 +347,22 @@ class DuplicatesPlace(Judging):
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
+        self.fetch(lambda daemon: daemon.log({"limit": ACTIONS})["actions"], Log, group="log", exclusive=True)
         if self._cursor is not None:
             self.begin(self._scan, group="scan", exclusive=True)
+
+    @on(Log)
+    def _caught_up(self, log: Log) -> None:
+        """Look again at what was changed while one was elsewhere."""
+        seen, self._seen = self._seen, max((action["action"] for action in log.actions), default=0)
+        if seen is None:
+            return
+        missed = [action for action in log.actions if action["action"] > seen]
+        if len(missed) == ACTIONS or any(action["count"] > len(action["ids"]) for action in missed):
+            self.reload()
+        else:
+            self._stale.update(id for action in missed for id in action["ids"])
+            self._look_again()
 
     def on_screen_suspend(self) -> None:
         """Nothing is looked for while nobody looks."""
