@@ -53,7 +53,10 @@ def opened() -> Open:
         app = JmemApp(client, load(str(home.path)) if prefs is None else prefs, plain=plain)
         async with app.run_test(size=size, notifications=True) as pilot:
             await until(pilot, lambda: app.facts["daemon"] == "live" and "memories" in app.facts)
-            await until(pilot, lambda: any(word in texts(pilot) for word in ("first", "Nothing", "Welcome")))
+            await until(
+                pilot,
+                lambda: len(pilot.app.screen_stack) > 1 or any(word in texts(pilot) for word in ("first", "Nothing")),
+            )
             yield pilot
 
     return open_

@@ -78,6 +78,8 @@ class Choice(Dialog[str | None]):
 
     def __init__(self, title: str, body: Text | str, answers: Sequence[Answer], *, danger: bool = False) -> None:
         super().__init__()
+        if isinstance(body, Text):
+            body.rstrip()
         self._title, self._body, self._answers = title, body, answers
         self.set_class(danger, "-danger")
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -103,8 +104,10 @@ class Connect(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [("enter", "connect", "Connect")]
     AUTO_FOCUS = "_List"
 
-    def __init__(self) -> None:
+    def __init__(self, start: str = "") -> None:
+        """`start` names the program to stand at."""
         super().__init__()
+        self._start = start
         self._plan: Plan | None = None
         self._other = ""
         self._busy = False
@@ -132,8 +135,9 @@ class Connect(Dialog[None]):
         return str(self.jmem.facts["user"])
 
     async def _list(self) -> None:
+        user = self.user
         try:
-            clients = (await self.remote(lambda daemon: _jmem(daemon, "connect")))["clients"]
+            clients = (await self.remote(lambda daemon: _jmem(daemon, user, "connect")))["clients"]
         except JmemError as error:
             self.post_message(Connected("", None, error))
         else:
@@ -141,7 +145,11 @@ class Connect(Dialog[None]):
 
     @on(Listed)
     def _listed(self, listed: Listed) -> None:
-        self.query_one(_List).show(listed.found)
+        programs = self.query_one(_List)
+        programs.show(listed.found)
+        if self._start in (names := [one.name for one in listed.found]):
+            programs.cursor = names.index(self._start)
+            self._start = ""
 
     @on(Rows.Moved)
     def _moved(self) -> None:
@@ -151,7 +159,7 @@ class Connect(Dialog[None]):
             self._plan = None
             self._draw()
             if name:
-                self.run_worker(self._look(name, item.name != OTHER), group="plan", exclusive=True)
+                self.begin(partial(self._look, name, item.name != OTHER), group="plan", exclusive=True)
 
     async def _look(self, name: str, known: bool) -> None:
         user = self.user

@@ -7,6 +7,7 @@ says so. What others changed meanwhile is never overwritten unseen.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich.text import Text
@@ -223,7 +224,8 @@ class Editor(Dialog[dict[str, Any] | None]):
         """Say what a line that one leaves is understood as."""
         line = event.widget
         if isinstance(line, WriteLine) and line.id and line.id != "tags":
-            self.run_worker(self._understand(line.id, line.content), group=f"hint-{line.id}", exclusive=True)
+            understand = partial(self._understand, line.id, line.content)
+            self.begin(understand, group=f"hint-{line.id}", exclusive=True)
 
     async def _understand(self, field: str, text: str) -> None:
         if not text or text == self._texts[field].strip():

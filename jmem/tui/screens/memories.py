@@ -122,7 +122,7 @@ class MemoriesPlace(Tending):
 
     def reload(self) -> None:
         self._asked.set()
-        self.run_worker(self._count, group="count", exclusive=True)
+        self.begin(self._count, group="count", exclusive=True)
 
     def memory_changed(self, change: Changed) -> None:
         """Read again, at most twice a second however many are written."""

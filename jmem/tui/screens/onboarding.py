@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 from rich.text import Text
@@ -51,7 +52,8 @@ class Welcome(Dialog[None]):
     Welcome #first { background: $panel; }
     Welcome #said { color: $success; height: 1; display: none; }
     Welcome #said.-bad { color: $error; height: auto; }
-    Welcome OptionList { height: auto; max-height: 8; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1; }
+    Welcome OptionList { height: auto; max-height: 9; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1; }
+    Welcome OptionList:blur > .option-list--option-highlighted { background: transparent; color: $foreground; text-style: none; }
     Welcome .keys { height: 1; margin-top: 1; color: $foreground 60%; }
     Welcome.-low > .box { padding: 0 1; }
     Welcome.-low .step, Welcome.-low .keys { margin-top: 0; }
@@ -90,7 +92,7 @@ class Welcome(Dialog[None]):
 
     def _list(self) -> None:
         user = str(self.jmem.facts["user"])
-        self.run_worker(self._look(user), group="programs", exclusive=True)
+        self.begin(partial(self._look, user), group="programs", exclusive=True)
 
     async def _look(self, user: str) -> None:
         try:
@@ -108,7 +110,7 @@ class Welcome(Dialog[None]):
             line = Text(no_wrap=True, end="")
             connected = state == "connected"
             line.append("● " if connected else "  ", colours["success"])
-            line.append(shown.fit(title, 18), "" if state in order else "dim")
+            line.append(shown.fit(title, 26), "" if state in order else "dim")
             line.append(state, colours["success"] if connected else "dim")
             programs.add_option(Option(line, id=name))
         programs.add_option(Option(Text("  any other program", "dim"), id=""))
@@ -116,16 +118,16 @@ class Welcome(Dialog[None]):
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        from jmem.tui.screens.connect import Connect
+        from jmem.tui.screens.connect import OTHER, Connect
 
         event.stop()
-        self.app.push_screen(Connect())
+        self.app.push_screen(Connect(event.option.id or OTHER))
 
     @on(Input.Submitted, "#first")
     def _first(self) -> None:
         text = self.query_one(WriteLine).content
         if text:
-            self.run_worker(self._add(text), group="add", exclusive=True)
+            self.begin(partial(self._add, text), group="add", exclusive=True)
         else:
             self.query_one(OptionList).focus()
 

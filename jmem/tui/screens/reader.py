@@ -124,7 +124,7 @@ class Reader(Dialog[str | None]):
     def memory_changed(self, change: Changed) -> None:
         """Show it as it is now."""
         if change.id == self.memory["id"]:
-            self.run_worker(self._read(), group="read", exclusive=True)
+            self.begin(self._read, group="read", exclusive=True)
 
     async def _read(self) -> None:
         id = self.memory["id"]

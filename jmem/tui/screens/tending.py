@@ -158,7 +158,7 @@ class Tending(Place):
             else:
                 self._kept("Saved")(saved)
 
-        self.run_worker(save(), group="tend")
+        self.begin(save, group="tend")
 
     # ---- what is known of one
 
@@ -347,7 +347,7 @@ class Tending(Place):
             except JmemError as error:
                 self.post_message(Missed(error))
 
-        self.run_worker(run(), group="mark", exclusive=True)
+        self.begin(run, group="mark", exclusive=True)
 
     @on(Marked)
     def _mark_these(self, marked: Marked) -> None:
