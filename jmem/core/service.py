@@ -406,6 +406,7 @@ class MemoryService(Timeline, Neighbours):
 
     def finish_purges(self) -> tuple[PlaceReceipt, ...]:
         """After purges were committed: reach every other place, whatever wrote them; the receipt."""
+        self.nearness.release()
         return purge.finish(self.store, self._hooks)
 
     # ---- inside -------------------------------------------------------------------------------
