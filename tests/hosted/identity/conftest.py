@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Any, Self
 
 import pytest
 import uvicorn
@@ -13,27 +14,25 @@ import uvicorn
 from hosted.dev.supabase import Double, Settings
 
 
-class Running:
-    """A double that listens on a port, and its settings, whose clock `ahead` moves."""
+class Server:
+    """An application on a port of this machine, in a thread of its own."""
 
-    def __init__(self, **changes: object) -> None:
-        self.ahead = 0.0
+    def __init__(self) -> None:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.settings = Settings(self.url, "http://127.0.0.1:8000", clock=lambda: time.time() + self.ahead)
-        for name, value in changes.items():
-            setattr(self.settings, name, value)
-        self.double = Double(self.settings)
-        options = uvicorn.Config(self.double.app, log_level="warning", lifespan="off", ws="none")
+
+    def serve(self, app: Any) -> None:
+        """Prepare to serve the application."""
+        options = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none")
         self._server = uvicorn.Server(options)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         self._thread.start()
         deadline = time.monotonic() + 10
         while not self._server.started:
-            assert time.monotonic() < deadline, "the double does not start"
+            assert time.monotonic() < deadline, "the server does not start"
             time.sleep(0.005)
         return self
 
@@ -41,6 +40,22 @@ class Running:
         self._server.should_exit = True
         self._thread.join(10)
         self._socket.close()
+
+
+class Running(Server):
+    """A double that listens on a port, and its settings, whose clock `ahead` moves."""
+
+    def __init__(self, **changes: object) -> None:
+        super().__init__()
+        self.ahead = 0.0
+        self.settings = Settings(self.url, "http://127.0.0.1:8000", clock=lambda: time.time() + self.ahead)
+        for name, value in changes.items():
+            setattr(self.settings, name, value)
+        self.double = Double(self.settings)
+        self.serve(self.double.app)
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)
         self.double.close()
 
     def mail(self, to: str) -> dict[str, str]:
