@@ -44,6 +44,14 @@ class Client:
         self._note = note or (lambda text: None)
         self._identity = f"X-Jmem-User: {_quoted(user)}\r\nX-Jmem-Client: {_quoted(client)}\r\n"
 
+    def without_start(self) -> Client:
+        """The same, but it starts no daemon: raises Unreachable where none runs."""
+        from copy import copy
+
+        other = copy(self)
+        other._autostart = False
+        return other
+
     # ---- the daemon itself
 
     def listening(self) -> bool:

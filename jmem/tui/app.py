@@ -208,7 +208,7 @@ class JmemApp(Undoing):
         """For the top bar, where the place does not count itself."""
         self._counting = False
         try:
-            status = await self.remote(lambda daemon: daemon.status())
+            status = await self.remote(lambda daemon: daemon.without_start().status())
         except JmemError:
             return  # the bar says that the daemon is gone
         self.post_message(Counted(status["memories"], status["review"]))

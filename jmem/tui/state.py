@@ -14,6 +14,7 @@ from jmem.cli.render import ago
 from jmem.cli.text import wrap
 from jmem.client import Client
 from jmem.core import places
+from jmem.core.errors import Unreachable
 from jmem.tui import shown
 from jmem.tui.widgets.log import Entry, tail
 
@@ -41,12 +42,15 @@ def read(daemon: Client) -> State:
     """Everything, without starting a daemon."""
     status = index = backups = None
     size = 0
-    if daemon.running():
-        status = daemon.status()
-        backups = daemon.backups()
-        if status["user_id"]:
-            index = daemon.index()
-            size = _bytes(Path(daemon.home, "users", status["user_id"]))
+    quiet = daemon.without_start()
+    if quiet.running():
+        try:
+            status, backups = quiet.status(), quiet.backups()
+            if status["user_id"]:
+                index = quiet.index()
+                size = _bytes(Path(daemon.home, "users", status["user_id"]))
+        except Unreachable:  # it stopped in the middle
+            status = index = backups = None
     return State(status, index, backups, size, tail(places.log_path(daemon.home)), daemon.home)
 
 

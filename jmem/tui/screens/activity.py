@@ -83,6 +83,10 @@ class ActivityPlace(Place):
 
     def __init__(self) -> None:
         super().__init__()
+        # held, not looked for: what happens while the screen is taken down still finds them
+        self._stream, self._programs = Stream(), Programs()
+        self._streaming = Vertical(id="streaming", classes="pane")
+        self._answering = Fitted(id="answering", classes="pane")
         self._events: list[Event] = []
         self._waiting: list[Event] = []
         self._last: int | None = None
@@ -96,17 +100,16 @@ class ActivityPlace(Place):
     def content(self) -> ComposeResult:
         with Horizontal():
             with Vertical(id="left"):
-                with Vertical(id="streaming", classes="pane"):
-                    yield Stream()
+                with self._streaming:
+                    yield self._stream
                     yield Static(
                         "No program has asked for anything yet.\n\nc connects one.", classes="empty", markup=False
                     )
-                answering = Fitted(id="answering", classes="pane")
-                answering.border_title = "Answer"
-                yield answering
+                self._answering.border_title = "Answer"
+                yield self._answering
             with Vertical(id="allowing", classes="pane") as allowing:
                 allowing.border_title = "Programs"
-                yield Programs()
+                yield self._programs
                 yield Static("No program is connected yet.\n\nc connects one.", classes="empty", markup=False)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -158,7 +161,7 @@ class ActivityPlace(Place):
     def _show_programs(self, known: Known) -> None:
         programs = [program for program in known.programs if not program["revoked"]]
         self.set_class(not programs, "-nobody")
-        self.query_one(Programs).show(programs)
+        self._programs.show(programs)
 
     # ---- the stream
 
@@ -188,11 +191,11 @@ class ActivityPlace(Place):
         for event in (*self._events, *self._waiting):
             if event["id"] in read.texts:
                 event["query"] = read.texts[event["id"]]
-        self.query_one(Stream).refresh()
+        self._stream.refresh()
 
     def _seen(self, event: Event) -> None:
         """Its program was here just now; one that is new is read."""
-        programs = self.query_one(Programs)
+        programs = self._programs
         for program in programs.items:
             if program["name"] == event["client"]:
                 program["last_seen"] = event["at"]
@@ -202,10 +205,10 @@ class ActivityPlace(Place):
             self._read_programs()
 
     def _show(self) -> None:
-        stream = self.query_one(Stream)
-        stream.show(self._events, keep=stream.cursor != 0)  # on the first line one stays with what is new
+        stream = self._stream
+        stream.show(tuple(self._events), keep=stream.cursor != 0)  # on the first line one stays with what is new
         self.set_class(not self._events, "-quiet")
-        pane = self.query_one("#streaming")
+        pane = self._streaming
         pane.set_class(self.paused, "-paused")
         what = f"of {self.only}" if self.only else "of every program"
         pane.border_title = Content(f"What was asked, {what}")
@@ -228,7 +231,7 @@ class ActivityPlace(Place):
             self._resting = self.set_timer(SETTLE_S, self._tell)
 
     def _tell(self, whole: bool = False) -> None:
-        event = self.query_one(Stream).current
+        event = self._stream.current
         if event is None:
             self.post_message(Told(None, whole=False))
             return
@@ -238,7 +241,7 @@ class ActivityPlace(Place):
 
     @on(Told)
     def _show_told(self, told: Told) -> None:
-        pane, access, colours = self.query_one(Fitted), told.access, self.app.theme_variables
+        pane, access, colours = self._answering, told.access, self.app.theme_variables
         if told.whole and told.access is not None:
             self.app.push_screen(Answers(told.access))
         else:
@@ -263,7 +266,7 @@ class ActivityPlace(Place):
 
     def action_filter(self) -> None:
         """By the program of this line, or by none."""
-        event = self.query_one(Stream).current
+        event = self._stream.current
         self._narrow("" if self.only or event is None else event["client"])
 
     @on(Programs.Picked)
@@ -272,11 +275,11 @@ class ActivityPlace(Place):
 
     def _narrow(self, only: str) -> None:
         self.only = only
-        programs = self.query_one(Programs)
+        programs = self._programs
         programs.only = only
         programs.refresh()
         self._events, self._waiting = [event for event in self._events if _wanted(event, only, self.own)], []
-        self.query_one(Stream).cursor = 0
+        self._stream.cursor = 0
         self._read(None)
 
     def action_own(self) -> None:
@@ -288,7 +291,7 @@ class ActivityPlace(Place):
         """To the other pane; a narrow screen shows one of them."""
         there = isinstance(self.focused, Programs)
         self.set_class(not there, "-allowing")
-        self.query_one(Stream if there else Programs).focus()
+        (self._stream if there else self._programs).focus()
 
     def action_clear(self) -> None:
         """From the programs to the stream, then all programs again."""

@@ -172,8 +172,9 @@ class MemoriesPlace(Tending):
 
     def _first_row(self) -> int:
         """Where to read a list that is shown already: around what is on the screen."""
-        results = self.query_one(Results)
-        return max(results.scroll_offset.y - results.size.height, 0) if self.view == results.view else 0
+        for results in self.query(Results):  # none when the interface is left in this moment
+            return max(results.scroll_offset.y - results.size.height, 0) if self.view == results.view else 0
+        return 0
 
     async def _count(self) -> None:
         try:

@@ -86,16 +86,19 @@ class ReviewPlace(Place):
 
     def __init__(self) -> None:
         super().__init__()
+        # held, not looked for: what happens while the screen is taken down still finds them
+        self._list, self._text = Waiting(), Preview()
+        self._pane, self._empty = Vertical(id="waiting", classes="pane"), Static("", id="empty", markup=False)
         self.view = INBOX
         self._settling = False
         self._deciding = False
 
     def content(self) -> ComposeResult:
         with Horizontal(id="panes"):
-            with Vertical(id="waiting", classes="pane"):
-                yield Waiting()
-                yield Static("", id="empty", markup=False)
-            yield Preview()
+            with self._pane:
+                yield self._list
+                yield self._empty
+            yield self._text
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width < NARROW, "-narrow")
@@ -104,7 +107,7 @@ class ReviewPlace(Place):
     # ---- reading
 
     def reload(self) -> None:
-        results = self.query_one(Waiting)
+        results = self._list
         self._page(
             max(results.scroll_offset.y - results.size.height, 0) if results.view == self.view else 0, count=True
         )
@@ -134,7 +137,7 @@ class ReviewPlace(Place):
 
     @on(Inbox)
     def _show(self, inbox: Inbox) -> None:
-        results = self.query_one(Waiting)
+        results = self._list
         if inbox.view != self.view:
             return
         if inbox.total is None:
@@ -156,18 +159,18 @@ class ReviewPlace(Place):
 
     def _tell(self, total: int) -> None:
         of = f" of {', '.join(sorted(self.view.clients))}" if self.view.clients else ""
-        pane, marked = self.query_one("#waiting"), len(self.query_one(Waiting).marked)
+        pane, marked = self._pane, len(self._list.marked)
         pane.border_title = Content(f"{total:,} {'waits' if total == 1 else 'wait'} for you{of}")
         pane.border_subtitle = f"{marked:,} marked" if marked else ""
         if total == 0:
-            self.query_one("#empty", Static).update(
+            self._empty.update(
                 f"Nothing{of} waits for you.\n\nEsc shows all programs again." if of else
                 "Nothing waits for you.\n\nLet what a program writes wait here: 2 Activity, p, v on the program."
             )  # fmt: skip
 
     @on(Results.Moved)
     def _preview(self, moved: Results.Moved) -> None:
-        self.query_one(Preview).show(moved.memory)
+        self._text.show(moved.memory)
 
     # ---- deciding
 
@@ -186,7 +189,7 @@ class ReviewPlace(Place):
     @on(Decided)
     def _decided(self, decided: Decided) -> None:
         self._deciding = False
-        results = self.query_one(Waiting)
+        results = self._list
         results.marked.clear()
         what = "1 memory" if decided.count == 1 else f"{decided.count:,} memories"
         key = self.app.get_key_display(actions.BY_ID["app.undo"].binding().with_key(self._undo_key()))
@@ -205,12 +208,12 @@ class ReviewPlace(Place):
 
     def action_approve(self) -> None:
         """What is marked, or what is under the cursor."""
-        if chosen := self.query_one(Waiting).chosen:
+        if chosen := self._list.chosen:
             self._decide("approve", ids=[memory["id"] for memory in chosen])
 
     def action_reject(self) -> None:
         """What is marked, or what is under the cursor."""
-        if chosen := self.query_one(Waiting).chosen:
+        if chosen := self._list.chosen:
             self._decide("reject", ids=[memory["id"] for memory in chosen])
 
     def action_approve_program(self) -> None:
@@ -223,7 +226,7 @@ class ReviewPlace(Place):
 
     @work(group="ask")
     async def _decide_all(self, decision: str) -> None:
-        memory = self.query_one(Waiting).current
+        memory = self._list.current
         if memory is None:
             return
         from jmem.tui.screens.confirm import Answer, Choice
@@ -241,7 +244,7 @@ class ReviewPlace(Place):
     @work(group="ask")
     async def action_edit(self) -> None:
         """Change it and approve it, in one step."""
-        memory = self.query_one(Waiting).current
+        memory = self._list.current
         if memory is None:
             return
         from jmem.tui.screens.approving import Approving
@@ -253,14 +256,14 @@ class ReviewPlace(Place):
 
     def action_mark(self) -> None:
         """Mark and go on to the next."""
-        results = self.query_one(Waiting)
+        results = self._list
         results.mark()
         results.action_move(1)
         self._tell(results.total)
 
     def action_mark_all(self) -> None:
         """Those that are read, or none."""
-        results = self.query_one(Waiting)
+        results = self._list
         every = {memory["id"]: memory for memory in results.rows.values()}
         results.marked = {} if len(results.marked) == len(every) else every
         results.refresh()
@@ -268,7 +271,7 @@ class ReviewPlace(Place):
 
     def action_filter(self) -> None:
         """By the program of this line, or by none."""
-        memory = self.query_one(Waiting).current
+        memory = self._list.current
         if self.view.clients or memory is None:
             self._narrow(INBOX)
         else:
@@ -276,7 +279,7 @@ class ReviewPlace(Place):
 
     def action_clear(self) -> None:
         """The marks, then the filter."""
-        results = self.query_one(Waiting)
+        results = self._list
         if results.marked:
             results.marked.clear()
             results.refresh()

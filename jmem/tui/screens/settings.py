@@ -100,15 +100,18 @@ class SettingsPlace(Place):
 
     def __init__(self) -> None:
         super().__init__()
+        # held, not looked for: what happens while the screen is taken down still finds them
+        self._parts, self._choices = Parts(), Choices()
+        self._pane, self._about = Vertical(id="setting"), Static("", id="about", markup=False)
         self.part = "theme"
         self._settings: core.Settings | None = None
         self._stale = False
 
     def content(self) -> ComposeResult:
-        yield Parts()
-        with Vertical(id="setting"):
-            yield Choices()
-        yield Static("", id="about", markup=False)
+        yield self._parts
+        with self._pane:
+            yield self._choices
+        yield self._about
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.height < LOW, "-low")
@@ -129,7 +132,7 @@ class SettingsPlace(Place):
         """To another part."""
         self.jmem.use_theme(self.jmem.prefs.theme)
         self.part = part
-        parts = self.query_one(Parts)
+        parts = self._parts
         parts.here = part
         parts.refresh()
         self._fill(keep=False)
@@ -141,11 +144,11 @@ class SettingsPlace(Place):
 
     def _fill(self, *, keep: bool) -> None:
         lines = {"theme": self._themes, "keys": self._keys, "daemon": self._daemon}[self.part]()
-        choices = self.query_one(Choices)
+        choices = self._choices
         choices.show(lines, keep=keep)
         if not keep and self.part == "theme":
             choices.cursor = next((at for at, line in enumerate(lines) if line.on), 0)
-        self.query_one("#setting").border_subtitle = "a restart applies what was changed: R" if self._stale else ""
+        self._pane.border_subtitle = "a restart applies what was changed: R" if self._stale else ""
 
     def _themes(self) -> list[Setting]:
         found, chosen = [], self.jmem.prefs.theme
@@ -187,8 +190,8 @@ class SettingsPlace(Place):
 
     @on(Choices.Moved)
     def _moved(self) -> None:
-        item = self.query_one(Choices).current
-        self.query_one("#about", Static).update(item.about if item else "")
+        item = self._choices.current
+        self._about.update(item.about if item else "")
         if item is not None and item.id and self.part == "theme":
             self.jmem.use_theme(item.id)
 
@@ -218,7 +221,7 @@ class SettingsPlace(Place):
 
     def action_change(self) -> None:
         """What is under the cursor."""
-        item = self.query_one(Choices).current
+        item = self._choices.current
         if item is None or not item.id:
             return
         if self.part == "theme":
@@ -230,13 +233,13 @@ class SettingsPlace(Place):
 
     def action_add_key(self) -> None:
         """One more."""
-        item = self.query_one(Choices).current
+        item = self._choices.current
         if self.part == "keys" and item is not None and item.id:
             self._press(item.id, add=True)
 
     def action_reset(self) -> None:
         """As it is by default."""
-        item = self.query_one(Choices).current
+        item = self._choices.current
         if item is None or not item.id:
             return
         if self.part == "theme":

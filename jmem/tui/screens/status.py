@@ -87,22 +87,23 @@ class StatusPlace(Place):
 
     def __init__(self) -> None:
         super().__init__()
+        # held, not looked for: what happens while the screen is taken down still finds them
+        self._facts, self._backups, self._log = Fitted(id="facts", classes="pane"), Backups(), Log()
         self._state: State | None = None
         self._next: Timer | None = None
         self._doing = ""
 
     def content(self) -> ComposeResult:
         with Horizontal(id="above"):
-            facts = Fitted(id="facts", classes="pane")
-            facts.border_title = "How it is"
-            yield facts
+            self._facts.border_title = "How it is"
+            yield self._facts
             with Vertical(id="backing", classes="pane") as backing:
                 backing.border_title = "Backups"
-                yield Backups()
+                yield self._backups
                 yield Static("There is no backup yet; b makes one.", classes="none", markup=False)
         with Vertical(id="logging", classes="pane") as logging:
             logging.border_title = "Log"
-            yield Log()
+            yield self._log
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width < NARROW, "-narrow")
@@ -156,9 +157,9 @@ class StatusPlace(Place):
     def _show(self, read: Read) -> None:
         self._state = state = read.state
         backups = state.backups["backups"] if state.backups else []
-        self.query_one(Backups).show(backups)
+        self._backups.show(backups)
         self.set_class(not backups, "-unbacked")
-        log = self.query_one(Log)
+        log = self._log
         if tuple(log.items) != state.log:
             at_end = log.cursor >= len(log.items) - 1
             log.show(state.log)
@@ -180,7 +181,7 @@ class StatusPlace(Place):
             text.append(f"\n{doing}…" if doing else "", f"bold {colours['accent']}")
             return text
 
-        self.query_one(Fitted).draw(make)
+        self._facts.draw(make)
 
     # ---- doing
 
@@ -230,7 +231,7 @@ class StatusPlace(Place):
     @work(group="ask")
     async def action_restore(self) -> None:
         """The backup under the cursor in the place of the store."""
-        backup = self.query_one(Backups).current
+        backup = self._backups.current
         if backup is None or not isinstance(self.focused, Backups):
             return
         when = f"{local_time(backup['created_at'])} ({ago(backup['created_at'])})"
@@ -267,7 +268,7 @@ class StatusPlace(Place):
 
     def action_log(self) -> None:
         """To the log and back."""
-        self.query_one(Backups if isinstance(self.focused, Log) else Log).focus()
+        (self._backups if isinstance(self.focused, Log) else self._log).focus()
 
 
 def restart(daemon: Client) -> str:
