@@ -25,10 +25,22 @@ def run(environ: Mapping[str, str], user: str) -> int:
 
     home = places.home(environ)
     client = Client(home, user=user, client=CLIENT)
-    app = JmemApp(client, load(home), user=user, plain=not _utf8(), colours=not colourless.wanted(environ))
+    app = JmemApp(client, load(home), user=user, plain=not takes_utf8(environ), colours=not colourless.wanted(environ))
     app.run()
     return app.return_code or 0
 
 
-def _utf8() -> bool:
-    return locale.getpreferredencoding(False).lower().replace("-", "") == "utf8"
+def takes_utf8(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal takes UTF-8, as its locale says; one that is not named is taken for modern.
+
+    Python's own answer is no help: in the C locale it turns to UTF-8 by itself, and sets LC_CTYPE too.
+    """
+    lang = environ.get("LANG", "")
+    ctype = environ.get("LC_CTYPE", "")
+    if ctype in ("C.UTF-8", "C.utf8", "UTF-8") and lang in ("C", "POSIX"):
+        ctype = ""
+    name = environ.get("LC_ALL") or ctype or lang
+    _, dot, codeset = name.partition(".")
+    if dot:
+        return codeset.lower().replace("-", "").startswith("utf8")
+    return name not in ("C", "POSIX") and (not name or locale.getpreferredencoding(False).lower().startswith("utf"))

@@ -14,6 +14,7 @@ from bench.home import Home, temporary_home
 from jmem.core.errors import Invalid
 from jmem.tui import ascii, colourless, keymap, prefs, themes
 from jmem.tui.actions import BY_ID
+from jmem.tui.main import takes_utf8
 from tests.tui.conftest import Open
 
 
@@ -175,8 +176,26 @@ async def test_not_one_cell_has_a_colour(daemon: Home, opened: Open, monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("environ", "utf8"),
+    [
+        ({}, True),
+        ({"LANG": "en_US.UTF-8"}, True),
+        ({"LANG": "C.utf8"}, True),
+        ({"LANG": "C"}, False),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, False),  # what Python makes of it
+        ({"LANG": "de_DE.UTF-8", "LC_CTYPE": "C.UTF-8"}, True),
+        ({"LC_ALL": "POSIX", "LANG": "de_DE.UTF-8"}, False),
+        ({"LANG": "de_DE.ISO-8859-1"}, False),
+        ({"LANG": "ja_JP.eucJP"}, False),
+    ],
+)
+def test_whether_the_terminal_takes_utf8(environ: dict[str, str], utf8: bool):
+    assert takes_utf8(environ) is utf8
+
+
+@pytest.mark.parametrize(
     ("text", "plain"),
-    [("╭─╮│╰╯", "+-+|++"), ("● ○ ✓ ✗ …", "* . x - ~"), ("é 日本", "e ????"), ("⏎ ↑ ↓ ← →", "> ^ v < >"), ("█░", "#.")],
+    [("╭─╮│╰╯", "+-+|++"), ("● ○ ✓ ✗ …", "* . + - ~"), ("é 日本", "e ????"), ("⏎ ↑ ↓ ← →", "> ^ v < >"), ("█░", "#.")],
 )
 def test_ascii_is_as_wide(text: str, plain: str):
     assert ascii.plain(text) == plain
