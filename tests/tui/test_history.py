@@ -135,7 +135,7 @@ async def test_the_daemon_away_and_back(api: Api, home: Home, opened: Open) -> N
 
 def test_a_conflict_is_marked() -> None:
     def revision(rev: int, content: str) -> dict[str, object]:
-        return {"rev": rev, "stamp": f"s{rev}", "at": "2026-11-23T00:00:00.000Z", "client": "c", "kind": "edit", "set": {"content": content}}  # fmt: skip
+        return {"rev": rev, "stamp": f"s{rev}", "at": "2026-11-23T00:00:00.000Z", "client": "c", "kind": "edit", "set": {"content": content}, "content": content}  # fmt: skip
 
     history = {"id": "x", "heads": ["s2", "s3"], "revisions": [revision(n, str(n)) for n in (1, 2, 3)]}
     assert [version.head for version in versions_of(history)] == [True, True, False]
@@ -170,3 +170,12 @@ def test_whole_words_differ_and_far_equal_parts_are_left_out() -> None:
     left, right = diff.sides("a red house", "a blue house", COLOURS)
     assert [left.plain[span.start : span.end] for span in left.spans] == ["red"]
     assert [right.plain[span.start : span.end] for span in right.spans] == ["blue"]
+
+
+async def test_a_long_history_says_that_older_versions_are_left_out(api: Api, home: Home, opened: Open) -> None:
+    edited(api, "first", *(f"first {n} " + "x" * 60_000 for n in range(8)))
+    async with opened(home) as pilot:
+        await pilot.press("enter", "h")
+        await until(pilot, lambda: "older ones are left out" in texts(pilot))
+        await pilot.press("end")
+        await until(pilot, lambda: "first" in texts(pilot))

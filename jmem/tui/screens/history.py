@@ -153,7 +153,10 @@ class HistoryPage(Page):
         count = len(versions)
         pane.border_title = Content(f"{count:,} version{'' if count == 1 else 's'} of {self.memory['id'][-6:]}")
         linked = len(found.chain["chain"])
-        pane.border_subtitle = f"one of {linked:,} in a chain" if linked > 1 else ""
+        about = [f"one of {linked:,} in a chain"] if linked > 1 else []
+        if found.history.get("truncated"):
+            about.insert(0, "older ones are left out")
+        pane.border_subtitle = " · ".join(about)
         rows = self.query_one(VersionList)
         rows.show(versions, keep=rows.cursor > 0)  # on the newest one stays on the newest
         if not versions:
@@ -241,7 +244,7 @@ def versions_of(history: dict[str, Any]) -> list[Version]:
     fields: Mapping[str, Any] = _AT_FIRST
     found: list[Version] = []
     for number, revision in enumerate(history["revisions"], 1):
-        fields = {**fields, **revision["set"]}
+        fields = {**fields, **revision["set"], "content": revision["content"]}
         last = number == len(history["revisions"])
         found.append(Version(revision, fields, last, revision["stamp"] in heads))
     return found[::-1]
