@@ -44,7 +44,10 @@ def with_dim(variables: dict[str, str]) -> dict[str, str]:
         text, ground = Color.parse(variables["foreground"]), Color.parse(variables["background"])
     except (ColorParseError, KeyError):
         return {**variables, "dim": "ansi_default"}
-    return {**variables, "dim": ground.blend(text, 0.9 if text == CONTRAST_TEXT else 0.58).hex}
+    return {
+        **variables,
+        "dim": ground.blend(text, 0.9 if text == CONTRAST_TEXT else 0.6 if ground.brightness < 0.5 else 0.7).hex,
+    }
 
 
 def custom(name: str, colours: Mapping[str, Any]) -> Theme:
