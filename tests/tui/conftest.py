@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 
 import jmem.cli.text
 from bench.home import Home, temporary_home
+from jmem import launch
 from jmem.client import Client
 from jmem.tui.app import JmemApp
 from jmem.tui.prefs import Prefs, load
@@ -39,6 +40,14 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ages and local times are the same in every run."""
     clock = SimpleNamespace(time=lambda: NOW, localtime=time.gmtime, strftime=time.strftime)
     monkeypatch.setattr(jmem.cli.text, "time", clock)
+
+
+@pytest.fixture(autouse=True)
+def reaped() -> Iterator[None]:
+    """Daemons that the interface started are asked how they ended, once their home is gone."""
+    yield
+    for child in launch._children:
+        child.poll()
 
 
 @pytest.fixture
