@@ -25,7 +25,7 @@ from jmem.tui.widgets import diff
 from jmem.tui.widgets.rows import Rows
 
 Pair = dict[str, Any]
-NARROW, LOW = 100, 18
+NARROW, WIDE, LOW = 100, 120, 18
 STEP_PAIRS, ENOUGH = 50, 300
 """Pairs of one answer, and waiting ones at which the search for more rests."""
 ACTIONS = 20
@@ -212,10 +212,12 @@ class Judging(Place):
         newer = pair["a"]["created_at"] >= pair["b"]["created_at"]
         age_word = "the newer" if (name == "a") == newer else "the older"
         if name == "a":
-            how = "alike by words" if pair["by"] == "words" else f"alike, {pair['same_words']:.0%} of the words"
-            return Content(
-                f"left, {age_word} · {pair['score']:.0%} {how}" if self.size.width >= NARROW else f"left, {age_word}"
+            how = "alike by words" if pair["by"] == "words" else "alike"
+            words = (
+                f", {pair['same_words']:.0%} of the words" if self.size.width >= WIDE and pair["by"] != "words" else ""
             )
+            about = f" · {pair['score']:.0%} {how}{words}" if self.size.width >= NARROW else ""
+            return Content(f"left, {age_word}{about}")
         return Content(f"right, {age_word}")
 
     # ---- doing
