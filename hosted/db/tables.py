@@ -11,7 +11,10 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
+    DateTime,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -20,7 +23,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSON
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, TSVECTOR
 
 metadata = MetaData(schema="jmem")
 _C = Text(collation="C")
@@ -103,6 +106,14 @@ memories = Table(
     Column("seq", BigInteger, nullable=False),
     Column("text_key", LargeBinary, nullable=False),
     Column("purged", Boolean, nullable=False),
+    Column(
+        "words",
+        TSVECTOR,
+        Computed(
+            "CASE WHEN content IS NOT NULL AND NOT deleted THEN jmem.words_of(content, speaker, occurred_at, tags) END",
+            persisted=True,
+        ),
+    ),
     Index("memories_id_reversed", "user_id", "id_reversed"),
     Index(
         "memories_created", "user_id", "created_at", "id", postgresql_where=text("content IS NOT NULL AND NOT deleted")
@@ -114,6 +125,8 @@ memories = Table(
     Index("memories_text_key", "user_id", "text_key"),
     Index("memories_thread", "user_id", "thread", "at", "id", postgresql_where=text("thread IS NOT NULL")),
     Index("memories_supersedes", "user_id", "supersedes", postgresql_where=text("supersedes IS NOT NULL")),
+    Index("memories_seq", "user_id", "seq"),
+    Index("memories_words", "user_id", "words", postgresql_using="gin", postgresql_where=text("words IS NOT NULL")),
 )
 """What the ops add up to. `content` is null while no op has given it (an edit came first), and for ever once `purged`."""
 
@@ -123,8 +136,21 @@ index_state = Table(
     _key(),
     Column("id", _C, primary_key=True),
     Column("content_stamp", _C, nullable=False),
-    Column("model", _C, nullable=False),
+    Column("model", _C, primary_key=True),
+    Column("text_key", LargeBinary, nullable=False),
 )
 """Which text of a memory the vector index has, by which model."""
 
-TENANT_TABLES: tuple[Table, ...] = (sync_heads, ops, refused, actions, memories, index_state)
+index_heads = Table(
+    "index_heads",
+    metadata,
+    _key(),
+    Column("model", _C, primary_key=True),
+    Column("seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("worker", Uuid),
+    Column("busy_until", DateTime(timezone=True)),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+)
+"""How far the vector index of a model has followed the feed, and who is at it (or pauses) until when."""
+
+TENANT_TABLES: tuple[Table, ...] = (sync_heads, ops, refused, actions, memories, index_state, index_heads)

@@ -43,6 +43,8 @@ _ACTION = (
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 )
 _OPS = "SELECT payload FROM jmem.ops WHERE user_id = $1 AND memory_id = ANY ($2::text[]) ORDER BY stamp"
+_REINDEX = "UPDATE jmem.index_heads SET seq = least(seq, $2 - 1) WHERE user_id = $1"
+"""The row changed where the vector index has been already: it goes back there."""
 _BLANK = (
     "UPDATE jmem.ops o SET payload = u.payload FROM unnest($2::text[], $3::text[]) AS u (stamp, payload)"
     " WHERE o.user_id = $1 AND o.stamp = u.stamp"
@@ -202,6 +204,7 @@ class Writer:
         merge.merge_op(row.registers, op)
         await self.raw.execute(_BLANK, self.user_id, [op.stamp], [text])
         await rows.Columns([row]).write(self.raw, self.user_id)
+        await self.raw.execute(_REINDEX, self.user_id, row.seq)
         self._ops.pop(op.id, None)
 
     async def finish(self) -> None:

@@ -1,0 +1,1 @@
+"""The vector index: derived from the rows, drained into Qdrant in the background, one collection a model."""
