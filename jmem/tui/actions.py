@@ -109,6 +109,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("editor.leave", "escape", "Back", "Leave; asks when something is not saved", 12),
     Action("tags.switch", "enter", "On/off", "Put the tag on, or take it off; of several memories: on all, off all, as it was", 10),
     Action("tags.save", "ctrl+s", "Save", "Change the tags", 11),
+    Action("tags.leave", "escape", "Back", "Leave the tags as they were", 12),
     Action("tags.down", "down", "Next", "The next tag, without leaving the line", call="move(1)"),
     Action("tags.up", "up", "Before", "The tag before", call="move(-1)"),
     Action("history.restore", "enter", "Bring back", "Bring this version back; undo takes that back", 10),

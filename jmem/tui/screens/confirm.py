@@ -68,7 +68,8 @@ class Choice(Dialog[str | None]):
     Choice .body Static { height: auto; }
     Choice .answers { height: 1; width: 100%; margin-bottom: 1; }
     Choice.-low > .box { border: none; padding: 0 1; height: 100%; }
-    Choice.-low .body, Choice.-low .answers { margin-bottom: 0; }
+    Choice.-low .body { height: 1fr; margin-bottom: 0; }
+    Choice.-low .answers { margin-bottom: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,up", "app.focus_previous", show=False), Binding("right,down", "app.focus_next", show=False),

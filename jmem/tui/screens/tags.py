@@ -38,6 +38,10 @@ class TagLine(WriteLine):
         tags = self.screen.query_one(OptionList)
         tags.action_cursor_down() if step > 0 else tags.action_cursor_up()
 
+    def action_leave(self) -> None:
+        """Without a change."""
+        self.screen.dismiss(None)
+
     def action_save(self) -> None:
         """Done."""
         screen = self.screen
