@@ -33,6 +33,15 @@ def asyncpg_url(url: str) -> URL:
     return parsed.set(query=query)
 
 
+def driver_dsn(url: str) -> str:
+    """The same address for the driver itself."""
+    parsed = asyncpg_url(url).set(drivername="postgresql")
+    query = dict(parsed.query)
+    if (mode := query.pop("ssl", None)) is not None:
+        query["sslmode"] = mode
+    return parsed.set(query=query).render_as_string(hide_password=False)
+
+
 def connect_args(*, pooler: bool) -> dict[str, Any]:
     """How asyncpg connects; behind a transaction pooler a prepared statement may be another connection's."""
     if not pooler:

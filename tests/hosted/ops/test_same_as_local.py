@@ -6,6 +6,7 @@ import asyncio
 import json
 import tempfile
 import uuid
+from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
@@ -107,7 +108,7 @@ def test_rows_ops_and_refusals_are_the_same(database_url: str, data: st.DataObje
         arriving.append(Op(f"{2:012x}-0000-cccccccc", IDS[1], odd, client='q"\\', nonce='"\\\0').sealed())
     cuts = sorted(data.draw(st.lists(st.integers(0, len(arriving)), max_size=3)))
     bounds = [0, *cuts, len(arriving)]
-    batches = [arriving[a:b] for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    batches = [arriving[a:b] for a, b in pairwise(bounds) if b > a]
     here, there = local(batches), asyncio.run(hosted(database_url, batches))
     assert there["codes"] == here["codes"]
     assert there["purged"] == here["purged"]

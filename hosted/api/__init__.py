@@ -1,0 +1,12 @@
+"""The HTTP API, one route group a module."""
+
+from __future__ import annotations
+
+from hosted.api.routing import Routes
+
+
+def groups() -> list[Routes]:
+    """Every group of routes."""
+    from hosted.api import history, memories, overview, sync
+
+    return [module.routes for module in (memories, history, overview, sync)]

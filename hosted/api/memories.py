@@ -1,0 +1,88 @@
+"""Memories: add, list, read, change, delete, several at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Response
+
+from hosted.api.routing import Call, Routes, answer, page
+from jmem.core.errors import Invalid, NotFound
+from jmem.core.wire import answers
+from jmem.core.wire.asks import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk, MemoryQuery
+from jmem.core.wire.common import added_dict, batch_dict, changes_asked, draft_asked, list_filter
+
+routes = Routes("memories")
+
+
+@routes.route("POST", "/memories", MemoryAsk, "Add a memory", answers={201: answers.MemoryAdded, 200: answers.MemoryAdded},
+              problems=(404, 409, 413))  # fmt: skip
+async def add(call: Call, ask: MemoryAsk) -> Response:
+    """201 with the stored memory; 200 with `duplicate` when an equal one was there. Nothing is refused for resembling."""
+    added = await call.memories.add(draft_asked(ask), call.actor)
+    return answer(added_dict(added), 200 if added.duplicate else 201)
+
+
+@routes.route("GET", "/memories", ListQuery, "List memories", answers={200: answers.Memories})
+async def list_memories(call: Call, ask: ListQuery) -> Response:
+    """A page; one that would be larger than an answer may be has fewer memories than asked for, and a cursor."""
+    _present(ask.as_of)
+    filter = list_filter(ask)
+
+    async def fetch(limit: int) -> tuple[list[dict[str, Any]], str | None]:
+        found = await call.memories.list(
+            filter, call.actor, limit=limit, cursor=ask.cursor, sort=ask.sort, offset=ask.offset
+        )
+        return [memory.as_dict() for memory in found.memories], found.next_cursor
+
+    total = {"total": await call.memories.count(filter, call.actor)} if ask.count else {}
+    return await page("memories", fetch, ask.limit, **total)
+
+
+def _present(as_of: str | None) -> None:
+    if as_of is not None:
+        raise Invalid("the account does not look back yet", field="as_of", fix="look back on one of your machines")
+
+
+@routes.route("GET", "/memories/{id}", MemoryQuery, "Read a memory", answers={200: answers.Memory}, problems=(404, 409))
+async def get(call: Call, ask: MemoryQuery) -> Response:
+    """By its id or any part of it that fits no other."""
+    _present(ask.as_of)
+    return answer((await call.memories.get(call.params["id"], call.actor)).as_dict())
+
+
+@routes.route("PATCH", "/memories/{id}", EditAsk, "Change a memory", answers={200: answers.MemoryEdited},
+              problems=(404, 409, 413), headers={"If-Match": "the version that was read; 409 `changed` if it is another now"})  # fmt: skip
+async def edit(call: Call, ask: EditAsk) -> Response:
+    """Only the fields that are given change."""
+    version = call.request.headers.get("if-match")
+    expected = version.strip().strip('"') if version else None
+    edited = await call.memories.edit(
+        call.params["id"], changes_asked(ask), call.actor, expected=expected, secrets=ask.secrets
+    )
+    return answer(edited.memory.as_dict())
+
+
+@routes.route(
+    "DELETE", "/memories/{id}", DeleteQuery, "Delete a memory", answers={200: answers.Deleted}, problems=(404, 409)
+)
+async def delete(call: Call, ask: DeleteQuery) -> Response:
+    """Undo brings it back; with `purge` it is forgotten for ever, and the answer is a receipt of every place."""
+    part = call.params["id"]
+    if ask.purge:
+        purged = await call.memories.purge(part, call.actor)
+        return answer({"purged": [{"id": p.id, "receipt": [r.as_dict() for r in p.receipt]} for p in purged]})
+    outcome = await call.memories.delete(part, call.actor)
+    if outcome.missing:
+        raise NotFound(f"no memory has the id {part!r}", id=part, fix="jmem list")
+    return answer({"deleted": outcome.deleted, "missing": outcome.missing})
+
+
+@routes.route("POST", "/memories/batch", BatchAsk, "Several operations as one action", answers={200: answers.BatchResults},
+              problems=(413,))  # fmt: skip
+async def batch(call: Call, ask: BatchAsk) -> Response:
+    """Each operation stands or falls by itself; one undo takes all of them back.
+
+    Where whole memories would be too large an answer, the last results have their ids only (`truncated`).
+    """
+    return answer(batch_dict(await call.memories.batch(ask.operations, call.actor)))

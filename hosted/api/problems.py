@@ -1,0 +1,96 @@
+"""Failures as RFC 9457 problem documents, in the form and with the codes of the daemon."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+from fastapi import FastAPI, Request, Response
+from pydantic import ValidationError
+from pydantic_core import to_json
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from hosted.api.routing import PROBLEM, HttpProblem
+from hosted.identity.errors import BadToken, MissingScope, of_database
+from jmem.core.errors import JmemError, Unreachable
+from jmem.core.wire.refusals import invalid_answer
+
+log = logging.getLogger(__name__)
+_LATER = {"retry-after": "1"}
+
+
+def problem(error: JmemError, headers: Mapping[str, str] | None = None) -> Response:
+    """The problem document of an error."""
+    return Response(to_json(error.problem()), error.status, dict(headers or {}), PROBLEM)
+
+
+def install(app: FastAPI) -> None:
+    """Have every failure of the app answered as a problem document."""
+    app.add_exception_handler(JmemError, _ours)
+    app.add_exception_handler(ValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(PoolTimeout, _busy)
+    for kind in (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        app.add_exception_handler(kind, _database)
+    app.add_exception_handler(Exception, _internal)
+
+
+def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, JmemError)
+    if error.status >= 500:
+        log.warning("request failed: %s (%s)", error.code, error.message)
+    headers: dict[str, str] = {}
+    if isinstance(error, BadToken | MissingScope):
+        identity: Any = getattr(request.app.state, "identity", None)
+        headers = error.headers(getattr(identity, "resource_metadata", None))
+    elif "retry_after" in error.detail:
+        headers = {"retry-after": str(error.detail["retry_after"])}
+    return problem(error, headers)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ValidationError)
+    return problem(invalid_answer(error))
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return problem(HttpProblem(404, "no_route", "there is nothing at this address", fix="see /openapi.json"))
+    if error.status_code == 405:
+        allow = (error.headers or {}).get("allow", "")
+        return problem(HttpProblem(405, "wrong_method", f"this address takes {allow}"), error.headers)
+    return problem(HttpProblem(error.status_code, "http", str(error.detail)), error.headers)
+
+
+def _busy(request: Request, error: Exception) -> Response:
+    busy = Unreachable("every connection to the database is in use", code="busy", fix="ask again in a second")
+    return problem(busy, _LATER)
+
+
+def _database(request: Request, error: Exception) -> Response:
+    """What the database could not do: not now, or a mistake of ours."""
+    if (deleted := of_database(error)) is not None:
+        return problem(deleted)
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    state = getattr(cause, "sqlstate", None) or ""
+    away = isinstance(cause, OSError | TimeoutError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError)
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if away or lost or state[:2] in ("08", "53", "57", "40"):  # no connection, no resources, stopped, serialization
+        log.warning("the database can't answer: %s", type(cause).__name__)
+        return problem(
+            Unreachable("the database can't answer now", code="unavailable", fix="ask again in a second"), _LATER
+        )
+    return _internal(request, error)
+
+
+def _internal(request: Request, error: Exception) -> Response:
+    """The answer to a failure nobody foresaw: it names the log line and nothing else."""
+    number = secrets.token_hex(6)
+    log.error("request %s failed", number, exc_info=error)
+    return problem(JmemError("the server failed while answering this", code="internal", request=number))

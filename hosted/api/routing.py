@@ -1,0 +1,213 @@
+"""A route is one declaration: its path, what it takes, what it answers. The OpenAPI document follows from it.
+
+What a route takes is one pydantic model, the daemon's own: from the JSON body of POST and PATCH, from the query string of
+GET and DELETE. FastAPI finds the route and who asks; validation is ours, so that both backends refuse in the same words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from hosted.identity.principal import Principal, current
+from hosted.memories.service import Backend, Memories
+from jmem.core.actor import Actor
+from jmem.core.errors import JmemError, TooLarge
+from jmem.core.model import MAX_BATCH_BYTES
+from jmem.core.wire.base import Ask, parse_query, wants_lists
+from jmem.core.wire.common import bounded
+
+PROBLEM = "application/problem+json"
+PREFIX = "/api/v1"
+_TITLES = {401: "No token, or a wrong one", 403: "Not permitted", 404: "There is no such thing",
+           409: "Ambiguous, or changed since it was read", 410: "The account was deleted", 413: "Too large",
+           422: "Something in the request is not as it should be", 426: "Made by a newer version",
+           429: "Too many requests", 503: "Not now: ask again"}  # fmt: skip
+ALWAYS = (401, 403, 410, 422, 429, 503)
+_ID = {"type": "string", "pattern": "^[0-9a-f-]{4,36}$", "description": "an id, or any part of one that fits no other"}
+
+A = TypeVar("A", bound=BaseModel)
+Who = Callable[..., Awaitable[Principal]]
+
+
+class HttpProblem(JmemError):
+    """A refusal by HTTP itself: its status and code are its own."""
+
+    def __init__(self, status: int, code: str, message: str, *, fix: str | None = None, **detail: Any) -> None:
+        super().__init__(message, code=code, fix=fix, **detail)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request on its way through a route."""
+
+    request: Request
+    principal: Principal
+    backend: Backend
+
+    @property
+    def memories(self) -> Memories:
+        """The memories of the account that asks: of no other, whatever the request says."""
+        return self.backend.of(self.principal.user_id)
+
+    @property
+    def actor(self) -> Actor:
+        """What the one who asks may do."""
+        return self.principal.actor
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The parameters of the path."""
+        return self.request.path_params
+
+
+class Routes:
+    """A group of routes; each decorator declares one."""
+
+    def __init__(self, group: str, prefix: str = PREFIX) -> None:
+        self.group = group
+        self.router = APIRouter(prefix=prefix, tags=[group])
+
+    def route(
+        self, method: str, path: str, ask: type[A], summary: str, *, answers: Mapping[int, Any],
+        problems: tuple[int, ...] = (), headers: Mapping[str, str] | None = None, who: Who = current,
+        body_limit: int = MAX_BATCH_BYTES,
+    ) -> Callable[[Callable[[Call, A], Awaitable[Response]]], Callable[[Call, A], Awaitable[Response]]]:  # fmt: skip
+        """Declare a route. `answers` are the models (or a media type) by status, `problems` statuses beyond ALWAYS."""
+
+        def declare(handler: Callable[[Call, A], Awaitable[Response]]) -> Callable[[Call, A], Awaitable[Response]]:
+            async def endpoint(request: Request, principal: Principal = Depends(who)) -> Response:  # noqa: B008
+                asked = await _asked(request, ask, body_limit)
+                return await handler(Call(request, principal, request.app.state.backend), asked)
+
+            endpoint.__doc__ = handler.__doc__
+            self.router.add_api_route(
+                path, endpoint, methods=[method], summary=summary, name=handler.__name__, response_model=None,
+                operation_id=f"{self.group}_{handler.__name__}", responses=_responses(summary, answers, problems),
+                status_code=min(answers), openapi_extra=_takes(path, ask, headers or {}),
+            )  # fmt: skip
+            return handler
+
+        return declare
+
+
+async def _asked(request: Request, ask: type[A], limit: int) -> A:
+    if not issubclass(ask, Ask):
+        return parse_query(ask, request.url.query.encode("latin-1"))
+    if request.url.query:
+        raise HttpProblem(422, "unknown_field", "this address takes no query string", fix="put it into the body")
+    raw = await body_of(request, limit)
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if raw and media and media != "application/json" and not media.endswith("+json"):
+        raise HttpProblem(415, "wrong_media", "the body has to be JSON", fix="send Content-Type: application/json")
+    return ask.model_validate_json(raw or b"{}")
+
+
+async def body_of(request: Request, limit: int) -> bytes:
+    """The body of a request; raises TooLarge before more than `limit` bytes are held."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"a request has at most {limit:,} bytes", limit=limit, fix="send it in parts")
+
+
+# ---- answers ----------------------------------------------------------------------------------
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """`value` as a JSON answer."""
+    return Response(to_json(value), status, media_type="application/json")
+
+
+def listing(name: str, items: Sequence[Any], head: Mapping[str, Any] = {}, *, newest_last: bool = False) -> Response:
+    """`{…head, name: [items]}`; where they don't all fit into one answer, the first (or newest) ones and `truncated`."""
+    pieces = bounded(reversed(items) if newest_last else items)
+    about = {**head, **({"truncated": True} if len(pieces) < len(items) else {})}
+    return _joined(name, list(reversed(pieces)) if newest_last else pieces, about)
+
+
+async def page(
+    name: str, fetch: Callable[[int], Awaitable[tuple[Sequence[Any], str | None]]], limit: int, **tail: Any
+) -> Response:
+    """One page of `fetch(limit)`: (dicts, next cursor); a shorter one where a full one would be too large an answer."""
+    items, cursor = await fetch(limit)
+    pieces = bounded(items)
+    if len(pieces) < len(items):  # a shorter page knows where the next one begins
+        items, cursor = await fetch(len(pieces))
+        pieces = bounded(items)
+    return _joined(name, pieces, {"next_cursor": cursor, **tail})
+
+
+def _joined(name: str, pieces: Sequence[bytes], about: Mapping[str, Any]) -> Response:
+    start = to_json(about)[:-1] + (b"," if about else b"")
+    body = start + to_json(name) + b":[" + b",".join(pieces) + b"]}"
+    return Response(body, media_type="application/json")
+
+
+# ---- OpenAPI ----------------------------------------------------------------------------------
+
+
+def _takes(path: str, ask: type[BaseModel], headers: Mapping[str, str]) -> dict[str, Any]:
+    schema = ask.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": _ID if name == "id" else {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+    parameters += [
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
+        for name, text in headers.items()
+    ]
+    if issubclass(ask, Ask):
+        body = {"required": bool(schema.get("required")), "content": {"application/json": {"schema": schema}}}
+        return {"parameters": parameters, "requestBody": body}
+    lists = wants_lists(ask)
+    for name, given in schema.get("properties", {}).items():
+        parameter = {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": _plain(given),
+        }
+        parameters.append(parameter | ({"style": "form", "explode": True} if name in lists else {}))
+    return {"parameters": parameters}
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query parameter's schema without null, which a query string can't say."""
+    options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
+    if len(options) == 1:
+        return {**options[0], **{name: value for name, value in schema.items() if name not in ("anyOf", "default")}}
+    return schema
+
+
+def _responses(summary: str, answers: Mapping[int, Any], problems: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:
+    found: dict[int | str, dict[str, Any]] = {}
+    for status, given in answers.items():
+        if isinstance(given, str):
+            found[status] = {"description": summary, "content": {given: {"schema": {"type": "string"}}}}
+        else:
+            found[status] = {"description": summary, "model": given}
+    problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for status in sorted({*problems, *ALWAYS}):
+        found[status] = {"description": _TITLES.get(status, "Problem"), "content": problem}
+    found["default"] = {"description": "Any other problem", "content": problem}
+    return found

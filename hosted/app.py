@@ -1,0 +1,69 @@
+"""The composition root of the hosted backend, and the factory of its ASGI app."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+import jmem
+from hosted import api
+from hosted.api import problems
+from hosted.db.engine import Database, driver_dsn
+from hosted.memories.service import Backend
+from hosted.ops.events import Bus
+from hosted.settings import Settings
+from jmem.core.wire.answers import Problem
+
+_ABOUT = "One person's memory for every AI assistant they use: the account that machines and assistants share."
+
+
+def make_app(backend: Backend, *, identity: Any) -> FastAPI:
+    """The app over parts that are made already; `identity` tells who asks (hosted.identity)."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        backend.bus.start()
+        yield
+        await backend.bus.close()
+        await backend.database.close()
+
+    app = FastAPI(title="jmem", version=jmem.__version__, description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None,
+                  redirect_slashes=False)  # fmt: skip
+    app.state.backend = backend
+    app.state.identity = identity
+    problems.install(app)
+    for group in api.groups():
+        app.include_router(group.router)
+    _document(app)
+    return app
+
+
+def backend_of(settings: Settings) -> Backend:
+    """The database and the bus of the settings."""
+    database = Database(
+        settings.database_url, pool_size=settings.database_pool_size, timeout=settings.database_pool_timeout,
+        pooler=settings.database_pooler,
+    )  # fmt: skip
+    heard = settings.events_database_url or ("" if settings.database_pooler else settings.database_url)
+    return Backend(database, Bus(driver_dsn(heard) if heard else None))
+
+
+def read_settings() -> Settings:
+    """The settings of this process's environment."""
+    return Settings.read(os.environ)
+
+
+def _document(app: FastAPI) -> None:
+    """Put what every route's problems refer to into the OpenAPI document."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

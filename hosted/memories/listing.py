@@ -1,0 +1,113 @@
+"""Lists in pages, and counts. Pages go by the value after which they continue, so that writes don't shift them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from hosted.memories.finding import Params, condition
+from hosted.ops.rows import COLUMNS, memory_of
+from jmem.core.errors import Invalid
+from jmem.core.filter import Filter
+from jmem.core.model import STATES, Memory
+from jmem.core.paging import Page, check_limit, decode_cursor, encode_cursor
+
+if TYPE_CHECKING:
+    from hosted.ops.rows import Driver
+
+SORTS = {"created": "created_at", "updated": "updated_at", "occurred": "at"}
+
+
+async def page(
+    raw: Driver, user_id: UUID, filter: Filter, now: str, limit: int = 100, cursor: str | None = None,
+    sort: str = "-created", offset: int = 0,
+) -> Page:  # fmt: skip
+    """The next `limit` memories that pass the filter. `sort` is created, updated or occurred, "-" for newest first."""
+    name = sort.removeprefix("-")
+    if name not in SORTS:
+        raise Invalid(f"sort must be one of {', '.join(SORTS)}, with - for the newest first", field="sort")
+    column, down = SORTS[name], sort.startswith("-")
+    params = Params(user_id)
+    where = condition(filter, now, params)
+    if cursor is not None:
+        value, id = (str(one).replace("\0", "") for one in decode_cursor(cursor, sort, 2))
+        where += f" AND (m.{column}, m.id) {'<' if down else '>'} ({params.add(value)}, {params.add(id)})"
+    order = "DESC" if down else "ASC"
+    records = await raw.fetch(
+        f"SELECT {COLUMNS}, m.at FROM jmem.memories m WHERE {where} ORDER BY m.{column} {order}, m.id {order}"
+        f" LIMIT {params.add(check_limit(limit) + 1)} OFFSET {params.add(offset)}",
+        *params.values,
+    )
+    memories = [memory_of(record) for record in records[:limit]]
+    if len(records) <= limit:
+        return Page(memories)
+    return Page(memories, encode_cursor(sort, records[limit - 1][column], memories[-1].id))
+
+
+async def count(raw: Driver, user_id: UUID, filter: Filter, now: str) -> int:
+    """How many memories pass the filter."""
+    params = Params(user_id)
+    sql = f"SELECT count(*) FROM jmem.memories m WHERE {condition(filter, now, params)}"
+    return int(await raw.fetchval(sql, *params.values))
+
+
+async def tag_counts(raw: Driver, user_id: UUID, filter: Filter, now: str) -> list[tuple[str, int]]:
+    """(tag, number of memories that pass the filter and have it), most used first."""
+    params = Params(user_id)
+    where = condition(filter, now, params)
+    records = await raw.fetch(
+        f"SELECT t.tag, count(*) AS n FROM jmem.memories m, unnest(m.tags) AS t (tag) WHERE {where}"
+        ' GROUP BY t.tag ORDER BY n DESC, t.tag COLLATE "C"',
+        *params.values,
+    )
+    return [(record["tag"], record["n"]) for record in records]
+
+
+async def stats(raw: Driver, user_id: UUID, filter: Filter, now: str) -> dict[str, Any]:
+    """Counts of what passes the filter: memories, by state, client, privacy and day added, and how many tags."""
+    params = Params(user_id)
+    where = condition(filter, now, params)
+    records = await raw.fetch(
+        "SELECT m.client, m.state, m.privacy, substr(m.created_at, 1, 10) AS day, count(*) AS n FROM jmem.memories m"
+        f" WHERE {where} GROUP BY 1, 2, 3, 4",
+        *params.values,
+    )
+    states = dict.fromkeys(STATES, 0)
+    clients: Counter[str] = Counter()
+    days: Counter[str] = Counter()
+    privacy = {"local": 0, "synced": 0}
+    for client, state, private, day, number in records:
+        states[state] += number
+        clients[client] += number
+        days[day] += number
+        privacy[private] += number
+    return {
+        "memories": sum(states.values()),
+        "states": states,
+        "clients": dict(sorted(clients.items(), key=lambda entry: (-entry[1], entry[0]))),
+        "privacy": privacy,
+        "by_day": dict(sorted(days.items())),
+        "tags": len(await tag_counts(raw, user_id, filter, now)),
+    }
+
+
+async def with_successors(
+    raw: Driver, user_id: UUID, visible: Filter, now: str, memories: Iterable[Memory]
+) -> list[Memory]:
+    """The memories with `superseded_by` set where a live, active memory that may be seen supersedes them."""
+    asked = list(memories)
+    if not asked:
+        return asked
+    params = Params(user_id)
+    where = condition(visible, now, params)
+    ids = params.add([memory.id for memory in asked])
+    records = await raw.fetch(
+        f"SELECT DISTINCT ON (m.supersedes) m.supersedes, m.id FROM jmem.memories m WHERE {where}"
+        f" AND m.supersedes = ANY ({ids}::text[]) ORDER BY m.supersedes, m.at DESC, m.id DESC",
+        *params.values,
+    )
+    newer: dict[str, str] = {record["supersedes"]: record["id"] for record in records}
+    return [replace(m, superseded_by=newer[m.id]) if m.id in newer else m for m in asked] if newer else asked

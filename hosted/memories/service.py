@@ -1,0 +1,311 @@
+"""The memory of one account: every surface (HTTP, MCP, the page) goes through `Memories`.
+
+It enforces what the actor may see and change and turns every change into ops, as `jmem.core.service` does on a device;
+the tenant is the one it was made for, and no argument names another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from hosted.db.engine import Database, driver
+from hosted.memories import finding, history, listing, undo, writes
+from hosted.ops.events import Bus
+from hosted.ops.writer import Writer, writing
+from jmem.core.actor import Actor
+from jmem.core.drafts import Added, Draft, Near
+from jmem.core.edits import Edited
+from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, TooLarge
+from jmem.core.filter import Filter
+from jmem.core.model import MAX_BATCH, Memory, now_iso, parse_time
+from jmem.core.paging import Page, check_limit
+from jmem.core.receipts import BatchResult, PlaceReceipt, Purged, erased
+from jmem.core.revert import Group, UndoReport
+from jmem.core.revisions import History, LogEntry, edit_kind
+
+if TYPE_CHECKING:
+    from hosted.ops.rows import Driver
+
+Similar = Callable[["Driver", UUID, str, Actor], Awaitable[tuple[Near, ...]]]
+"""Names memories that resemble a text, within what the actor sees."""
+PurgeHook = Callable[[UUID, Sequence[str]], Awaitable[PlaceReceipt]]
+"""Takes purged ids out of a place beyond the tables; says what became of them there, and raises nothing."""
+Accessed = Callable[[UUID, Actor, str, Sequence[str]], None]
+"""Is told who did what with which memories."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What all accounts' memories stand on."""
+
+    database: Database
+    bus: Bus
+    similar: Similar | None = None
+    purge_hooks: tuple[PurgeHook, ...] = ()
+    accessed: Accessed | None = None
+
+    def of(self, user_id: UUID) -> Memories:
+        """The memories of one account."""
+        return Memories(self, user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Whole ids that were deleted, and the ids, as given, that fit no memory."""
+
+    deleted: list[str]
+    missing: list[str]
+
+
+class _DryRun(Exception):
+    def __init__(self, report: UndoReport) -> None:
+        self.report = report
+
+
+class Memories:
+    """All that can be done with one account's memories; every method raises JmemError's subclasses for its refusals."""
+
+    def __init__(self, backend: Backend, user_id: UUID) -> None:
+        self._backend = backend
+        self.user_id = user_id
+
+    # ---- adding -------------------------------------------------------------------------------
+
+    async def add(self, draft: Draft, actor: Actor, *, similar: bool = True) -> Added:
+        """Store a memory durably; the equal one the actor can read is returned instead (`duplicate`).
+
+        Raises Invalid, TooLarge, SecretFound, Refused, NotFound (`supersedes`).
+        """
+        (added,) = await self.add_many([draft], actor, similar=similar)
+        if isinstance(added, JmemError):
+            raise added
+        return added
+
+    async def add_many(
+        self, drafts: Sequence[Draft], actor: Actor, *, kind: str = "add", similar: bool = False
+    ) -> list[Added | JmemError]:
+        """Store up to 1,000 memories as one action in one commit; each result stands for itself."""
+        actor.may("write")
+        _check_batch(drafts)
+        results: list[Added | JmemError | None] = []
+        checked: list[tuple[Draft, dict[str, Any]]] = []
+        for draft in drafts:
+            try:
+                checked.append((draft, writes.checked(draft, actor)))
+                results.append(None)
+            except JmemError as error:
+                results.append(error)
+        near: list[tuple[Near, ...]] = [()] * len(checked)
+        if checked:
+            async with self._writing() as writer:
+                if similar and self._backend.similar is not None and actor.read:
+                    ask = self._backend.similar
+                    near = [await ask(writer.raw, self.user_id, draft.content, actor) for draft, _ in checked]
+                stored = await writes.add_all(writer, writer.begin(actor.client, kind), checked, actor)
+            told = iter(_with_near(stored, near))
+            results = [next(told) if result is None else result for result in results]
+        done = [result for result in results if result is not None]
+        self._accessed(actor, kind, [r.memory.id for r in done if isinstance(r, Added)])
+        return done
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    async def get(self, id: str, actor: Actor, *, deleted: bool = False) -> Memory:
+        """A memory by any unique part of its id; raises NotFound, Ambiguous."""
+        actor.may("read")
+        async with self._reading() as raw:
+            whole = await finding.resolve(raw, self.user_id, id, actor, deleted=deleted)
+            found = [await finding.load(raw, self.user_id, whole)]
+            (memory,) = await listing.with_successors(raw, self.user_id, actor.narrow(Filter()), now_iso(), found)
+        self._accessed(actor, "get", [memory.id])
+        return memory
+
+    async def list(
+        self, filter: Filter, actor: Actor, *, limit: int = 100, cursor: str | None = None, sort: str = "-created",
+        offset: int = 0,
+    ) -> Page:  # fmt: skip
+        """A page of memories. `sort`: created, updated or occurred, "-" for the newest first."""
+        actor.may("read")
+        now = now_iso()
+        async with self._reading() as raw:
+            page = await listing.page(raw, self.user_id, actor.narrow(filter), now, limit, cursor, sort, offset)
+            shown = await listing.with_successors(raw, self.user_id, actor.narrow(Filter()), now, page.memories)
+        self._accessed(actor, "list", [memory.id for memory in shown])
+        return Page(shown, page.next_cursor)
+
+    async def count(self, filter: Filter, actor: Actor) -> int:
+        """How many memories pass the filter."""
+        actor.may("read")
+        async with self._reading() as raw:
+            return await listing.count(raw, self.user_id, actor.narrow(filter), now_iso())
+
+    async def tags(self, actor: Actor, filter: Filter | None = None) -> Sequence[tuple[str, int]]:
+        """(tag, count) over active memories (or those of `filter`), most used first."""
+        actor.may("read")
+        async with self._reading() as raw:
+            return await listing.tag_counts(raw, self.user_id, actor.narrow(filter or Filter()), now_iso())
+
+    async def stats(self, actor: Actor) -> dict[str, Any]:
+        """Counts of memories: all, by state, client, privacy and day; see `listing.stats`."""
+        actor.may("read")
+        async with self._reading() as raw:
+            return await listing.stats(raw, self.user_id, actor.narrow(Filter(states=())), now_iso())
+
+    async def history(self, id: str, actor: Actor) -> History:
+        """Every revision of a memory, deleted ones included; raises NotFound, Ambiguous."""
+        actor.may("read", "every_tag")  # an earlier revision may not have had the tag it is visible by now
+        async with self._reading() as raw:
+            return await history.history(raw, self.user_id, id, actor)
+
+    async def log(
+        self, actor: Actor, *, limit: int = 50, cursor: str | None = None, id: str | None = None,
+        client: str | None = None, since: str | None = None,
+    ) -> tuple[Sequence[LogEntry], str | None]:  # fmt: skip
+        """Actions, newest first, and the next cursor; for actors with access to everything."""
+        actor.may("everything")
+        moment = None if since is None else parse_time(since, "since")
+        async with self._reading() as raw:
+            whole = None if id is None else await finding.resolve(raw, self.user_id, id, actor, deleted=True)
+            return await history.log_page(
+                raw, self.user_id, limit=limit, cursor=cursor, id=whole, client=client, since=moment
+            )
+
+    # ---- changing -----------------------------------------------------------------------------
+
+    async def edit(
+        self, id: str, changes: Mapping[str, Any], actor: Actor, *, expected: str | None = None, secrets: str = "refuse"
+    ) -> Edited:
+        """Change fields; `expected` is the version that was read (raises Conflict `changed` if it is another now)."""
+        actor.may("read", "write")
+        async with self._writing() as writer:
+            state = "active"
+            if set(changes) == {"state"}:
+                whole = await finding.resolve(writer.raw, self.user_id, id, actor)
+                state = (await finding.load(writer.raw, self.user_id, whole)).state
+            action = writer.begin(actor.client, edit_kind(changes, lambda: state))
+            edited = await writes.edit(writer, action, id, changes, actor, expected, secrets)
+        self._accessed(actor, "edit", [edited.memory.id])
+        return edited
+
+    async def delete(self, id: str | Sequence[str], actor: Actor) -> Deleted:
+        """Hide memories until they are restored, as one action; raises Ambiguous, nothing is deleted then."""
+        actor.may("delete")
+        parts = [id] if isinstance(id, str) else list(id)
+        _check_batch(parts)
+        whole: dict[str, None] = {}
+        missing: dict[str, None] = {}
+        async with self._writing() as writer:
+            for part in parts:
+                try:
+                    whole[await finding.resolve(writer.raw, self.user_id, part, actor)] = None
+                except NotFound as error:
+                    if isinstance(error, Ambiguous):
+                        raise
+                    missing[part] = None
+            action = writer.begin(actor.client, "delete")
+            for one in whole:
+                await writes.delete(writer, action, one, actor)
+        self._accessed(actor, "delete", list(whole))
+        return Deleted(list(whole), list(missing))
+
+    async def restore(self, id: str, actor: Actor, *, rev: str | int | None = None) -> Edited:
+        """Bring a deleted memory back, or its fields as they were at a revision (number or stamp)."""
+        actor.may("read", "write", *(() if rev is None else ("every_tag",)))
+        async with self._writing() as writer:
+            action = writer.begin(actor.client, "restore")
+            edited = await writes.restore(writer, action, id, actor, None if rev is None else str(rev))
+        self._accessed(actor, "restore", [edited.memory.id])
+        return edited
+
+    async def purge(self, id: str | Sequence[str], actor: Actor) -> Sequence[Purged]:
+        """Forget memories for ever, in every place; a receipt each. Raises NotFound, Ambiguous, changing nothing."""
+        actor.may("delete")
+        parts = [id] if isinstance(id, str) else list(id)
+        _check_batch(parts)
+        async with self._writing() as writer:
+            action = writer.begin(actor.client, "purge")
+            found = [await finding.resolve(writer.raw, self.user_id, part, actor, deleted=True) for part in parts]
+            whole = [await writes.purge(writer, action, one, actor) for one in dict.fromkeys(found)]
+        receipt = await self._reach(whole)
+        self._accessed(actor, "purge", [])
+        return [Purged(one, receipt) for one in whole]
+
+    async def undo(
+        self, actor: Actor, *, n: int | None = None, redo: bool = False, dry_run: bool = False,
+        client: str | None = None, since: str | None = None, upto: int | None = None,
+    ) -> UndoReport:  # fmt: skip
+        """Take back the newest `n` actions (or repeat the last undone ones); a purge can't be taken back.
+
+        With `client`, `since` or both: all of its actions since then, none newer than `upto`, as one step for redo.
+        """
+        actor.may("everything")
+        grouped = client is not None or since is not None
+        if grouped and (redo or n is not None):
+            raise Invalid("redo and n go without client and since", field="redo" if redo else "n")
+        if upto is not None and not grouped:
+            raise Invalid("upto goes with client or since", field="upto")
+        steps = check_limit(1 if n is None else n)
+        group = Group(client, None if since is None else parse_time(since, "since"), upto)
+        try:
+            async with self._writing() as writer:
+                if grouped:
+                    report = await undo.run_group(writer, actor.client, group)
+                else:
+                    report = await undo.run(writer, actor.client, steps, redo)
+                if dry_run:
+                    raise _DryRun(report)
+        except _DryRun as dry:
+            return dry.report
+        self._accessed(actor, "redo" if redo else "undo", list(dict.fromkeys(i for u in report.undone for i in u.ids)))
+        return report
+
+    async def batch(self, operations: Sequence[Mapping[str, Any]], actor: Actor) -> Sequence[BatchResult]:
+        """Up to 1,000 operations as one action; each has a result of its own, in order."""
+        _check_batch(operations)
+        async with self._writing() as writer:
+            results = await writes.batch(writer, writer.begin(actor.client, "batch"), operations, actor)
+        if purged := [result.purged for result in results if result.purged is not None]:
+            receipt = await self._reach(purged)
+            results = [replace(r, receipt=receipt) if r.purged else r for r in results]
+        self._accessed(actor, "batch", [r.memory.id for r in results if r.memory is not None])
+        return results
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _writing(self) -> AbstractAsyncContextManager[Writer]:
+        return writing(self._backend.database, self._backend.bus, self.user_id)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Driver]:
+        async with self._backend.database.tenant(self.user_id) as conn:
+            yield await driver(conn)
+
+    async def _reach(self, purged: Sequence[str]) -> tuple[PlaceReceipt, ...]:
+        """Take purged memories out of every place beyond the tables."""
+        places = [erased("memory and tags"), erased("operations"), erased("full-text index")]
+        places += [await hook(self.user_id, purged) for hook in self._backend.purge_hooks]
+        return tuple(places)
+
+    def _accessed(self, actor: Actor, what: str, ids: Sequence[str]) -> None:
+        if self._backend.accessed is not None:
+            self._backend.accessed(self.user_id, actor, what, ids)
+
+
+def _with_near(stored: Sequence[Added | JmemError], near: Sequence[tuple[Near, ...]]) -> list[Added | JmemError]:
+    return [
+        replace(one, similar=tuple(n for n in names if n.id != one.memory.id))
+        if isinstance(one, Added) and not one.duplicate
+        else one
+        for one, names in zip(stored, near, strict=True)
+    ]
+
+
+def _check_batch(items: Sequence[Any]) -> None:
+    if not items:
+        raise Invalid("nothing was given", code="empty")
+    if len(items) > MAX_BATCH:
+        raise TooLarge(f"{len(items):,} items; a batch holds at most {MAX_BATCH:,}", limit=MAX_BATCH)

@@ -1,0 +1,222 @@
+"""The changes of single memories, each inside an open write and action: what they come down to is `jmem.core.edits`'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hosted.memories.finding import Params, condition, load, resolve
+from hosted.ops.rows import COLUMNS, memory_of
+from jmem.core import edits
+from jmem.core.actor import Actor
+from jmem.core.drafts import Added, Draft, checked_fields, draft_of
+from jmem.core.edits import Edited
+from jmem.core.errors import Invalid, JmemError, Refused
+from jmem.core.filter import Filter
+from jmem.core.model import Memory, new_id, now_iso
+from jmem.core.receipts import BatchResult
+from jmem.core.secrets import screened
+from jmem.core.texts import text_key
+
+if TYPE_CHECKING:
+    from hosted.ops.writer import Action, Writer
+
+SESSION_THREAD = "mcp:"
+"""Begins the thread that a session of a program gives to what it adds: where it was said, not what was said."""
+Key = tuple[str, str | None, str | None, str | None]
+
+
+def check_synced(privacy: object) -> None:
+    """Raise Invalid `local` for a memory that may not leave a machine: here it has left it."""
+    if privacy == "local":
+        raise Invalid("the account holds synced memories only; a local one stays on its machine", code="local",
+                      field="privacy", fix="jmem add --local   on your machine")  # fmt: skip
+
+
+def checked(draft: Draft, actor: Actor) -> dict[str, Any]:
+    """The fields of the op that adds the draft; raises Invalid, TooLarge, SecretFound, Refused."""
+    check_synced(draft.privacy)
+    return checked_fields(draft, actor)
+
+
+async def add_all(
+    writer: Writer, action: Action, drafts: Sequence[tuple[Draft, dict[str, Any]]], actor: Actor
+) -> list[Added | JmemError]:
+    """Store checked drafts by one statement a table; of those that equal a memory the actor can read, that memory."""
+    now = now_iso()
+    known = await _equal_memories(writer, [fields for _, fields in drafts], actor, now)
+    fresh: list[tuple[str, dict[str, Any]]] = []
+    found: list[Memory | int | JmemError] = []
+    pending: dict[Key, int] = {}
+    for draft, fields in drafts:
+        key = _key(fields["content"], fields.get("thread"), fields.get("speaker"), fields.get("occurred_at"))
+        if (equal := known.get(key)) is not None:
+            found.append(equal)
+            continue
+        if key in pending:
+            found.append(pending[key])
+            continue
+        try:
+            if draft.supersedes is not None:
+                older = await resolve(writer.raw, writer.user_id, draft.supersedes, actor)
+                fields = {**fields, "supersedes": older}
+        except JmemError as error:
+            found.append(error)
+            continue
+        found.append(len(fresh))
+        if actor.read and fields.get("state", "active") == "active" and (fields.get("expires_at") or "~") > now:
+            pending[key] = len(fresh)
+        fresh.append((new_id(), fields))
+    stored = await writer.add(action, fresh)
+    return _told(drafts, found, stored)
+
+
+def _told(
+    drafts: Sequence[tuple[Draft, dict[str, Any]]], found: Sequence[Memory | int | JmemError], stored: Sequence[Memory]
+) -> list[Added | JmemError]:
+    results: list[Added | JmemError] = []
+    told: set[int] = set()
+    for (draft, fields), one in zip(drafts, found, strict=True):
+        if isinstance(one, JmemError):
+            results.append(one)
+        elif isinstance(one, int) and one not in told:
+            told.add(one)
+            results.append(Added(stored[one]))
+        else:
+            memory = stored[one] if isinstance(one, int) else one
+            results.append(Added(memory, duplicate=True, differs=edits.differs(memory, draft, fields)))
+    return results
+
+
+async def _equal_memories(
+    writer: Writer, drafts: Sequence[Mapping[str, Any]], actor: Actor, now: str
+) -> dict[Key, Memory]:
+    """The oldest active memory that the actor may read, for each content, thread, speaker and time of the drafts."""
+    if not actor.read:
+        return {}
+    params = Params(writer.user_id)
+    where = condition(actor.narrow(Filter()), now, params)
+    keys = params.add([text_key(fields["content"], fields.get("speaker")) for fields in drafts])
+    records = await writer.raw.fetch(
+        f"SELECT {COLUMNS} FROM jmem.memories m WHERE {where} AND m.text_key = ANY ({keys}::bytea[])"
+        " ORDER BY m.created_at, m.id",
+        *params.values,
+    )
+    found: dict[Key, Memory] = {}
+    for memory in map(memory_of, records):
+        found.setdefault(_key(memory.content, memory.thread, memory.speaker, memory.occurred_at), memory)
+    return found
+
+
+def _key(content: str, thread: str | None, speaker: str | None, occurred_at: str | None) -> Key:
+    return content, None if thread and thread.startswith(SESSION_THREAD) else thread, speaker, occurred_at
+
+
+async def edit(
+    writer: Writer, action: Action, part: str, changes: Mapping[str, Any], actor: Actor, expected: str | None = None,
+    secrets: str = "refuse",
+) -> Edited:  # fmt: skip
+    """Change fields of a memory; raises Conflict `changed` when `expected` is not its version any more, SecretFound."""
+    raw, user_id = writer.raw, writer.user_id
+    memory = await load(raw, user_id, await resolve(raw, user_id, part, actor))
+    actor.may_change(memory)
+    check_synced(changes.get("privacy"))
+    edits.check_version(memory, expected)
+    older = changes.get("supersedes")
+    whole = await resolve(raw, user_id, older, actor, deleted=True) if isinstance(older, str) else None
+    fields = screened(edits.changed_fields(memory, changes, actor, lambda given: whole or given), secrets)
+    if not fields:
+        return Edited(memory, changed=False)
+    edits.check_review(memory, fields, actor)
+    return Edited(await _written(writer, action, memory.id, fields))
+
+
+async def delete(writer: Writer, action: Action, part: str, actor: Actor) -> str:
+    """Hide a memory until it is restored; its id. Raises NotFound, also when it is deleted already."""
+    id = await resolve(writer.raw, writer.user_id, part, actor)
+    if actor.review:
+        actor.may_change(await load(writer.raw, writer.user_id, id))
+    await writer.write(action, id, {"deleted": True})
+    return id
+
+
+async def purge(writer: Writer, action: Action, part: str, actor: Actor) -> str:
+    """Forget a memory for ever; its id. Raises NotFound."""
+    id = await resolve(writer.raw, writer.user_id, part, actor, deleted=True)
+    if actor.review:
+        actor.may_change(await load(writer.raw, writer.user_id, id))
+    await writer.write(action, id, {}, purge=True)
+    return id
+
+
+async def restore(writer: Writer, action: Action, part: str, actor: Actor, rev: str | None = None) -> Edited:
+    """Bring a deleted memory back, or give a memory the fields it had at a revision (a stamp or a part of one)."""
+    raw, user_id = writer.raw, writer.user_id
+    id = await resolve(raw, user_id, part, actor, deleted=True)
+    memory = await load(raw, user_id, id)
+    actor.may_change(memory)
+    fields: dict[str, Any] = {}
+    if rev is not None:
+        fields = edits.fields_at(memory, await writer.ops_of(id), rev)
+    if memory.deleted:
+        fields["deleted"] = False
+    if "tags" in fields and not actor.sees(fields["tags"]):
+        raise Refused(f"{actor.client} may not see that revision", code="out_of_scope", client=actor.client)
+    if not fields:
+        return Edited(memory, changed=False)
+    edits.check_review(memory, fields, actor)
+    return Edited(await _written(writer, action, id, fields))
+
+
+async def _written(writer: Writer, action: Action, id: str, fields: Mapping[str, Any]) -> Memory:
+    memory = await writer.write(action, id, fields)
+    assert memory is not None
+    return memory
+
+
+# ---- several as one action --------------------------------------------------------------------
+
+
+async def batch(
+    writer: Writer, action: Action, operations: Sequence[Mapping[str, Any]], actor: Actor
+) -> list[BatchResult]:
+    """The results in order; each operation stands or falls by itself, since it checks before it writes."""
+    results: list[BatchResult] = []
+    for operation in operations:
+        try:
+            results.append(await _one(writer, action, operation, actor))
+        except JmemError as error:
+            results.append(BatchResult(error.status, error=error))
+    return results
+
+
+async def _one(writer: Writer, action: Action, operation: Mapping[str, Any], actor: Actor) -> BatchResult:
+    values = dict(operation)
+    op = values.pop("op", None)
+    if op == "add":
+        actor.may("write")
+        draft = draft_of(values)
+        (added,) = await add_all(writer, action, [(draft, checked(draft, actor))], actor)
+        if isinstance(added, JmemError):
+            raise added
+        status = 200 if added.duplicate else 201
+        return BatchResult(status, added.memory, duplicate=added.duplicate, differs=added.differs)
+    if op not in ("edit", "delete", "restore", "purge"):
+        raise Invalid("op must be one of add, edit, delete, restore, purge", field="op")
+    id = values.pop("id", None)
+    if not isinstance(id, str):
+        raise Invalid("id is missing", field="id")
+    if op == "edit":
+        actor.may("read", "write")
+        version, secrets = values.pop("version", None), values.pop("secrets", "refuse")
+        return BatchResult(200, (await edit(writer, action, id, values, actor, version, secrets)).memory)
+    rev = values.pop("rev", None) if op == "restore" else None
+    if values:
+        raise Invalid(f"{op} takes no field {sorted(values)[0]!r}", code="unknown_field", field=sorted(values)[0])
+    if op == "restore":
+        actor.may("read", "write", *(() if rev is None else ("every_tag",)))
+        return BatchResult(200, (await restore(writer, action, id, actor, None if rev is None else str(rev))).memory)
+    actor.may("delete")
+    if op == "delete":
+        return BatchResult(200, deleted=await delete(writer, action, id, actor))
+    return BatchResult(200, purged=await purge(writer, action, id, actor))
