@@ -11,7 +11,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from jmem.tui import actions, shown
 from jmem.tui.palette import shown_keys
@@ -66,6 +66,8 @@ class Help(Dialog[None]):
     Help > .box { width: 96; height: 95%; border-title-color: $primary; padding: 0; }
     Help Input { border: none; height: 1; padding: 0 1; margin: 0 1; background: $panel; }
     Help _Keys { margin-top: 1; }
+    Help #about { height: auto; min-height: 1; max-height: 2; padding: 0 1; color: $foreground 80%; }
+    Help.-low #about { display: none; }
     Help.-low > .box { border: none; height: 100%; }
     Help.-low _Keys { margin-top: 0; }
     """
@@ -88,6 +90,7 @@ class Help(Dialog[None]):
             search.cursor_blink = False
             yield search
             yield _Keys()
+            yield Static("", id="about", markup=False)
 
     def on_mount(self) -> None:
         self._fill("")
@@ -101,6 +104,12 @@ class Help(Dialog[None]):
 
     def _fill(self, text: str) -> None:
         self.query_one(_Keys).show(lines(self.jmem, self._scopes, text), keep=False)
+
+    @on(Rows.Moved)
+    def _tell(self) -> None:
+        """The whole of a line that may be cut."""
+        key = self.query_one(_Keys).current
+        self.query_one("#about", Static).update(key.help if key is not None and not key.heading else "")
 
     def action_move(self, step: int) -> None:
         """Through the list, from the search."""

@@ -75,9 +75,9 @@ class StatusPlace(Place):
     StatusPlace .none { padding: 0 1; color: $foreground 70%; display: none; }
     StatusPlace.-unbacked .none { display: block; }
     StatusPlace.-unbacked Backups { display: none; }
-    StatusPlace.-narrow #above { layout: vertical; height: 17; max-height: 80%; }
+    StatusPlace.-narrow #above { layout: vertical; height: 18; max-height: 82%; }
     StatusPlace.-narrow #facts { width: 1fr; height: 1fr; min-height: 3; }
-    StatusPlace.-narrow #backing { width: 1fr; height: 5; min-height: 3; }
+    StatusPlace.-narrow #backing { width: 1fr; height: 4; min-height: 3; }
     StatusPlace.-low .pane { border: none; }
     StatusPlace.-low #logging { display: none; }
     StatusPlace.-low #above { height: 1fr; max-height: 100%; }
