@@ -82,3 +82,9 @@ def test_every_action_is_described():
     if DOCS.exists():
         text = DOCS.read_text(encoding="utf-8")
         assert [action.id for action in ACTIONS if action.title not in text] == []
+
+
+def test_the_page_of_keys_is_up_to_date() -> None:
+    from jmem.tui import reference
+
+    assert DOCS.read_text(encoding="utf-8") == reference.page(), "python -m jmem.tui.reference > docs/keys.md"
