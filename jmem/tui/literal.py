@@ -7,6 +7,7 @@ the text comes back exactly as it was, whatever was in it; on the screen the mar
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _PLANE = 0x10F000
 _CONTROLS = (*(c for c in range(32) if c not in (9, 10)), *range(127, 160))
@@ -18,24 +19,31 @@ _DRAWN = {
     for code, mark in (*_INTO.items(), *((code, code) for code in _INTO))
 }
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _ANY = re.compile("[" + "".join(re.escape(chr(code)) for code in _SWAP) + "]")
+
+
+def _plain(text: str) -> bool:
+    """Whether there is nothing to mark; in ASCII, which most text is, this is much faster found."""
+    return not (_CONTROL if text.isascii() else _ANY).search(text)
 
 
 def editable(text: str) -> str:
     """`text` as it is edited; `exact` gives it back."""
-    return text.translate(_SWAP) if _ANY.search(text) else text
+    return text if _plain(text) else text.translate(_SWAP)
 
 
 def exact(text: str) -> str:
     """What was made `editable`, or typed since, as it is stored."""
-    return text.translate(_SWAP) if _ANY.search(text) else text
+    return text if _plain(text) else text.translate(_SWAP)
 
 
 def typed(text: str) -> str:
     """What is put into an editable text from outside: only marked, so that it may be marked already."""
-    return text.translate(_INTO) if _ANY.search(text) else text
+    return text if _plain(text) else text.translate(_INTO)
 
 
+@lru_cache(maxsize=64)
 def drawn(text: str) -> str:
     """An editable text as it is drawn, a column for each mark."""
-    return text.translate(_DRAWN) if _ANY.search(text) else text
+    return text if _plain(text) else text.translate(_DRAWN)
