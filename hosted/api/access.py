@@ -1,52 +1,43 @@
-"""What connections and keys have in common: what they are given, and how a request reaches its parts."""
+"""What connections and keys have in common: what they take and what they answer."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Request
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from hosted.db.engine import Database
 from hosted.identity.keys import MAX_NAME, MAX_OVERLAP, OVERLAP
 from hosted.identity.lookup import Rights
-from hosted.identity.principal import Principal
 from jmem.core.errors import Invalid
-from jmem.core.model import MAX_TAGS
-from jmem.core.wire.asks import Tag
+from jmem.core.wire.answers import Reply
+from jmem.core.wire.asks import Tags
 from jmem.core.wire.base import Ask
 
-Name = Annotated[str, Field(max_length=MAX_NAME)]
-Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS, examples=[["travel"]])]
+Label = Annotated[str, Field(max_length=MAX_NAME)]
+SCOPE = "it sees only memories with one of these; null: all of them"
 
 
-class Body(Ask):
-    """What a route takes, as FastAPI reads it: it needs the whole model when the routes are made."""
-
-    model_config = ConfigDict(defer_build=False)
-
-
-class RightsAsk(Body):
+class RightsAsk(Ask):
     """What a key or program may do; all of it by default."""
 
     read: bool = True
     write: bool = True
     delete: bool = True
-    tags: Tags | None = Field(None, description="it sees only memories with one of these; null: all of them")
+    tags: Tags | None = Field(None, description=SCOPE)
 
     def rights(self, client: str) -> Rights:
         """As identity takes them."""
-        return Rights(client, self.read, self.write, self.delete, None if self.tags is None else tuple(self.tags))
+        return Rights(client, self.read, self.write, self.delete, self.tags)
 
 
-class ChangeAsk(Body):
+class ChangeAsk(Ask):
     """What to change; what is not named stays."""
 
-    name: Name | None = None
+    name: Label | None = None
     read: bool | None = None
     write: bool | None = None
     delete: bool | None = None
-    tags: Tags | None = Field(None, description="it sees only memories with one of these; null: all of them")
+    tags: Tags | None = Field(None, description=SCOPE)
 
     def rights(self, known: Rights) -> Rights | None:
         """The rights after the change, None when it names none; raises Invalid for a null that can't be."""
@@ -56,17 +47,15 @@ class ChangeAsk(Body):
         for field in ("name", "read", "write", "delete"):
             if field in given and given[field] is None:
                 raise Invalid(f"{field} can't be null", field=field)
-        given.pop("name", None)
-        if not given:
+        if given.keys() == {"name"}:
             return None
-        tags = known.tags if "tags" not in given else None if self.tags is None else tuple(self.tags)
         return Rights(
             known.client, given.get("read", known.read), given.get("write", known.write),
-            given.get("delete", known.delete), tags,
+            given.get("delete", known.delete), self.tags if "tags" in given else known.tags,
         )  # fmt: skip
 
 
-class RotateAsk(Body):
+class RotateAsk(Ask):
     """How to rotate a key."""
 
     overlap_seconds: int = Field(
@@ -75,17 +64,70 @@ class RotateAsk(Body):
     )  # fmt: skip
 
 
-def database_of(request: Request) -> Database:
-    """The application's pool."""
-    database: Database = request.app.state.database
-    return database
+class Access(Reply):
+    """A key, a personal URL or a program, with what it may do; never its secret."""
+
+    id: str
+    kind: str
+    name: str
+    client: str
+    read: bool
+    write: bool
+    delete: bool
+    tags: list[str] | None
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+    expires_at: str | None = None
+    hint: str | None = None
+    replaces: str | None = None
 
 
-def token_of(request: Request) -> str:
-    """The access token of a request whose bearer was verified."""
-    return request.headers["authorization"].partition(" ")[2].strip()
+class NewConnection(Access):
+    """A personal URL in both transports, shown this once."""
+
+    sse: str
+    http: str
 
 
-def account_of(principal: Principal) -> dict[str, Any]:
-    """Whose account it is."""
-    return {"id": str(principal.user_id), "email": principal.email}
+class NewKey(Access):
+    """A key, shown this once."""
+
+    key: str
+
+
+class Connections(Reply):
+    """Newest first."""
+
+    connections: list[Access]
+
+
+class Keys(Reply):
+    """Newest first."""
+
+    keys: list[Access]
+
+
+class Account(Reply):
+    """Whose session this is."""
+
+    id: str
+    email: str
+
+
+class SignInAt(Reply):
+    """Where a program signs its user in."""
+
+    supabase_url: str
+    publishable_key: str
+
+
+class AccountDeleted(Reply):
+    """`deleted` is false while something is left to do."""
+
+    deleted: bool
+
+
+def only(kind: str, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The keys of one kind."""
+    return [key for key in shown if key["kind"] == kind]

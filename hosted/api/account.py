@@ -2,64 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import Field
 
-from hosted.api.access import Body, account_of, database_of, token_of
+from hosted.api import access
+from hosted.api.routing import Call, Routes, answer
 from hosted.identity import grants
-from hosted.identity.accounts import Accounts
-from hosted.identity.principal import Person
-from hosted.identity.supabase import Supabase
-from hosted.settings import Settings
+from hosted.identity.principal import person, token_of
+from hosted.identity.services import services_of
 from jmem.core.errors import Invalid
+from jmem.core.wire.base import Ask, NoQuery
 
-router = APIRouter(tags=["account"])
+routes = Routes("account")
 
 
-class SignOutAsk(Body):
+class SignOutAsk(Ask):
     """Which sessions to end."""
 
     scope: Literal["local", "global"] = Field("local", description="this session, or all of them")
 
 
-class DeleteAsk(Body):
+class DeleteAsk(Ask):
     """A deletion that was meant."""
 
     confirm: str = Field(description="the account's address")
 
 
-@router.get("/auth")
-async def sign_in_at(request: Request) -> dict[str, Any]:
-    """Where a program signs its user in: the Supabase project and its publishable key. Needs no token."""
-    settings: Settings = request.app.state.settings
-    return {"supabase_url": settings.supabase_url, "publishable_key": settings.supabase_anon_key}
+@routes.router.get("/auth", summary="Where to sign in", operation_id="account_auth", response_model=access.SignInAt)
+async def auth(request: Request) -> Response:
+    """The Supabase project and its publishable key, for programs that sign their user in. Needs no token."""
+    services = services_of(request)
+    return answer({"supabase_url": services.supabase_url, "publishable_key": services.publishable_key})
 
 
-@router.get("/account")
-async def account(person: Person) -> dict[str, Any]:
-    """Whose session this is."""
-    return account_of(person)
+@routes.route("GET", "/account", NoQuery, "Whose session this is", answers={200: access.Account}, who=person)
+async def account(call: Call, ask: NoQuery) -> Response:
+    """The account's id and address."""
+    return answer({"id": str(call.principal.user_id), "email": call.principal.email})
 
 
-@router.post("/account/sign-out", status_code=204)
-async def sign_out(request: Request, person: Person, ask: SignOutAsk) -> Response:
-    """End sessions here at once and at Supabase; tokens of theirs are refused from the next request on."""
-    async with database_of(request).tenant(person.user_id) as conn:
-        await grants.sign_out(
-            conn, person.user_id, (person.session_id or "") if ask.scope == "local" else grants.EVERY_SESSION
-        )
-    supabase: Supabase = request.app.state.supabase
-    await supabase.sign_out(token_of(request), ask.scope)
-    return Response(status_code=204)
+@routes.route("POST", "/account/sign-out", SignOutAsk, "Sign out", answers={200: access.Account}, who=person)
+async def sign_out(call: Call, ask: SignOutAsk) -> Response:
+    """Here at once, and at Supabase: tokens of the sessions are refused from the next request on."""
+    principal = call.principal
+    ended = (principal.session_id or "") if ask.scope == "local" else grants.EVERY_SESSION
+    async with call.backend.database.tenant(principal.user_id) as conn:
+        await grants.sign_out(conn, principal.user_id, ended)
+    await services_of(call.request).supabase.sign_out(token_of(call.request), ask.scope)
+    return answer({"id": str(principal.user_id), "email": principal.email})
 
 
-@router.delete("/account", status_code=202)
-async def delete_account(request: Request, person: Person, ask: DeleteAsk) -> dict[str, Any]:
-    """Delete the account with everything in it, for ever. `deleted` is false while something is left to do: that goes on
-    alone, and no token or key of the account works any more."""
-    if ask.confirm.strip().casefold() != person.email.casefold():
+@routes.route("DELETE", "/account", DeleteAsk, "Delete the account", answers={202: access.AccountDeleted}, who=person)
+async def delete_account(call: Call, ask: DeleteAsk) -> Response:
+    """With everything in it, for ever. What can't be done at once goes on alone; no token or key works from here on."""
+    if ask.confirm.strip().casefold() != call.principal.email.casefold():
         raise Invalid("confirm must be the account's address", code="not_confirmed", field="confirm")
-    accounts: Accounts = request.app.state.accounts
-    return {"deleted": await accounts.delete(person.user_id)}
+    return answer({"deleted": await services_of(call.request).accounts.delete(call.principal.user_id)}, 202)

@@ -66,6 +66,18 @@ class Accounts:
 
     def __init__(self, database: Database, vectors: Vectors, directory: Directory) -> None:
         self._database, self._vectors, self._directory = database, vectors, directory
+        self._running: set[asyncio.Task[bool]] = set()
+
+    async def delete(self, user_id: UUID, patience: float = 10.0) -> bool:
+        """Ask, and carry out what can be within `patience` seconds; True when nothing is left. The rest goes on alone."""
+        await self.ask(user_id)
+        task = asyncio.create_task(self.run(user_id))
+        self._running.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), patience)
+        except TimeoutError:
+            return False
 
     async def ask(self, user_id: UUID) -> None:
         """Mark the account as deleted; nothing of it answers from here on. To ask again changes nothing."""

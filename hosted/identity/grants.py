@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -68,16 +68,32 @@ async def listed(conn: AsyncConnection, user_id: UUID) -> list[Grant]:
     return [_grant(row) for row in rows.mappings()]
 
 
+async def get(conn: AsyncConnection, user_id: UUID, client_id: str) -> Grant:
+    """One program, also one that was shut out; raises NotFound `unknown_program`."""
+    row = await conn.execute(select(grants).where(grants.c.user_id == user_id, grants.c.client_id == client_id))
+    return _found(row.mappings().first(), client_id)
+
+
+async def change(
+    conn: AsyncConnection, user_id: UUID, client_id: str, rights: Rights | None = None, *, name: str | None = None
+) -> Grant:
+    """Other rights or another name, from the next request on; raises NotFound, Invalid."""
+    known = await get(conn, user_id, client_id)
+    wanted = checked(replace(rights or known.rights, client=known.rights.client))
+    values = {"name": known.name if name is None else checked_name(name), "can_read": wanted.read,
+              "can_write": wanted.write, "can_delete": wanted.delete,
+              "tags": None if wanted.tags is None else list(wanted.tags)}  # fmt: skip
+    changed = update(grants).where(grants.c.user_id == user_id, grants.c.client_id == client_id).values(values)
+    return _found((await conn.execute(changed.returning(grants))).mappings().first(), client_id)
+
+
 async def revoke(conn: AsyncConnection, user_id: UUID, client_id: str) -> Grant:
     """Shut a program out from the next request on; raises NotFound `unknown_program`."""
     changed = update(grants).where(grants.c.user_id == user_id, grants.c.client_id == client_id)
     row = await conn.execute(
         changed.values(revoked_at=func.coalesce(grants.c.revoked_at, func.now())).returning(grants)
     )
-    found = row.mappings().first()
-    if found is None:
-        raise NotFound("no such program was let in", code="unknown_program", id=client_id)
-    return _grant(found)
+    return _found(row.mappings().first(), client_id)
 
 
 async def sign_out(conn: AsyncConnection, user_id: UUID, session_id: str = EVERY_SESSION) -> None:
@@ -87,6 +103,12 @@ async def sign_out(conn: AsyncConnection, user_id: UUID, session_id: str = EVERY
     added = insert(sign_outs).values(user_id=user_id, session_id=session_id[:128])
     again = added.on_conflict_do_update(index_elements=["user_id", "session_id"], set_={"at": func.now()})
     await conn.execute(again)
+
+
+def _found(row: RowMapping | None, client_id: str) -> Grant:
+    if row is None:
+        raise NotFound("no such program was let in", code="unknown_program", id=client_id)
+    return _grant(row)
 
 
 def _grant(row: RowMapping) -> Grant:

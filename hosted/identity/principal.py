@@ -122,6 +122,11 @@ class Identity:
         )  # fmt: skip
 
 
+def token_of(request: Request) -> str:
+    """The bearer token of a request whose sender is known already."""
+    return request.headers["authorization"].partition(" ")[2].strip()
+
+
 def _actor(rights: Rights, *, own: bool) -> Actor:
     """An unrestricted API key is the owner's own hand, as a session is; an assistant never is."""
     whole = rights.read and rights.write and rights.delete and rights.tags is None

@@ -1,0 +1,232 @@
+"""Keys, connections and the account over HTTP, each used for what it is for."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+import pytest
+from fastapi import FastAPI
+
+from hosted.api import account, connections, keys
+from hosted.app import make_app
+from hosted.db.engine import Database
+from hosted.identity import compose, grants
+from hosted.identity.lookup import Rights
+from hosted.identity.principal import Current
+from hosted.identity.supabase import Session
+from hosted.memories.service import Backend
+from hosted.ops.events import Bus
+from hosted.settings import Settings
+from jmem.core.errors import Invalid
+from tests.hosted.identity.conftest import Running
+from tests.hosted.identity.test_accounts import Points
+
+PUBLIC = "https://jmem.example"
+
+
+@dataclass
+class Api:
+    """The application as one person sees it."""
+
+    http: httpx.AsyncClient
+    session: Session
+    app: FastAPI
+
+    async def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token or self.session.access_token}"}
+        return await self.http.request(method, f"/api/v1{path}", json=body, headers=headers)
+
+    async def must(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        answer = await self.ask(method, path, body)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    async def code(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, str]:
+        answer = await self.ask(method, path, body, token)
+        return answer.status_code, answer.json().get("code", "")
+
+    async def url(self, address: str) -> httpx.Response:
+        return await self.http.get(urlsplit(address).path)
+
+    async def another(self) -> Api:
+        made = await self.app.state.services.supabase.sign_up(
+            f"{uuid.uuid4().hex}@example.com", "correct horse", redirect_to=""
+        )
+        return Api(self.http, made, self.app)
+
+
+@pytest.fixture
+async def api(supabase: Running, database: Database, database_url: str) -> AsyncIterator[Api]:
+    settings = Settings(
+        database_url=database_url, supabase_url=supabase.url, supabase_anon_key=supabase.settings.publishable_key,
+        supabase_service_key=supabase.settings.secret_key,
+    )  # fmt: skip
+    async with httpx.AsyncClient() as outside:
+        identity = compose.identity(settings, database, outside)
+        app = make_app(Backend(database, Bus(None)), identity=identity)
+        app.state.services = compose.services(settings, database, Points(), outside, PUBLIC + "/")
+        for group in (account, connections, keys):
+            app.include_router(group.routes.router)
+
+        @app.get("/mcp/{client}/{transport}/{key}")
+        async def mcp(client: str, key: str) -> dict[str, str]:
+            return {"user": str((await identity.of_connector(client, key)).user_id)}
+
+        @app.get("/whoami")
+        async def whoami(principal: Current) -> dict[str, Any]:
+            return {"user": str(principal.user_id), "tags": principal.actor.tags, "write": principal.actor.write}
+
+        session = await app.state.services.supabase.sign_up(
+            f"{uuid.uuid4().hex}@example.com", "correct horse", redirect_to=""
+        )
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://jmem") as http:
+            yield Api(http, session, app)
+
+
+async def test_a_personal_url_is_made_used_rotated_and_revoked(api: Api) -> None:
+    made = await api.must("POST", "/connections", {"client": "claude"}, 201)
+    assert made["sse"].startswith(f"{PUBLIC}/mcp/claude/sse/jmc_")
+    assert made["http"] == made["sse"].replace("/sse/", "/http/")
+    assert (await api.url(made["http"])).json() == {"user": str(api.session.user_id)}
+    (listed,) = (await api.must("GET", "/connections"))["connections"]
+    assert (listed["id"], listed["client"], listed["name"]) == (made["id"], "claude", "claude")
+    assert listed["last_used_at"]
+    assert "sse" not in listed
+    new = await api.must("POST", f"/connections/{made['id']}/rotate", {}, 201)
+    assert new["replaces"] == made["id"]
+    assert [(await api.url(one["http"])).status_code for one in (made, new)] == [200, 200]
+    await api.must("DELETE", f"/connections/{made['id']}")
+    assert [(await api.url(one["http"])).status_code for one in (made, new)] == [401, 200]
+    last = await api.must("POST", f"/connections/{new['id']}/rotate", {"overlap_seconds": 0}, 201)
+    assert [(await api.url(one["http"])).status_code for one in (new, last)] == [401, 200]
+
+
+async def test_an_api_key_is_made_used_narrowed_rotated_and_revoked(api: Api) -> None:
+    made = await api.must("POST", "/keys", {"name": "backup", "tags": ["work"], "expires_in_days": 7}, 201)
+    days = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=6) < days < timedelta(days=8)
+
+    async def seen(text: str) -> httpx.Response:
+        return await api.http.get("/whoami", headers={"authorization": f"Bearer {text}"})
+
+    assert (await seen(made["key"])).json() == {"user": str(api.session.user_id), "tags": ["work"], "write": True}
+    changed = await api.must("PATCH", f"/keys/{made['id']}", {"write": False, "tags": None, "name": "reader"})
+    assert (changed["name"], changed["write"], changed["tags"], "key" in changed) == ("reader", False, None, False)
+    assert (await seen(made["key"])).json() == {"user": str(api.session.user_id), "tags": None, "write": False}
+    new = await api.must("POST", f"/keys/{made['id']}/rotate", {"overlap_seconds": 60}, 201)
+    assert [(await seen(one["key"])).status_code for one in (made, new)] == [200, 200]
+    assert [key["id"] for key in (await api.must("GET", "/keys"))["keys"]] == [new["id"], made["id"]]
+    await api.must("DELETE", f"/keys/{made['id']}")
+    assert [(await seen(one["key"])).status_code for one in (made, new)] == [401, 200]
+
+
+async def test_a_program_is_listed_narrowed_and_shut_out(api: Api, database: Database) -> None:
+    user = api.session.user_id
+    async with database.tenant(user) as conn:
+        await grants.allow(conn, user, "p-1", "ChatGPT", Rights("chatgpt"))
+    (listed,) = (await api.must("GET", "/connections"))["connections"]
+    assert (listed["id"], listed["kind"], listed["name"]) == ("p-1", "oauth", "ChatGPT")
+    changed = await api.must("PATCH", "/connections/p-1", {"delete": False, "tags": ["work"]})
+    assert (changed["delete"], changed["tags"], changed["write"]) == (False, ["work"], True)
+    await api.must("DELETE", "/connections/p-1")
+    assert (await api.must("GET", "/connections"))["connections"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/connections", {"client": "No Name"}), ("/connections", {}), ("/connections", {"client": "c", "user_id": "x"}),
+     ("/keys", {"name": ""}), ("/keys", {"name": "n", "read": "yes"}), ("/keys", {"name": "n", "expires_in_days": 0}),
+     ("/keys", {"name": "n", "read": False, "write": False, "delete": False}), ("/keys", {"name": "n", "tags": "work"}),
+     ("/keys", {"name": "n", "tags": ["x" * 65]})],
+)  # fmt: skip
+async def test_what_can_not_be_is_refused(api: Api, path: str, body: Any) -> None:
+    assert (await api.ask("POST", path, body)).status_code in (413, 422)
+    assert (await api.must("GET", "/keys"))["keys"] == []
+
+
+@pytest.mark.parametrize("body", [{}, {"read": None}, {"name": None}, {"read": False, "write": False, "delete": False}])
+async def test_a_change_that_can_not_be_is_refused(api: Api, body: Any) -> None:
+    made = await api.must("POST", "/keys", {"name": "n"}, 201)
+    assert (await api.ask("PATCH", f"/keys/{made['id']}", body)).status_code == 422
+    assert (await api.must("GET", "/keys"))["keys"] == [{name: made[name] for name in made if name != "key"}]
+
+
+async def test_no_key_or_program_reaches_keys_connections_or_the_account(
+    api: Api, database: Database, supabase: Running
+) -> None:
+    user = api.session.user_id
+    whole = await api.must("POST", "/keys", {"name": "whole"}, 201)
+    async with database.tenant(user) as conn:
+        await grants.allow(conn, user, "p-1", "Program", Rights("program"))
+    claims = jwt.decode(api.session.access_token, options={"verify_signature": False}) | {"client_id": "p-1"}
+    for token in (whole["key"], supabase.double.sign(claims)):
+        for method, path, body in (
+            ("GET", "/keys", None), ("POST", "/keys", {"name": "more"}), ("GET", "/connections", None),
+            ("POST", "/connections", {"client": "c"}), ("DELETE", f"/keys/{whole['id']}", None), ("GET", "/account", None),
+            ("PATCH", f"/keys/{whole['id']}", {"name": "x"}), ("POST", f"/keys/{whole['id']}/rotate", {}),
+            ("DELETE", "/account", {"confirm": "x"}), ("POST", "/account/sign-out", {}),
+        ):  # fmt: skip
+            assert await api.code(method, path, body, token) == (403, "missing_scope")
+    assert len((await api.must("GET", "/keys"))["keys"]) == 1
+
+
+async def test_another_persons_keys_and_connections_do_not_exist(api: Api) -> None:
+    other = await api.another()
+    key = await api.must("POST", "/keys", {"name": "mine"}, 201)
+    url = await api.must("POST", "/connections", {"client": "claude"}, 201)
+    for method, tail, body in (("PATCH", "", {"name": "x"}), ("POST", "/rotate", {}), ("DELETE", "", None)):
+        for path in (f"/keys/{key['id']}", f"/connections/{url['id']}"):
+            assert (await other.code(method, path + tail, body))[0] == 404
+            assert (await api.ask(method, path + tail, body)).status_code in (200, 201)  # the positive control
+    assert (await other.must("GET", "/keys"))["keys"] == []
+    assert (await other.must("GET", "/connections"))["connections"] == []
+
+
+async def test_a_key_is_no_connection_and_the_other_way_round(api: Api) -> None:
+    key = await api.must("POST", "/keys", {"name": "mine"}, 201)
+    url = await api.must("POST", "/connections", {"client": "claude"}, 201)
+    assert await api.code("DELETE", f"/connections/{key['id']}") == (404, "unknown_program")
+    assert await api.code("POST", f"/connections/{key['id']}/rotate", {}) == (404, "unknown_connection")
+    assert await api.code("DELETE", f"/keys/{url['id']}") == (404, "unknown_key")
+
+
+async def test_where_to_sign_in_is_told_to_everybody(api: Api, supabase: Running) -> None:
+    answer = await api.http.get("/api/v1/auth")
+    assert answer.json() == {"supabase_url": supabase.url, "publishable_key": supabase.settings.publishable_key}
+    assert supabase.settings.secret_key not in answer.text
+
+
+@pytest.mark.parametrize(("scope", "elsewhere"), [("local", 200), ("global", 401)])
+async def test_signing_out_ends_sessions_at_once(api: Api, scope: str, elsewhere: int) -> None:
+    email = (await api.must("GET", "/account"))["email"]
+    other = await api.app.state.services.supabase.sign_in(email, "correct horse")
+    await api.must("POST", "/account/sign-out", {"scope": scope})
+    assert await api.code("GET", "/account") == (401, "signed_out")
+    assert (await api.ask("GET", "/account", token=other.access_token)).status_code == elsewhere
+
+
+async def test_an_account_is_deleted_once_its_address_is_typed(api: Api) -> None:
+    me = await api.must("GET", "/account")
+    key = await api.must("POST", "/keys", {"name": "n"}, 201)
+    assert await api.code("DELETE", "/account", {"confirm": "somebody@example.com"}) == (422, "not_confirmed")
+    assert await api.must("DELETE", "/account", {"confirm": me["email"].upper()}, 202) == {"deleted": True}
+    assert await api.code("GET", "/account") == (410, "account_deleted")
+    assert (await api.ask("GET", "/account", token=key["key"])).status_code == 401
+    assert not await api.app.state.services.supabase.has_user(api.session.user_id)
+
+
+def test_identity_needs_a_project_and_a_proper_secret(database: Database) -> None:
+    for options, field in (
+        ({}, "SUPABASE_URL"),
+        ({"supabase_url": "https://x", "supabase_jwt_secret": "short"}, "SUPABASE_JWT_SECRET"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            compose.identity(Settings(database_url="", **options), database, httpx.AsyncClient())
+        assert refused.value.detail["field"] == field
