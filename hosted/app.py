@@ -21,8 +21,8 @@ from jmem.core.wire.answers import Problem
 _ABOUT = "One person's memory for every AI assistant they use: the account that machines and assistants share."
 
 
-def make_app(backend: Backend, *, identity: Any) -> FastAPI:
-    """The app over parts that are made already; `identity` tells who asks (hosted.identity)."""
+def make_app(backend: Backend, *, identity: Any, services: Services | None = None) -> FastAPI:
+    """The app over parts that are made already; `identity` tells who asks, `services` are for the account's own routes."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -35,8 +35,9 @@ def make_app(backend: Backend, *, identity: Any) -> FastAPI:
                   redirect_slashes=False)  # fmt: skip
     app.state.backend = backend
     app.state.identity = identity
+    app.state.services = services
     problems.install(app)
-    for group in api.groups():
+    for group in (*api.groups(), *(api.account_groups() if services else ())):
         app.include_router(group.router)
     _document(app)
     return app

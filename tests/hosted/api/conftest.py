@@ -1,0 +1,71 @@
+"""The app over a real database, with somebody let in by a header in the place of a token."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+
+from hosted.app import make_app
+from hosted.db.engine import Database
+from hosted.identity.errors import BadToken
+from hosted.identity.principal import Principal, current, owner
+from hosted.memories.service import Backend
+from hosted.ops.events import Bus
+from jmem.core.actor import Actor
+
+
+async def let_in(request: Request) -> Principal:
+    """Who the header names; tests of tokens are identity's."""
+    user = request.headers.get("x-test-user")
+    if user is None:
+        raise BadToken("this needs a bearer token", code="unauthorized", missing=True)
+    return Principal(uuid.UUID(user), Actor("web"), "session")
+
+
+@dataclass
+class Client:
+    """Asks as one user."""
+
+    http: httpx.AsyncClient
+    user: uuid.UUID
+
+    async def ask(self, method: str, path: str, body: Any = None, **named: Any) -> httpx.Response:
+        headers = {"x-test-user": str(self.user), **named.pop("headers", {})}
+        return await self.http.request(method, f"/api/v1{path}", json=body, headers=headers, **named)
+
+    async def add(self, content: str, **fields: Any) -> dict[str, Any]:
+        answer = await self.ask("POST", "/memories", {"content": content, **fields})
+        assert answer.status_code == 201, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@pytest.fixture
+def app(database: Database) -> FastAPI:
+    """The app, whose callers are let in by `let_in`."""
+    made = make_app(Backend(database, Bus()), identity=None)
+    made.dependency_overrides[current] = made.dependency_overrides[owner] = let_in
+    return made
+
+
+@pytest.fixture
+async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://jmem.test") as client:
+        yield client
+
+
+@pytest.fixture
+def me(http: httpx.AsyncClient) -> Client:
+    return Client(http, uuid.uuid4())
+
+
+@pytest.fixture
+def other(http: httpx.AsyncClient) -> Client:
+    return Client(http, uuid.uuid4())

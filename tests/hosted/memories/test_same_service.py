@@ -1,0 +1,193 @@
+"""An account does with the same commands what a device does: the same results, refusals, rows, history and log."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import tempfile
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from hosted.db.engine import Database
+from hosted.memories.service import Backend, Memories
+from hosted.ops.events import Bus
+from jmem.core.access import AccessLog
+from jmem.core.actor import Actor
+from jmem.core.drafts import Added, Draft
+from jmem.core.errors import JmemError
+from jmem.core.filter import Filter
+from jmem.core.service import MemoryService
+from jmem.core.store import Store
+from tests.property.test_merge_store import RAM
+
+OWNER = Actor("cli")
+ACTORS = [
+    OWNER,
+    OWNER,
+    Actor("claude", tags=("a", "b"), owner=False),
+    Actor("reader", write=False, delete=False, owner=False),
+]
+Command = tuple[str, Any]
+ids = st.integers(0, 5)
+tags = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True).map(tuple)
+contents = st.sampled_from(["tea", "coffee", "the sea", "my password: hunter2xyz9!Q", " "])
+changes = st.fixed_dictionaries({}, optional={
+    "content": contents, "tags": tags, "state": st.sampled_from(["active", "paused", "archived", "wrong"]),
+    "add_tags": tags, "remove_tags": tags, "speaker": st.sampled_from([None, "Ada"]), "supersedes": ids,
+    "expires_at": st.sampled_from([None, "2020-01-01", "2090-01-01"]), "colour": st.just("red"),
+}).filter(bool)  # fmt: skip
+drafts = st.builds(
+    Draft, contents, tags, state=st.sampled_from(["active", "active", "paused"]), speaker=st.sampled_from([None, "Ada"]),
+    thread=st.sampled_from([None, "mcp:1", "mcp:2", "t"]), secrets=st.sampled_from(["refuse", "mask", "allow"]),
+    metadata=st.sampled_from([{}, {"k": [1.5, None]}]), occurred_at=st.sampled_from([None, "2023-05-08"]),
+)  # fmt: skip
+commands = st.one_of(
+    st.tuples(st.just("add"), drafts),
+    st.tuples(st.just("add_many"), st.lists(drafts, min_size=1, max_size=3)),
+    st.tuples(st.just("edit"), st.tuples(ids, changes)),
+    st.tuples(st.just("delete"), st.lists(ids, min_size=1, max_size=2)),
+    st.tuples(st.just("restore"), st.tuples(ids, st.sampled_from([None, None, 1, 2, 99]))),
+    st.tuples(st.just("purge"), ids),
+    st.tuples(st.just("undo"), st.sampled_from([{}, {"n": 2}, {"redo": True}, {"dry_run": True}, {"client": "claude"}])),
+    st.tuples(st.just("batch"), st.lists(st.one_of(
+        st.tuples(st.sampled_from(["delete", "restore", "purge", "wrong"]), ids), st.tuples(st.just("edit"), ids, changes),
+        st.tuples(st.just("add"), contents),
+    ), min_size=1, max_size=4)),
+)  # fmt: skip
+
+
+class Side:
+    """One of the two, with its own ids for the memories that both know by a number."""
+
+    def __init__(self, does: Any) -> None:
+        self.does = does
+        self.ids: list[str] = []
+
+    def id(self, number: int) -> str:
+        return self.ids[number] if number < len(self.ids) else "0199f3a1-c2d4-7b3e-9c1a-999999999999"
+
+    def named(self, id: str) -> int | str:
+        return self.ids.index(id) if id in self.ids else "?"
+
+    async def call(self, name: str, *arguments: Any, **named: Any) -> Any:
+        """A method's result, whichever kind of method it is; or the code of its refusal."""
+        try:
+            found = getattr(self.does, name)(*arguments, **named)
+            return await found if asyncio.iscoroutine(found) else found
+        except JmemError as error:
+            return error.code
+
+    def _changes(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {n: self.id(v) if n == "supersedes" else v for n, v in given.items()}
+
+    async def run(self, command: Command, actor: Actor) -> Any:
+        name, given = command
+        match name:
+            case "add":
+                return self.told(await self.call("add", given, actor, similar=False))
+            case "add_many":
+                return self.told(await self.call("add_many", given, actor))
+            case "edit":
+                return self.told(await self.call("edit", self.id(given[0]), self._changes(given[1]), actor))
+            case "delete":
+                return self.told(await self.call("delete", [self.id(n) for n in given], actor))
+            case "restore":
+                return self.told(await self.call("restore", self.id(given[0]), actor, rev=given[1]))
+            case "purge":
+                found = await self.call("purge", self.id(given), actor)
+                return found if isinstance(found, str) else [self.named(p.id) for p in found]
+            case "undo":
+                return self.told(await self.call("undo", actor, **given))
+        operations: list[dict[str, Any]] = []
+        for op, first, *more in given:
+            if op == "add":
+                operations.append({"op": op, "content": first})
+            else:
+                operations.append({"op": op, "id": self.id(first), **(self._changes(more[0]) if more else {})})
+        found = await self.call("batch", operations, actor)
+        if isinstance(found, str):
+            return found
+        return [(r.status, self.told(r.memory), r.duplicate, r.differs, r.error and r.error.code, self.told(r.deleted),
+                 self.told(r.purged)) for r in found]  # fmt: skip
+
+    def told(self, found: Any) -> Any:
+        """A result with ids as numbers and without moments."""
+        if isinstance(found, JmemError):
+            return found.code
+        if isinstance(found, Added) and not found.duplicate:
+            self.ids.append(found.memory.id)
+        if dataclasses.is_dataclass(found) and not isinstance(found, type):
+            if hasattr(found, "version"):
+                return self.memory(found.as_dict())  # type: ignore[attr-defined]
+            return {
+                f.name: self.told(getattr(found, f.name))
+                for f in dataclasses.fields(found)
+                if f.name not in ("at", "stamp")
+            }
+        if isinstance(found, dict):
+            return {
+                n: self.told(v) for n, v in found.items() if n not in ("updated_at", "created_at", "version", "stamp")
+            }
+        if isinstance(found, list | tuple):
+            return [self.told(one) for one in found]
+        return self.named(found) if isinstance(found, str) and len(found) == 36 else found
+
+    def memory(self, fields: dict[str, Any]) -> dict[str, Any]:
+        if fields["id"] not in self.ids:
+            self.ids.append(fields["id"])
+        moments = ("created_at", "updated_at", "version")
+        return {n: self.told(v) for n, v in fields.items() if n not in moments}
+
+    async def state(self) -> dict[str, Any]:
+        everything = Filter(states=(), expired=True)
+        found: dict[str, Any] = {}
+        for name, filter in (
+            ("live", everything),
+            ("deleted", dataclasses.replace(everything, deleted=True)),
+            ("default", Filter()),
+        ):
+            page = await self.call("list", filter, OWNER, sort="created")
+            found[name] = sorted(str(self.told(m)) for m in page.memories)
+        for actor in ACTORS:
+            found[f"seen by {actor.client}"] = len((await self.call("list", Filter(), actor)).memories)
+        found["tags"] = self.told(await self.call("tags", OWNER))
+        stats = await self.call("stats", OWNER)
+        found["stats"] = {n: v for n, v in stats.items() if n != "by_day"}
+        log, _ = await self.call("log", OWNER)
+        found["log"] = [(e.action, e.client, e.kind, self.told(e.ids), e.count, e.undone, e.preview) for e in log]
+        for number in range(min(len(self.ids), 6)):
+            history = await self.call("history", self.id(number), OWNER)
+            if isinstance(history, str):
+                found[f"history {number}"] = history
+            else:
+                revisions = [(r.rev, r.client, r.kind, self.told(dict(r.set)), r.content) for r in history.revisions]
+                found[f"history {number}"] = (revisions, len(history.heads))
+        return found
+
+
+async def compare(url: str, script: Sequence[tuple[Command, Actor]]) -> None:
+    database = Database(url, pool_size=1)
+    with tempfile.TemporaryDirectory(dir=RAM) as folder:
+        store, access = Store.open(Path(folder)), AccessLog(Path(folder))
+        here = Side(MemoryService(store, access))
+        there = Side(Memories(Backend(database, Bus()), uuid.uuid4()))
+        try:
+            for command, actor in script:
+                mine, theirs = await here.run(command, actor), await there.run(command, actor)
+                assert theirs == mine, (command, actor.client)
+            assert await there.state() == await here.state()
+        finally:
+            store.close()
+            access.close()
+            await database.close()
+
+
+@settings(max_examples=40, deadline=None, phases=[Phase.generate])
+@given(script=st.lists(st.tuples(commands, st.sampled_from(ACTORS)), min_size=2, max_size=12))
+def test_the_same_commands_have_the_same_outcome(database_url: str, script: list[tuple[Command, Actor]]) -> None:
+    asyncio.run(compare(database_url, script))
