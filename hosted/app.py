@@ -13,6 +13,7 @@ import jmem
 from hosted import api
 from hosted.api import problems
 from hosted.db.engine import Database, driver_dsn
+from hosted.identity.services import Services
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
 from hosted.settings import Settings

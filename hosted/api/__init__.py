@@ -9,4 +9,11 @@ def groups() -> list[Routes]:
     """Every group of routes."""
     from hosted.api import history, memories, overview, sync
 
-    return [module.routes for module in (memories, history, overview, sync)]
+    return [module.routes for module in (memories, search, history, overview, sync)]
+
+
+def account_groups() -> list[Routes]:
+    """The routes of the account itself, which need identity's services."""
+    from hosted.api import account, connections, keys
+
+    return [module.routes for module in (account, connections, keys)]

@@ -14,7 +14,6 @@ import jwt
 import pytest
 from fastapi import FastAPI
 
-from hosted.api import account, connections, keys
 from hosted.app import make_app
 from hosted.db.engine import Database
 from hosted.identity import compose, grants
@@ -70,10 +69,8 @@ async def api(supabase: Running, database: Database, database_url: str) -> Async
     )  # fmt: skip
     async with httpx.AsyncClient() as outside:
         identity = compose.identity(settings, database, outside)
-        app = make_app(Backend(database, Bus(None)), identity=identity)
-        app.state.services = compose.services(settings, database, Points(), outside, PUBLIC + "/")
-        for group in (account, connections, keys):
-            app.include_router(group.routes.router)
+        services = compose.services(settings, database, Points(), outside, PUBLIC + "/")
+        app = make_app(Backend(database, Bus(None)), identity=identity, services=services)
 
         @app.get("/mcp/{client}/{transport}/{key}")
         async def mcp(client: str, key: str) -> dict[str, str]:
@@ -230,3 +227,18 @@ def test_identity_needs_a_project_and_a_proper_secret(database: Database) -> Non
         with pytest.raises(Invalid) as refused:
             compose.identity(Settings(database_url="", **options), database, httpx.AsyncClient())
         assert refused.value.detail["field"] == field
+
+
+async def test_every_route_of_the_account_is_described_and_asks_who_it_is(api: Api) -> None:
+    described = (await api.http.get("/openapi.json")).json()["paths"]
+    mine = {
+        path: item
+        for path, item in described.items()
+        if path.startswith(("/api/v1/keys", "/api/v1/connections", "/api/v1/account", "/api/v1/auth"))
+    }
+    assert len(mine) == 9
+    for path, item in mine.items():
+        for method, operation in item.items():
+            assert operation["summary"]
+            answer = await api.http.request(method, path.replace("{", "").replace("}", ""))
+            assert answer.status_code == (200 if path.endswith("/auth") else 401)

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
 
 from hosted.db.engine import Database
 from hosted.db.migrate import downgrade, upgrade
@@ -18,6 +20,7 @@ from hosted.dev import cluster as postgres
 from hosted.dev.cluster import UNSAFE, Cluster
 from hosted.identity import keys, secret
 from hosted.identity.lookup import Lookup, Rights
+from hosted.identity.tables import metadata
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +63,28 @@ def test_an_owner_without_a_superusers_powers_migrates_up_and_down(cluster: Clus
         await downgrade(owner, "base")
 
     asyncio.run(run())
+
+
+async def test_the_tables_are_as_queries_name_them(owner_url: str) -> None:
+    database, ours = Database(owner_url, pool_size=1), {"api_keys", "grants", "sign_outs", "deletions", "tombstones"}
+
+    def compare(conn: Connection) -> list[object]:
+        options = {
+            "compare_type": True, "include_schemas": True,
+            "include_name": lambda name, kind, parents: name == "jmem" if kind == "schema" else kind != "table" or name in ours,
+        }  # fmt: skip
+        context = MigrationContext.configure(conn, opts=options)
+        return [found for found in compare_metadata(context, metadata) if not _is_anothers(found, ours)]
+
+    async with database.engine.connect() as conn:
+        differences = await conn.run_sync(compare)
+    await database.close()
+    assert {table.name for table in metadata.tables.values()} >= ours
+    assert differences == []
+
+
+def _is_anothers(found: object, ours: set[str]) -> bool:
+    """Whether a difference is that a table of another part was not looked at."""
+    return isinstance(found, tuple) and found[0] in ("add_table", "add_index") and not ours & {
+        getattr(found[1], "name", ""), getattr(getattr(found[1], "table", None), "name", "")
+    }  # fmt: skip
