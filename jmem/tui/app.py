@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.binding import Binding
 from textual.message import Message
 from textual.notifications import SeverityLevel
@@ -223,6 +223,28 @@ class JmemApp(Undoing):
             self.place.accessed(access)
 
     # ---- everywhere
+
+    async def on_key(self, event: events.Key) -> None:
+        """The person's own key, while one writes, for an action that has only letters otherwise.
+
+        Textual drops the letters' bindings there before it looks into the key map, and the action with them.
+        """
+        focused = self.screen.focused
+        if (
+            not self.prefs.keys
+            or focused is None
+            or actions.prints(event.key)
+            or not focused.check_consume_key("a", "a")
+        ):
+            return
+        mine = {id for id, keys in self.prefs.keys.items() if event.key in keys.split(",")}
+        mine = {id for id in mine if all(map(actions.prints, actions.keys_of(actions.BY_ID[id], {})))}
+        for node in focused.ancestors_with_self if mine else ():
+            found = next((b.id for b in type(node).BINDINGS if isinstance(b, Binding) and b.id in mine), None)
+            if found is not None:
+                event.stop()
+                await self.run_action(actions.BY_ID[found].method, node)
+                return
 
     def action_tab(self, mode: str) -> None:
         """To another place."""
