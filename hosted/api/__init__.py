@@ -9,7 +9,7 @@ def groups() -> list[Routes]:
     """Every group of routes."""
     from hosted.api import history, memories, overview, sync
 
-    return [module.routes for module in (memories, search, history, overview, sync)]
+    return [module.routes for module in (memories, history, overview, sync)]
 
 
 def account_groups() -> list[Routes]:
