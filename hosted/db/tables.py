@@ -137,7 +137,7 @@ index_state = Table(
     Column("id", _C, primary_key=True),
     Column("content_stamp", _C, nullable=False),
     Column("model", _C, primary_key=True),
-    Column("text_key", LargeBinary, nullable=False),
+    Column("text_key", LargeBinary, nullable=False, server_default=text("''")),
 )
 """Which text of a memory the vector index has, by which model."""
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from hosted.db.engine import Database, driver
 from hosted.memories import finding, history, listing, undo, writes
+from hosted.memories.search import Searcher, SearchOutcome, SearchQuery
 from hosted.ops.events import Bus
 from hosted.ops.writer import Writer, writing
 from jmem.core.actor import Actor
@@ -47,6 +48,8 @@ class Backend:
     similar: Similar | None = None
     purge_hooks: tuple[PurgeHook, ...] = ()
     accessed: Accessed | None = None
+    searcher: Searcher | None = None
+    """None: search is by words alone"""
 
     def of(self, user_id: UUID) -> Memories:
         """The memories of one account."""
@@ -154,6 +157,13 @@ class Memories:
         actor.may("read")
         async with self._reading() as raw:
             return await listing.stats(raw, self.user_id, actor.narrow(Filter(states=())), now_iso())
+
+    async def search(self, query: SearchQuery, actor: Actor) -> SearchOutcome:
+        """The best memories for a query, of what the actor sees."""
+        searcher = self._backend.searcher or Searcher(self._backend.database, None)
+        outcome = await searcher.search(self.user_id, query, actor)
+        self._accessed(actor, "search", [hit.memory.id for hit in outcome.hits])
+        return outcome
 
     async def history(self, id: str, actor: Actor) -> History:
         """Every revision of a memory, deleted ones included; raises NotFound, Ambiguous."""

@@ -29,7 +29,7 @@ _SEARCH = (
 _STATE = (
     "TRUNCATE jmem.index_state",  # derived: filled again
     "ALTER TABLE jmem.index_state DROP CONSTRAINT index_state_pkey, ADD PRIMARY KEY (user_id, id, model),"
-    " ADD COLUMN text_key bytea NOT NULL",
+    " ADD COLUMN text_key bytea NOT NULL DEFAULT ''",
     f"""CREATE TABLE jmem.index_heads (
         user_id uuid NOT NULL,
         model {_C} NOT NULL,

@@ -1,0 +1,308 @@
+"""Search of one account: two legs, one ranking, and nothing in the answer that the tenant's rows do not confirm.
+
+The question is embedded while the full-text index is asked; no connection to Postgres is held while others are waited
+for. Without a usable embedder or vector index it goes on with words alone and says so (`degraded`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from hosted.db.engine import Database, driver
+from hosted.memories import lexical
+from hosted.memories.finding import Params, condition
+from hosted.memories.lexical import Lexical
+from hosted.memories.listing import with_successors
+from hosted.ops.rows import COLUMNS, memory_of
+from hosted.vectors.client import Vectors, VectorsUnavailable
+from jmem.core.actor import Actor
+from jmem.core.confidence import is_confident
+from jmem.core.embed import EmbedderUnavailable
+from jmem.core.errors import Invalid
+from jmem.core.filter import Filter
+from jmem.core.fusion import Candidate, demote_superseded, fuse, relevance
+from jmem.core.model import Memory, now_iso
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from hosted.ops.rows import Driver
+    from hosted.vectors.drain import Target
+
+    class Index(Protocol):
+        """What search needs of the vector index."""
+
+        vectors: Vectors
+
+        @property
+        def serving(self) -> Target | None: ...
+
+        def moved(self) -> None: ...
+
+
+MODES = ("hybrid", "text", "vector")
+LEXICAL_POOL, VECTOR_POOL = 100, 60
+"""Candidates of each leg, more for a higher limit."""
+_LINKS = 8
+"""Of a chain of superseding memories that are followed."""
+_NO_INDEX = "this account has no vector index"
+_FILLING = "the index is being filled for another embedder"
+_LINKED = "SELECT EXISTS (SELECT FROM jmem.memories WHERE user_id = $1 AND supersedes IS NOT NULL)"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """What is searched for. `mode`: hybrid, text (words alone) or vector (meaning alone)."""
+
+    query: str
+    limit: int = 10
+    filter: Filter = field(default_factory=Filter)
+    mode: str = "hybrid"
+    fold: bool = True
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A memory that answers. `score` (0 to 1) compares within one answer; `also` are ids of equal texts."""
+
+    memory: Memory
+    score: float
+    also: tuple[str, ...] = ()
+    explain: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOutcome:
+    """`confident` is False when jmem thinks it knows nothing about this; `degraded` says why vectors were not used."""
+
+    query: str
+    took_ms: float
+    confident: bool
+    mode: str
+    hits: list[Hit]
+    degraded: str | None = None
+
+
+@dataclass(slots=True)
+class _Search:
+    """One search under way."""
+
+    user_id: UUID
+    text: str
+    query: SearchQuery
+    filter: Filter
+    now: str
+    lexical: Lexical = field(default_factory=Lexical)
+    pool: dict[str, Candidate] = field(default_factory=dict)
+    nearest: list[tuple[str, float]] = field(default_factory=list)
+    embedded: bool = False
+    degraded: str | None = None
+
+    def explain(self, c: Candidate) -> dict[str, Any]:
+        """Why a candidate stands where it stands."""
+        return {
+            "text": {"rank": c.lexical_rank, "score": _short(c.lexical), "z": _short(c.lexical_z)},
+            "vector": {"rank": c.vector_rank, "score": _short(c.vector), "z": _short(c.vector_z)},
+            "speaker": _short(c.boost),
+            "recency": _short(c.recency),
+            "superseded_by": c.superseded_by,
+            "total": _short(c.total),
+            "terms": list(self.lexical.weighed.scored),
+            "terms_dropped": [],
+        }
+
+    def confident(self) -> bool:
+        """Whether the answer is likely to be about the question at all."""
+        found = self.pool.values()
+        words = max((c.lexical or 0.0 for c in found), default=0.0)
+        meaning = max((c.vector for c in found if c.vector is not None), default=0.0) if self.embedded else None
+        return is_confident(self.lexical.weighed, words, meaning, scoped=self.filter.visible is not None)
+
+
+class Searcher:
+    """Searches the memories of accounts. `index` None: by words alone."""
+
+    def __init__(self, database: Database, index: Index | None) -> None:
+        self._database, self._index = database, index
+
+    async def search(self, user_id: UUID, query: SearchQuery, actor: Actor) -> SearchOutcome:
+        """The best memories for a question, of what the actor sees.
+
+        Raises Refused, and Invalid for an empty query, an unknown mode or a limit below 1.
+        """
+        began = time.perf_counter()
+        actor.may("read")
+        text = _checked(query)
+        search = _Search(user_id, text, query, actor.narrow(query.filter), now_iso())
+        if query.mode == "text":
+            async with self._database.tenant(user_id) as conn:
+                raw = await driver(conn)
+                await _lexical_leg(raw, search)
+                hits = await _answer(raw, search)
+        else:
+            await self._legs(search)
+            async with self._database.tenant(user_id) as conn:
+                hits = await _answer(await driver(conn), search)
+        took = round((time.perf_counter() - began) * 1000, 2)
+        mode = "text" if search.degraded else query.mode
+        return SearchOutcome(query.query, took, bool(hits) and search.confident(), mode, hits, search.degraded)
+
+    async def _legs(self, search: _Search) -> None:
+        target = None if self._index is None else self._index.serving
+        if self._index is None or target is None:
+            search.degraded = _NO_INDEX if self._index is None else _FILLING
+            await self._by_words(search)
+            return
+        asked = asyncio.create_task(target.embeddings.query(search.user_id, search.text))
+        try:
+            await self._by_words(search)
+            vector = await asked
+            among = list(search.pool)
+            most = max(VECTOR_POOL, search.query.limit)
+            found = await self._index.vectors.search(
+                search.user_id, target.collection, vector.tolist(), search.filter, search.now, most, among
+            )
+        except EmbedderUnavailable as error:
+            search.degraded = error.message
+        except VectorsUnavailable as error:
+            search.degraded = error.message
+            if error.missing:
+                self._index.moved()
+        else:
+            search.nearest, search.embedded = found.nearest, True
+            for id, score in found.scores.items():
+                search.pool[id].vector = score
+        finally:
+            asked.cancel()
+            with contextlib.suppress(asyncio.CancelledError, EmbedderUnavailable):
+                await asked
+        if search.degraded is not None and search.query.mode == "vector":
+            await self._by_words(search)
+
+    async def _by_words(self, search: _Search) -> None:
+        if search.query.mode == "vector" and search.degraded is None:
+            return
+        async with self._database.tenant(search.user_id) as conn:
+            await _lexical_leg(await driver(conn), search)
+
+
+def _checked(query: SearchQuery) -> str:
+    """The words of the query, without NULs and lone surrogates; raises Invalid."""
+    text = query.query.encode("utf-8", "replace").decode("utf-8").replace("\0", " ").strip()
+    if not text:
+        raise Invalid("the query is empty", field="query")
+    if query.mode not in MODES:
+        raise Invalid(f"mode is one of {', '.join(MODES)}", field="mode")
+    if query.limit < 1:
+        raise Invalid("limit is 1 or more", field="limit")
+    return text
+
+
+async def _lexical_leg(raw: Driver, search: _Search) -> None:
+    search.lexical = await lexical.search(raw, search.user_id, search.text, search.filter, search.now)
+    best = search.lexical.best(max(LEXICAL_POOL, search.query.limit))
+    search.pool = {candidate.id: candidate for candidate in best}
+
+
+# ---- in the tenant's transaction --------------------------------------------------------------
+
+
+async def _answer(raw: Driver, search: _Search) -> list[Hit]:
+    await _take_nearest(raw, search)
+    for number, candidate in enumerate(search.pool.values()):
+        candidate.rowid = number
+    ordered = fuse(list(search.pool.values()), search.text, search.now)
+    if ordered and await raw.fetchval(_LINKED, search.user_id):
+        ordered = await _supersede(raw, search, ordered)
+    return await _read(raw, search, ordered)
+
+
+async def _take_nearest(raw: Driver, search: _Search) -> None:
+    """What the vector index found becomes a candidate where a row confirms it."""
+    unknown = [id for id, _ in search.nearest if id not in search.pool]
+    for candidate, _ in await _candidates(raw, search, "m.id", unknown):
+        candidate.lexical = search.lexical.scores.get(candidate.id)
+        search.pool[candidate.id] = candidate
+    for rank, (id, score) in enumerate(search.nearest, 1):
+        if id in search.pool:
+            search.pool[id].vector, search.pool[id].vector_rank = score, rank
+
+
+async def _candidates(
+    raw: Driver, search: _Search, column: str, keys: Sequence[str]
+) -> list[tuple[Candidate, str | None]]:
+    """The rows with these keys that pass, and what each supersedes; oldest first."""
+    if not keys:
+        return []
+    params = Params(search.user_id, list(keys))
+    records = await raw.fetch(
+        "SELECT m.id, m.at, m.speaker, m.thread IS NOT NULL AS threaded, m.supersedes FROM jmem.memories m"
+        f" WHERE {column} = ANY ($2::text[]) AND {condition(search.filter, search.now, params)} ORDER BY m.at, m.id",
+        *params.values,
+    )
+    return [(Candidate(0, r["id"], r["at"], r["speaker"], int(r["threaded"])), r["supersedes"]) for r in records]
+
+
+async def _supersede(raw: Driver, search: _Search, ordered: list[Candidate]) -> list[Candidate]:
+    """Put what supersedes a candidate above it; a successor that no leg found becomes a candidate."""
+    successors: dict[str, str] = {}
+    asked = [candidate.id for candidate in ordered]
+    for _ in range(_LINKS):
+        added = []
+        for candidate, older in await _candidates(raw, search, "m.supersedes", asked):
+            successors[str(older)] = candidate.id  # the last one holds
+            if candidate.id not in search.pool:
+                candidate.total = float("-inf")
+                search.pool[candidate.id] = candidate
+                added.append(candidate.id)
+        asked = added
+        if not asked:
+            break
+    return demote_superseded(list(search.pool.values()), successors) if successors else ordered
+
+
+async def _read(raw: Driver, search: _Search, ordered: Sequence[Candidate]) -> list[Hit]:
+    """The best rows as they are now, equal texts folded into the first of them."""
+    limit = search.query.limit
+    best: dict[str, tuple[Candidate, Memory, list[str]]] = {}
+    for start in range(0, len(ordered), max(limit, 16)):
+        chunk = ordered[start : start + max(limit, 16)]
+        memories = await _memories(raw, search, [candidate.id for candidate in chunk])
+        for candidate in chunk:
+            memory = memories.get(candidate.id)
+            if memory is None:
+                continue
+            key = " ".join(memory.content.split()).casefold() if search.query.fold else memory.id
+            if key in best:
+                best[key][2].append(memory.id)
+            elif len(best) < limit:
+                best[key] = (candidate, memory, [])
+        if len(best) == limit:
+            break
+    scope = Filter(visible=search.filter.visible, waiting_of=search.filter.waiting_of)
+    shown = await with_successors(raw, search.user_id, scope, search.now, [memory for _, memory, _ in best.values()])
+    return [
+        Hit(memory, relevance(c.total), tuple(also), search.explain(c) if search.query.explain else None)
+        for memory, (c, _, also) in zip(shown, best.values(), strict=True)
+    ]
+
+
+async def _memories(raw: Driver, search: _Search, ids: Sequence[str]) -> dict[str, Memory]:
+    params = Params(search.user_id, list(ids))
+    records = await raw.fetch(
+        f"SELECT {COLUMNS} FROM jmem.memories m WHERE m.id = ANY ($2::text[])"
+        f" AND {condition(search.filter, search.now, params)}",
+        *params.values,
+    )
+    return {memory.id: memory for memory in map(memory_of, records)}
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

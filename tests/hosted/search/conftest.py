@@ -1,0 +1,76 @@
+"""An account with a vector index over the double."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from hosted.db.engine import Database
+from hosted.dev.qdrant import Store, in_process
+from hosted.memories.search import Hit, Searcher, SearchOutcome, SearchQuery
+from hosted.memories.service import Backend, Memories
+from hosted.ops.events import Bus
+from hosted.vectors.alias import VectorIndex
+from hosted.vectors.client import Vectors
+from jmem.core.actor import Actor
+from jmem.core.drafts import Draft
+from jmem.core.filter import Filter
+from tests.hosted.vectors.conftest import Account, Words
+
+OWNER = Actor("cli")
+
+
+@dataclass
+class Place:
+    """Everything a search stands on. `drained` says whether writes reach the index before a search."""
+
+    database: Database
+    store: Store
+    source: Words
+    index: VectorIndex
+    user: uuid.UUID = field(default_factory=uuid.uuid4)
+    drained: bool = True
+
+    @property
+    def searcher(self) -> Searcher:
+        return Searcher(self.database, self.index)
+
+    @property
+    def memories(self) -> Memories:
+        return Backend(self.database, Bus(), searcher=self.searcher).of(self.user)
+
+    def account(self) -> Account:
+        return Account(self.database, self.user)
+
+    async def add(self, content: str, **fields: Any) -> str:
+        added = await self.memories.add(Draft(content, **fields), OWNER, similar=False)
+        return added.memory.id
+
+    async def drain(self) -> None:
+        await self.index.step()
+        for drain in self.index.drains.values():
+            await drain.drain(self.user)
+
+    async def ask(self, query: str, actor: Actor = OWNER, **fields: Any) -> SearchOutcome:
+        if self.drained:
+            await self.drain()
+        asked = {name: fields.pop(name) for name in ("limit", "mode", "fold", "explain") if name in fields}
+        return await self.memories.search(SearchQuery(query, filter=replace(Filter(), **fields), **asked), actor)
+
+    async def hits(self, query: str, actor: Actor = OWNER, **fields: Any) -> list[Hit]:
+        return (await self.ask(query, actor, **fields)).hits
+
+    async def ids(self, query: str, actor: Actor = OWNER, **fields: Any) -> list[str]:
+        return [hit.memory.id for hit in await self.hits(query, actor, **fields)]
+
+
+@pytest.fixture
+async def place(database: Database) -> AsyncIterator[Place]:
+    store, source = Store(), Words(f"w{uuid.uuid4().hex[:8]}")
+    index = VectorIndex(database, Vectors(in_process(store)), "search_test", source, lambda model: None)
+    yield Place(database, store, source, index)
+    await index.close()
