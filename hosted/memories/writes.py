@@ -122,6 +122,7 @@ async def edit(
     actor.may_change(memory)
     check_synced(changes.get("privacy"))
     edits.check_version(memory, expected)
+    edits.check_editable(changes)
     older = changes.get("supersedes")
     whole = await resolve(raw, user_id, older, actor, deleted=True) if isinstance(older, str) else None
     fields = screened(edits.changed_fields(memory, changes, actor, lambda given: whole or given), secrets)

@@ -53,6 +53,13 @@ def check_version(memory: Memory, expected: str | None) -> None:
                        version=memory.version, fix="read it again, then repeat the change")  # fmt: skip
 
 
+def check_editable(changes: Mapping[str, Any]) -> None:
+    """Raise Invalid `unknown_field` for a field that no edit changes."""
+    if unknown := sorted(set(changes) - EDITABLE):
+        raise Invalid(f"a memory has no field {unknown[0]!r} that can be edited", code="unknown_field",
+                      field=unknown[0], fix="leave it out, or put it into metadata")  # fmt: skip
+
+
 def changed_fields(
     memory: Memory, changes: Mapping[str, Any], actor: Actor, resolve: Callable[[str], str]
 ) -> dict[str, Any]:
@@ -60,9 +67,7 @@ def changed_fields(
 
     `resolve` gives the whole id of what it shall supersede. Raises Invalid, TooLarge, Refused.
     """
-    if unknown := sorted(set(changes) - EDITABLE):
-        raise Invalid(f"a memory has no field {unknown[0]!r} that can be edited", code="unknown_field",
-                      field=unknown[0], fix="leave it out, or put it into metadata")  # fmt: skip
+    check_editable(changes)
     wanted = {name: value for name, value in changes.items() if name not in ("add_tags", "remove_tags")}
     if "add_tags" in changes or "remove_tags" in changes:
         gone = set(check_tags(changes.get("remove_tags") or ()))
