@@ -15,18 +15,16 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.message import Message
-from textual.suggester import Suggester
 from textual.widgets import Checkbox, Input, Static, TextArea
 
-from jmem.client import Client
-from jmem.core.errors import Conflict, JmemError, NotFound, SecretFound
+from jmem.core.errors import JmemError, NotFound, SecretFound
 from jmem.core.model import MAX_CONTENT_BYTES
 from jmem.tui import saving, shown
 from jmem.tui.saving import time_of, time_text
 from jmem.tui.screens import conflict, outside
 from jmem.tui.screens.base import Dialog
 from jmem.tui.screens.confirm import Answer, Choice
+from jmem.tui.screens.handing import Disputed, Hinted, NotSaved, Saved, TagSuggester, values_of, write
 from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.writing import Tick, WriteArea, WriteLine
 
@@ -40,55 +38,6 @@ LINES: tuple[tuple[str, str, str], ...] = (
 _NEW: Mapping[str, Any] = {
     "content": "", "tags": [], "occurred_at": None, "expires_at": None, "privacy": "synced", "supersedes": None,
 }  # fmt: skip
-
-
-class Saved(Message):
-    """The daemon has it; `also` names fields of others that stand beside mine."""
-
-    def __init__(self, memory: dict[str, Any], also: str = "") -> None:
-        super().__init__()
-        self.memory, self.also = memory, also
-
-
-class Disputed(Message):
-    """Somebody else changed the same fields to something else."""
-
-    def __init__(self, theirs: dict[str, Any], mine: dict[str, Any], fields: list[str], by: str) -> None:
-        super().__init__()
-        self.theirs, self.mine, self.fields, self.by = theirs, mine, fields, by
-
-
-class NotSaved(Message):
-    """Why not; `field` is the one to look at."""
-
-    def __init__(self, error: JmemError) -> None:
-        super().__init__()
-        self.error = error
-
-
-class Hinted(Message):
-    """What a field was understood as."""
-
-    def __init__(self, field: str, text: str, *, bad: bool = False) -> None:
-        super().__init__()
-        self.field, self.text, self.bad = field, text, bad
-
-
-class TagSuggester(Suggester):
-    """Completes the last tag of a line from those that are known."""
-
-    def __init__(self, known: Sequence[str]) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-        self._known = known
-
-    async def get_suggestion(self, value: str) -> str | None:
-        head, _, last = value.rpartition(",")
-        begun = last.lstrip().removeprefix("#")
-        if not begun:
-            return None
-        taken = saving.tags_of(head)
-        found = next((tag for tag in self._known if tag.startswith(begun) and tag != begun and tag not in taken), None)
-        return None if found is None else value[: len(value) - len(begun)] + found
 
 
 class Editor(Dialog[dict[str, Any] | None]):
@@ -196,15 +145,7 @@ class Editor(Dialog[dict[str, Any] | None]):
     @staticmethod
     def _values(touched: Mapping[str, str]) -> dict[str, Any]:
         """As the daemon takes them; raises Invalid with the field. Slow where a time is in words."""
-        values: dict[str, Any] = dict(touched)
-        for name in ("occurred_at", "expires_at"):
-            if name in values:
-                values[name] = time_of(values[name], name, end=name == "expires_at")
-        if "tags" in values:
-            values["tags"] = saving.tags_of(values["tags"])
-        if "supersedes" in values:
-            values["supersedes"] = values["supersedes"] or None
-        return values
+        return values_of(touched)
 
     @on(TextArea.Changed)
     @on(Input.Changed)
@@ -271,31 +212,11 @@ class Editor(Dialog[dict[str, Any] | None]):
 
     async def _hand_over(self, base: Mapping[str, Any] | None, touched: dict[str, str], secrets: str) -> None:
         """Save, and merge with what others did to other fields."""
-
-        def write(daemon: Client) -> Saved | Disputed:
-            values = self._values(touched)
-            if base is None:
-                fields = {**{name: self._base[name] for name in _NEW}, **values, "secrets": secrets}
-                return Saved(daemon.add({k: v for k, v in fields.items() if v is not None}))
-            theirs, also = base, ""
-            if values.get("supersedes"):
-                values["supersedes"] = daemon.get(values["supersedes"])["id"]
-            while True:
-                left = saving.remaining(theirs, values)
-                if not left:
-                    return Saved(dict(theirs), also)
-                try:
-                    return Saved(daemon.edit(base["id"], {**left, "secrets": secrets}, theirs["version"]), also)
-                except Conflict as error:
-                    if error.code != "changed":
-                        raise
-                theirs = daemon.get(base["id"])
-                if both := saving.disputed(base, theirs, values):
-                    return Disputed(theirs, values, both, outside.last_writer(daemon, base["id"]))
-                also = saving.named(name for name in saving.FIELDS if theirs[name] != base[name] and name not in values)
-
+        blank = {name: self._base[name] for name in _NEW}
         try:
-            self.post_message(await self.remote(write))
+            self.post_message(
+                await self.remote(lambda daemon: write(daemon, base, blank, self._values(touched), secrets))
+            )
         except JmemError as error:
             self.post_message(NotSaved(error))
 

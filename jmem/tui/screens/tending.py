@@ -12,6 +12,7 @@ from jmem.client import Client
 from jmem.core.errors import JmemError, from_problem
 from jmem.tui import actions, saving, shown
 from jmem.tui.screens.base import Missed, Place, say
+from jmem.tui.screens.tended import Advanced, Copied, Done, Fresh, Marked
 from jmem.tui.undoing import PREVIEW, Bulk
 from jmem.tui.widgets.results import Results
 
@@ -20,46 +21,6 @@ _HELD = ("id", "state", "deleted", "tags", "version", "privacy", "client", "crea
 """What is kept of each of many marked memories."""
 _COPIED = 2_000
 """Memories whose texts are read to be copied."""
-
-
-class Done(Message):
-    """A change of some memories: `word` is what became of them, `results` are the daemon's."""
-
-    def __init__(self, word: str, memories: Sequence[Memory], results: list[Any], bulk: Bulk | None) -> None:
-        super().__init__()
-        self.word, self.memories, self.results, self.bulk = word, memories, results, bulk
-
-
-class Advanced(Message):
-    """How far a change of many is."""
-
-    def __init__(self, done: int, of: int) -> None:
-        super().__init__()
-        self.done, self.of = done, of
-
-
-class Marked(Message):
-    """Memories of the list, to be marked; with the first of them the marks begin anew."""
-
-    def __init__(self, memories: list[Memory], *, first: bool) -> None:
-        super().__init__()
-        self.memories, self.first = memories, first
-
-
-class Copied(Message):
-    """Texts for the clipboard."""
-
-    def __init__(self, texts: list[str]) -> None:
-        super().__init__()
-        self.texts = texts
-
-
-class Fresh(Message):
-    """A memory as it is now, for the person's own editor."""
-
-    def __init__(self, memory: Memory) -> None:
-        super().__init__()
-        self.memory = memory
 
 
 class Tending(Place):
