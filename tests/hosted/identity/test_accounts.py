@@ -66,7 +66,12 @@ async def settled(database: Database, auth: Supabase, points: Points) -> tuple[u
         await grants.sign_out(conn, user, "s-0")
         await conn.execute(text("INSERT INTO sync_heads (user_id) VALUES (:user)"), {"user": user})
         await conn.execute(text("INSERT INTO refused (user_id, stamp) VALUES (:user, 'x')"), {"user": user})
-        await conn.execute(text("INSERT INTO index_state VALUES (:user, 'm', 's', 'model')"), {"user": user})
+        await conn.execute(
+            text(
+                "INSERT INTO index_state (user_id, id, content_stamp, model, text_key) VALUES (:user, 'm', 's', 'x', '')"
+            ),
+            {"user": user},
+        )
     points.held[user] = 7
     return user, made.text
 
