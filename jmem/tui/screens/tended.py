@@ -1,4 +1,4 @@
-"""What comes of tending memories, as messages."""
+"""What comes of tending memories, as messages, and how memories are named in them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 
 from textual.message import Message
 
-from jmem.tui.undoing import Bulk
+from jmem.client import Client
+from jmem.tui import saving, shown
+from jmem.tui.undoing import PREVIEW, Bulk
 
 Memory = dict[str, Any]
+_HELD = ("id", "state", "deleted", "tags", "version", "privacy", "client", "created_at", "occurred_at", "speaker")
+"""What is kept of each of many marked memories."""
 
 
 class Done(Message):
@@ -50,3 +54,28 @@ class Fresh(Message):
     def __init__(self, memory: Memory) -> None:
         super().__init__()
         self.memory = memory
+
+
+def slim(memory: Memory) -> Memory:
+    """Enough of a memory to act on it, with the beginning of its text."""
+    return {**{name: memory[name] for name in _HELD}, "content": memory["content"][:80], "slim": True}
+
+
+def named(memory: Memory) -> str:
+    """The beginning of its text, in quotes."""
+    return f"“{shown.fit(shown.headline(memory), PREVIEW).rstrip()}”"
+
+
+def some(memories: Sequence[Memory]) -> str:
+    """Their beginnings, the first ones only."""
+    lines = [shown.fit(shown.headline(memory), 68).rstrip() for memory in memories[:6]]
+    return "\n".join(lines + ([f"and {len(memories) - 6:,} more"] if len(memories) > 6 else []))
+
+
+def bulk_of(daemon: Client, count: int) -> Bulk | None:
+    """The actions of a change that took several, so that one undo takes all of them back."""
+    steps = -(-count // saving.STEP)
+    if steps < 2:
+        return None
+    done = daemon.log({"limit": steps})["actions"]
+    return Bulk(done[-1]["at"], done[-1]["action"], done[0]["action"])

@@ -10,15 +10,12 @@ from textual.message import Message
 
 from jmem.client import Client
 from jmem.core.errors import JmemError, from_problem
-from jmem.tui import actions, saving, shown
+from jmem.tui import actions, saving
 from jmem.tui.screens.base import Missed, Place, say
-from jmem.tui.screens.tended import Advanced, Copied, Done, Fresh, Marked
-from jmem.tui.undoing import PREVIEW, Bulk
+from jmem.tui.screens.tended import Advanced, Copied, Done, Fresh, Marked, bulk_of, named, slim, some
 from jmem.tui.widgets.results import Results
 
 Memory = dict[str, Any]
-_HELD = ("id", "state", "deleted", "tags", "version", "privacy", "client", "created_at", "occurred_at", "speaker")
-"""What is kept of each of many marked memories."""
 _COPIED = 2_000
 """Memories whose texts are read to be copied."""
 
@@ -88,7 +85,7 @@ class Tending(Place):
         def closed(saved: Memory | None) -> None:
             if saved is not None:
                 same = saved.get("duplicate")
-                self.notify("That is remembered already" if same else f"{word}: {_named(saved)}", markup=False)
+                self.notify("That is remembered already" if same else f"{word}: {named(saved)}", markup=False)
                 self.reload()
 
         return closed
@@ -162,7 +159,7 @@ class Tending(Place):
             results = saving.at_once(
                 daemon, operations, lambda done: self.post_message(Advanced(done, len(operations)))
             )
-            return Done(word, memories, results, _bulk_of(daemon, len(operations)))
+            return Done(word, memories, results, bulk_of(daemon, len(operations)))
 
         if len(operations) > saving.STEP:
             self.progress(0, len(operations))
@@ -191,7 +188,7 @@ class Tending(Place):
             say(self, problems[0])
         purged = [result["purged"] for result in done.results if "purged" in result]
         if count and not purged:
-            what = _named(done.memories[0]) if len(done.results) == 1 else f"{count:,} memories"
+            what = named(done.memories[0]) if len(done.results) == 1 else f"{count:,} memories"
             self.notify(f"{done.word}: {what}{self._way_back()}", markup=False)
         self.results.marked.clear()
         self.reload()
@@ -254,7 +251,7 @@ class Tending(Place):
                 self._each("Deleted", {"op": "delete"}, memories)
 
         answers = (Answer("", "n", "leave them"), Answer("yes", "y", f"delete {len(memories):,}", dangerous=True))
-        self.app.push_screen(Choice(f"Delete {len(memories):,} memories?", _some(memories), answers), decided)
+        self.app.push_screen(Choice(f"Delete {len(memories):,} memories?", some(memories), answers), decided)
 
     def action_purge(self) -> None:
         """Asks, always; then shows the receipt."""
@@ -269,7 +266,7 @@ class Tending(Place):
                 self._each("Forgotten", {"op": "purge"}, memories)
 
         which = "this memory" if len(memories) == 1 else f"{len(memories):,} memories"
-        body = f"{_some(memories)}\n\nText, history and vector go from every place. This can't be undone."
+        body = f"{some(memories)}\n\nText, history and vector go from every place. This can't be undone."
         answers = (Answer("", "n", "keep"), Answer("yes", "y", "forget for ever", dangerous=True))
         self.app.push_screen(Choice(f"Forget {which} for ever?", body, answers, danger=True), decided)
 
@@ -302,7 +299,7 @@ class Tending(Place):
                     page = await self.remote(
                         lambda daemon, offset=offset: view.page(daemon, offset, limit=saving.STEP)  # type: ignore[misc]
                     )
-                    held = [_slim(memory) for memory in page["memories"]]
+                    held = [slim(memory) for memory in page["memories"]]
                     self.post_message(Marked(held, first=offset == 0))
                     offset += len(held)
             except JmemError as error:
@@ -338,27 +335,3 @@ class Tending(Place):
     def _copy(self, copied: Copied) -> None:
         self.app.copy_to_clipboard("\n\n".join(copied.texts))
         self.notify("Copied" if len(copied.texts) == 1 else f"Copied {len(copied.texts):,} memories", markup=False)
-
-
-def _slim(memory: Memory) -> Memory:
-    """Enough of a memory to act on it, with the beginning of its text."""
-    return {**{name: memory[name] for name in _HELD}, "content": memory["content"][:80], "slim": True}
-
-
-def _named(memory: Memory) -> str:
-    return f"“{shown.fit(shown.headline(memory), PREVIEW).rstrip()}”"
-
-
-def _some(memories: Sequence[Memory]) -> str:
-    """Their beginnings, the first ones only."""
-    lines = [shown.fit(shown.headline(memory), 68).rstrip() for memory in memories[:6]]
-    return "\n".join(lines + ([f"and {len(memories) - 6:,} more"] if len(memories) > 6 else []))
-
-
-def _bulk_of(daemon: Client, count: int) -> Bulk | None:
-    """The actions of a change that took several, so that one undo takes all of them back."""
-    steps = -(-count // saving.STEP)
-    if steps < 2:
-        return None
-    done = daemon.log({"limit": steps})["actions"]
-    return Bulk(done[-1]["at"], done[-1]["action"], done[0]["action"])
