@@ -8,7 +8,7 @@ looked up for the best rows when the question comes, so that nothing hidden can 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
 CONTEXT_WEIGHT = 0.4
 TERM_ROWS = 2_000
 """Rows of one word, the newest, that are looked at; rarer words bring all of theirs."""
+DEPTH = 300
+"""Of the best rows that are read at a time, where nearly every row passes the filter."""
 CONTEXT_ROWS = 100
 """The best rows, whose neighbours are looked up."""
 _ONCE = 0.0607927
 """What ts_rank gives a word that stands once; twice 1.25 of it, three times 1.36."""
 _MATCHING = (
-    "SELECT f.term, f.total, f.ids FROM jmem.matching(ARRAY(SELECT "
+    "SELECT f.term, f.total, f.ids, f.ranks, f.lengths FROM jmem.matching(ARRAY(SELECT "
     + TERM.format("u.word")
     + " FROM unnest($1::text[]) WITH ORDINALITY u (word, n) ORDER BY n), $2) f"
 )
-_ROWS = f"""
-    WITH q AS MATERIALIZED (SELECT n, {TERM.format("u.word")} AS query FROM unnest($2::text[]) WITH ORDINALITY u (word, n))
-    SELECT m.id, m.at, m.speaker, m.thread, m.state = 'active' AND m.expires_at IS NULL AS gives, length(m.words) AS length,
-        (SELECT array_agg(ts_rank(m.words, q.query) ORDER BY q.n) FROM q) AS ranks
-    FROM unnest($3::text[]) AS i (id) JOIN jmem.memories m ON m.user_id = $1 AND m.id = i.id WHERE """
+_ROWS = (
+    "SELECT m.id, m.at, m.speaker, m.thread, m.state = 'active' AND m.expires_at IS NULL AS gives"
+    " FROM unnest($2::text[]) AS i (id) JOIN jmem.memories m ON m.user_id = $1 AND m.id = i.id WHERE "
+)
 _GIVES = f"{IS_MEMORY} AND NOT m.deleted AND m.state = 'active' AND m.expires_at IS NULL"
 _SIDE = (
     "(SELECT m.id FROM jmem.memories m WHERE m.user_id = $1 AND m.thread = s.thread AND (m.at, m.id) {sign} (s.at, s.id)"
@@ -58,18 +59,16 @@ _NEIGHBOURS = (
 
 @dataclass(slots=True)
 class Row:
-    """A memory, with how often it has each word of the question."""
+    """A memory that passes the filter."""
 
     candidate: Candidate
-    counts: list[float]
-    length: int
     source: bool
     """whether its text counts for its neighbours"""
 
 
 @dataclass(slots=True)
 class Lexical:
-    """What the leg found: every row that was looked at with its score, and the words with their weights."""
+    """What the leg found: scores by id, of rows that pass the filter as far as they were read; the words' weights."""
 
     rows: dict[str, Row] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
@@ -77,77 +76,116 @@ class Lexical:
 
     def best(self, most: int) -> list[Candidate]:
         """The best rows, best first, with their scores and ranks."""
-        ids = sorted(self.scores, key=lambda id: (-self.scores[id], id))[:most]
-        found = [self.rows[id].candidate for id in ids]
+        found = [self.rows[id].candidate for id in self.order() if id in self.rows][:most]
         for rank, candidate in enumerate(found, 1):
             candidate.lexical, candidate.lexical_rank = self.scores[candidate.id], rank
         return found
 
+    def order(self) -> list[str]:
+        """Every id with a score, best first."""
+        return sorted(self.scores, key=lambda id: (-self.scores[id], id))
 
-async def search(raw: Driver, user_id: UUID, text: str, filter: Filter, now: str) -> Lexical:
-    """Score the rows of a tenant's transaction that have a word of the question and pass the filter."""
-    terms = query_terms(text)
-    found = Lexical()
-    matches = await raw.fetch(_MATCHING, terms, TERM_ROWS) if terms else []
-    totals = {terms[match["term"] - 1]: int(match["total"]) for match in matches}
-    ids = {id for match in matches for id in match["ids"] or ()}
-    found.rows = await _rows(raw, user_id, terms, list(ids), filter, now)
+
+@dataclass(slots=True)
+class _Matches:
+    """How often each row has each word, and in how many rows each word stands."""
+
+    terms: list[str]
+    totals: list[int]
+    counts: dict[str, list[float]] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+    weights: list[float] = field(default_factory=list)
+    mean: float = 1.0
+
+    def score(self, id: str, counts: Sequence[float]) -> float:
+        """bm25."""
+        norm = 1.2 * (0.25 + 0.75 * self.lengths.get(id, self.mean) / self.mean)
+        return sum(weight * 2.2 * n / (n + norm) for n, weight in zip(counts, self.weights, strict=True) if n)
+
+
+async def search(raw: Driver, user_id: UUID, text: str, filter: Filter, now: str, pool: int) -> Lexical:
+    """Score the rows of a tenant's transaction that have a word of the question; at least `pool` that pass the filter,
+    where there are as many, are read."""
+    found, terms = Lexical(), query_terms(text)
+    matches = await _match(raw, terms)
+    plain = replace(filter, expired=True) == Filter(expired=True)
+    if not plain:
+        found.rows = await _rows(raw, user_id, list(matches.counts), filter, now)
+        matches.counts = {id: counts for id, counts in matches.counts.items() if id in found.rows}
     if filter.visible is not None:  # how frequent a word is elsewhere would tell what the hidden part has
-        totals = {term: sum(1 for row in found.rows.values() if row.counts[n]) for n, term in enumerate(terms)}
-    found.weighed = Weighed(
-        tuple(sorted((term for term in terms if totals.get(term)), key=lambda term: totals[term])), (), (),
-        {term: totals.get(term, 0) for term in terms}, await _stock(raw, user_id, filter, now),
-    )  # fmt: skip
-    weights = [found.weighed.weight(term) if totals.get(term) else 0.0 for term in terms]
-    mean = max(1.0, sum(row.length for row in found.rows.values()) / max(1, len(found.rows)))
-    found.scores = {id: _bm25(row.counts, weights, row.length / mean) for id, row in found.rows.items()}
+        matches.totals = [sum(1 for counts in matches.counts.values() if counts[n]) for n in range(len(terms))]
+    found.weighed = await _weigh(raw, user_id, matches, filter, now)
+    found.scores = {id: matches.score(id, counts) for id, counts in matches.counts.items()}
+    if plain:
+        await _read_best(raw, user_id, found, filter, now, pool)
     if filter.visible is None:
-        await _add_context(raw, user_id, terms, found, (filter, now), (weights, mean))
+        await _add_context(raw, user_id, found, matches, filter, now)
     return found
 
 
-async def _stock(raw: Driver, user_id: UUID, filter: Filter, now: str) -> int:
-    """How many memories the words are weighed against: all, or those that may be seen."""
+async def _match(raw: Driver, terms: list[str]) -> _Matches:
+    matches = _Matches(terms, [0] * len(terms))
+    for record in await raw.fetch(_MATCHING, terms, TERM_ROWS) if terms else ():
+        n = record["term"] - 1
+        matches.totals[n] = record["total"]
+        for id, rank, length in zip(record["ids"] or (), record["ranks"] or (), record["lengths"] or (), strict=True):
+            counts = matches.counts.get(id)
+            if counts is None:
+                counts = matches.counts[id] = [0.0] * len(terms)
+                matches.lengths[id] = length
+            counts[n] = _times(rank)
+    return matches
+
+
+async def _weigh(raw: Driver, user_id: UUID, matches: _Matches, filter: Filter, now: str) -> Weighed:
+    """Against how many memories there are: all, or those that may be seen."""
     scope = Filter(states=(), visible=filter.visible, waiting_of=filter.waiting_of, expired=True)
     params = Params(user_id)
     sql = f"SELECT count(*) FROM jmem.memories m WHERE {condition(scope, now, params)}"
-    return int(await raw.fetchval(sql, *params.values))
+    stock = int(await raw.fetchval(sql, *params.values))
+    totals = dict(zip(matches.terms, matches.totals, strict=True))
+    known = sorted((term for term in matches.terms if totals[term]), key=lambda term: totals[term])
+    weighed = Weighed(tuple(known), (), (), totals, stock)
+    matches.weights = [weighed.weight(term) if totals[term] else 0.0 for term in matches.terms]
+    matches.mean = max(1.0, sum(matches.lengths[id] for id in matches.counts) / max(1, len(matches.counts)))
+    return weighed
 
 
-async def _rows(
-    raw: Driver, user_id: UUID, terms: Sequence[str], ids: Sequence[str], filter: Filter, now: str
-) -> dict[str, Row]:
+async def _read_best(raw: Driver, user_id: UUID, found: Lexical, filter: Filter, now: str, pool: int) -> None:
+    """Read rows from the best on, until enough pass; those that don't have no score."""
+    order, step = found.order(), max(DEPTH, pool)
+    for start in range(0, len(order), step):
+        chunk = order[start : start + step]
+        found.rows |= await _rows(raw, user_id, chunk, filter, now)
+        for id in chunk:
+            if id not in found.rows:
+                del found.scores[id]
+        if len(found.rows) >= pool:
+            return
+
+
+async def _rows(raw: Driver, user_id: UUID, ids: Sequence[str], filter: Filter, now: str) -> dict[str, Row]:
     if not ids:
         return {}
-    params = Params(user_id, list(terms), list(ids))
+    params = Params(user_id, list(ids))
     records = await raw.fetch(_ROWS + condition(filter, now, params), *params.values)
     return {record["id"]: _row(record) for record in records}
 
 
 def _row(record: Any) -> Row:
     threaded = record["thread"] is not None
-    return Row(
-        Candidate(0, record["id"], record["at"], record["speaker"], int(threaded)),
-        [_times(rank) for rank in record["ranks"] or ()], record["length"] or 1, threaded and record["gives"],
-    )  # fmt: skip
+    candidate = Candidate(0, record["id"], record["at"], record["speaker"], int(threaded))
+    return Row(candidate, threaded and record["gives"])
 
 
 def _times(rank: float) -> float:
     """How often a word stands, from its rank by Postgres; four stands for more."""
     share = rank / _ONCE
-    if share < 0.5:
-        return 0.0
     return 1.0 if share < 1.1 else 2.0 if share < 1.3 else 3.0 if share < 1.4 else 4.0
 
 
-def _bm25(counts: Sequence[float], weights: Sequence[float], length: float) -> float:
-    norm = 1.2 * (0.25 + 0.75 * length)
-    return sum(weight * 2.2 * n / (n + norm) for n, weight in zip(counts, weights, strict=True) if n)
-
-
 async def _add_context(
-    raw: Driver, user_id: UUID, terms: Sequence[str], found: Lexical, passing: tuple[Filter, str],
-    scale: tuple[Sequence[float], float],
+    raw: Driver, user_id: UUID, found: Lexical, matches: _Matches, filter: Filter, now: str
 ) -> None:  # fmt: skip
     """Add what the best rows say to the scores of their neighbours; neighbours without a word of their own come in."""
     sources = [c.id for c in found.best(CONTEXT_ROWS) if found.rows[c.id].source]
@@ -155,15 +193,13 @@ async def _add_context(
         return
     near = await raw.fetch(_NEIGHBOURS, user_id, sources)
     unknown = {pair["id"] for pair in near} - found.rows.keys()
-    found.rows |= await _rows(raw, user_id, terms, list(unknown), *passing)
-    said: dict[str, list[float]] = {}
+    found.rows |= await _rows(raw, user_id, list(unknown), filter, now)
+    nothing = [0.0] * len(matches.terms)
+    both: dict[str, list[float]] = {}
     for pair in near:
         if pair["id"] in found.rows:
-            counts = said.setdefault(pair["id"], [0.0] * len(terms))
-            for n, count in enumerate(found.rows[pair["source"]].counts):
-                counts[n] += count
-    weights, mean = scale
-    for id, counts in said.items():
-        row = found.rows[id]
-        both = [own + CONTEXT_WEIGHT * other for own, other in zip(row.counts, counts, strict=True)]
-        found.scores[id] = _bm25(both, weights, row.length / mean)
+            counts = both.setdefault(pair["id"], list(matches.counts.get(pair["id"], nothing)))
+            for n, count in enumerate(matches.counts[pair["source"]]):
+                counts[n] += CONTEXT_WEIGHT * count
+    for id, counts in both.items():
+        found.scores[id] = matches.score(id, counts)

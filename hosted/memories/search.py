@@ -206,8 +206,9 @@ def _checked(query: SearchQuery) -> str:
 
 
 async def _lexical_leg(raw: Driver, search: _Search) -> None:
-    search.lexical = await lexical.search(raw, search.user_id, search.text, search.filter, search.now)
-    best = search.lexical.best(max(LEXICAL_POOL, search.query.limit))
+    size = max(LEXICAL_POOL, search.query.limit)
+    search.lexical = await lexical.search(raw, search.user_id, search.text, search.filter, search.now, size)
+    best = search.lexical.best(size)
     search.pool = {candidate.id: candidate for candidate in best}
 
 

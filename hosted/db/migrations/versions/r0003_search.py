@@ -59,11 +59,15 @@ _ROLE = (
 _BODY = "SECURITY DEFINER SET search_path = jmem, pg_temp"
 _FUNCTIONS = {
     "matching(tsquery[], integer)": f"""CREATE FUNCTION jmem.matching(queries tsquery[], most integer)
-        RETURNS TABLE (term integer, total bigint, ids text[]) LANGUAGE sql STABLE {_BODY} AS $$
-            SELECT q.term::integer, found.total, found.ids
+        RETURNS TABLE (term integer, total bigint, ids text[], ranks real[], lengths integer[])
+        LANGUAGE sql STABLE {_BODY} AS $$
+            SELECT q.term::integer, found.total, found.ids, found.ranks, found.lengths
             FROM unnest(queries) WITH ORDINALITY q (query, term) CROSS JOIN LATERAL (
-                SELECT count(*) AS total, (array_agg(m.id ORDER BY m.id DESC))[1:most] AS ids FROM memories m
-                WHERE {THE_TENANT} AND m.words @@ q.query AND m.words IS NOT NULL) found $$""",
+                SELECT coalesce(max(total), 0) AS total, array_agg(id) AS ids, array_agg(ts_rank(words, q.query)) AS ranks,
+                    array_agg(length(words)) AS lengths
+                FROM (SELECT m.id, m.words, count(*) OVER () AS total FROM memories m
+                    WHERE {THE_TENANT} AND m.words @@ q.query AND m.words IS NOT NULL ORDER BY m.id DESC LIMIT most) newest
+            ) found $$""",
     "index_behind(text, integer)": f"""CREATE FUNCTION jmem.index_behind(asked text, most integer)
         RETURNS SETOF uuid LANGUAGE sql STABLE {_BODY} AS $$
             SELECT h.user_id FROM sync_heads h LEFT JOIN index_heads i ON i.user_id = h.user_id AND i.model = asked
