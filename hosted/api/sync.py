@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
+import asyncpg
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
+from sqlalchemy.exc import SQLAlchemyError
 
 from hosted.api.routing import Call, Routes, answer
 from hosted.identity.principal import owner
@@ -19,6 +22,7 @@ from sync import protocol
 routes = Routes("sync")
 KEEP_ALIVE_S = 15.0
 EVENTS = "text/event-stream"
+log = logging.getLogger(__name__)
 
 
 class _Push(Ask, protocol.PushAsk):
@@ -68,7 +72,11 @@ async def _hints(call: Call) -> AsyncIterator[bytes]:
         yield b"retry: 1000\n\n"
         while not bus.closing:
             changed.clear()
-            seq = await feed.newest(call.backend.database, user_id)
+            try:
+                seq = await feed.newest(call.backend.database, user_id)
+            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                log.warning("a stream of hints ends: %s", type(error).__name__)
+                return  # who listens asks again
             if seq != told:
                 told = seq
                 yield b'event: feed\ndata: {"seq":%d}\n\n' % seq

@@ -93,7 +93,7 @@ class Database:
             yield conn
             await conn.commit()
         finally:
-            await asyncio.shield(conn.close())  # rolls back what is not committed; also when the request was given up
+            await asyncio.shield(_give_back(conn))  # also when the request was given up
 
     async def _begin(self, settings: dict[str, str]) -> AsyncConnection:
         """A connection in a transaction. One that the server closed meanwhile is replaced: nothing was asked of it yet."""
@@ -108,6 +108,13 @@ class Database:
             else:
                 return conn
         raise AssertionError("unreachable")
+
+
+async def _give_back(conn: AsyncConnection) -> None:
+    """Return a connection to the pool, which rolls back what is not committed; one that broke is thrown away."""
+    if not conn.invalidated and (await driver(conn)).is_closed():
+        await conn.invalidate()
+    await conn.close()
 
 
 async def driver(conn: AsyncConnection) -> asyncpg.Connection[asyncpg.Record]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from hosted.db.engine import Database
+from hosted.db.engine import Database, driver
 from hosted.db.tables import TENANT_TABLES
 from hosted.ops.apply import apply
 from jmem.core.clock import Clock
@@ -107,3 +108,26 @@ async def test_a_connection_that_the_server_closed_is_replaced(
     await owner.close()
     async with database.tenant(user) as conn:
         assert (await conn.execute(text("SELECT count(*) FROM memories"))).scalar() == 1
+
+
+async def test_a_connection_that_breaks_in_a_write_takes_nothing_with_it(database: Database, user: uuid.UUID) -> None:
+    id = await fill(database, user)
+
+    end = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+    async def broken() -> None:
+        async with database.tenant(user) as conn:
+            await (await driver(conn)).execute("UPDATE memories SET content = 'half'")
+            await (await driver(conn)).execute(end)
+
+    async def noticed() -> None:
+        async with database.tenant(user) as conn:
+            await conn.execute(text("UPDATE memories SET content = 'half'"))
+            await conn.execute(text(end))
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await broken()
+    with pytest.raises(DBAPIError):
+        await noticed()
+    async with database.tenant(user) as conn:
+        assert (await conn.execute(text("SELECT id, content FROM memories"))).all() == [(id, "mine")]
