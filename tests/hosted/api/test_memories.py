@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from hosted.api.events import _stream
 from hosted.api.sync import _hints
 from hosted.db.engine import Database
 from hosted.memories.service import Backend
@@ -166,6 +168,36 @@ async def test_hints_come_when_something_is_written(app: FastAPI, me: Client) ->
     await me.add("something")
     assert b'{"seq":1}' in await asyncio.wait_for(waiting, 10)
     await hints.aclose()  # type: ignore[attr-defined]
+
+
+async def test_changes_are_told_from_any_place_on(app: FastAPI, me: Client) -> None:
+    class Asked:
+        backend: Backend = app.state.backend
+        principal = type("Who", (), {"user_id": me.user})
+
+    def data(event: bytes) -> list[dict[str, Any]]:
+        return [json.loads(line[6:]) for line in event.decode().splitlines() if line.startswith("data: ")]
+
+    one = await me.add("one")
+    await me.ask("PATCH", f"/memories/{one['id']}", {"state": "paused"})
+    told = _stream(Asked(), 0)  # type: ignore[arg-type]
+    await anext(told)
+    assert data(await anext(told)) == [{"store": str(me.user), "seq": 0}]
+    found = data(await anext(told))
+    assert [(e["seq"], e["id"], e["kind"], e["client"]) for e in found] == [
+        (1, one["id"], "add", "web"),
+        (2, one["id"], "pause", "web"),
+    ]
+    waiting = asyncio.ensure_future(anext(told))
+    await asyncio.sleep(0)
+    await me.ask("DELETE", f"/memories/{one['id']}")
+    assert [e["kind"] for e in data(await asyncio.wait_for(waiting, 10))] == ["delete"]
+    await told.aclose()  # type: ignore[attr-defined]
+    restored = _stream(Asked(), 99)  # type: ignore[arg-type]
+    await anext(restored)
+    assert (await anext(restored)).startswith(b"id: 3\nevent: reset")
+    await restored.aclose()  # type: ignore[attr-defined]
+    assert (await me.ask("GET", "/events", params={"since": "-1"})).status_code == 422
 
 
 async def test_the_database_being_away_is_told_as_such(app: FastAPI, me: Client) -> None:
