@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hosted.db.engine import Database
 from hosted.vectors.client import KEYWORDS, NUMBERS, TENANT, Vectors, VectorsUnavailable, asking
-from hosted.vectors.drain import POLL_S, Depth, Drain, Target
+from hosted.vectors.drain import BATCH, CLOSE_S, POLL_S, Depth, Drain, Target
 from hosted.vectors.embed import Embeddings, Model, Source
 from jmem.core.errors import Conflict
 
@@ -115,7 +115,7 @@ class VectorIndex:
         embeddings = Embeddings(source)
         self.wanted = Target(self.collections.of(embeddings.model), embeddings)
         self.serving: Target | None = None
-        self._filling = False
+        self._begun = self._filling = self._closing = False
         self._drains: dict[str, Drain] = {}
         self._task: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
@@ -128,10 +128,12 @@ class VectorIndex:
 
     async def close(self) -> None:
         """End everything that goes on, and let the models go."""
+        self._closing = True
+        self._look.set()
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=CLOSE_S)
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         for drain in self._drains.values():
             await drain.close()
         for target in {id(target): target for target in (self.wanted, self.serving) if target is not None}.values():
@@ -148,7 +150,7 @@ class VectorIndex:
         self._look.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:
             pause = self._poll
             try:
                 await self.step()
@@ -159,7 +161,8 @@ class VectorIndex:
                 pause = min(self._poll, 2.0) if self._filling else self._poll
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), pause)
-            self._look.clear()
+            if not self._closing:
+                self._look.clear()
 
     # ---- which one serves ---------------------------------------------------------------------
 
@@ -170,7 +173,7 @@ class VectorIndex:
             await self._make()
             await self.collections.switch(self.wanted.collection)
             named = self.wanted.collection
-        first = self.serving is None and not self._drains
+        first = not self._begun
         await self._serve(named)
         if named == self.wanted.collection:
             if first:
@@ -179,6 +182,7 @@ class VectorIndex:
         elif first:  # a replica with other settings may have switched later: that one is followed, not undone
             await self._make()
             self._filling = True
+        self._begun = True
         await self._keep_drains()
         if self._filling and await self._is_filled():
             await self._switch(named)
@@ -218,7 +222,7 @@ class VectorIndex:
     async def _is_filled(self) -> bool:
         depth = await self._drains[self.wanted.collection].depth()
         # where people write all the time it is never quite done
-        return depth.changes == 0 or (depth.accounts <= 10 and depth.changes <= 64)
+        return depth.empty == 0 and depth.worst <= BATCH
 
     async def _switch(self, old: str) -> None:
         log.info("the vector index answers from %s now", self.wanted.collection)
@@ -239,14 +243,10 @@ class VectorIndex:
             if target is not None:
                 target.embeddings.forget()
 
-    async def delete_tenant(self, user_id: UUID) -> int:
-        """Take everything of a user out of every collection; how many points are left, which is 0."""
-        return sum([await self.vectors.delete_tenant(user_id, each) for each in await self.collections.all()])
-
     async def depth(self) -> Depth:
         """How far behind what serves is; for metrics."""
         drain = None if self.serving is None else self._drains.get(self.serving.collection)
-        return Depth(0, 0) if drain is None else await drain.depth()
+        return Depth() if drain is None else await drain.depth()
 
     @property
     def drains(self) -> dict[str, Drain]:

@@ -32,6 +32,8 @@ WORKERS = 2
 LEASE_S = 120.0
 POLL_S = 30.0
 """How often accounts are looked for that nobody told of."""
+CLOSE_S = 5.0
+"""For which an end waits for a batch that is under way."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 
 _CLAIM = """
@@ -57,13 +59,14 @@ _KEEP = """
     ON CONFLICT (user_id, id, model) DO UPDATE SET content_stamp = excluded.content_stamp, text_key = excluded.text_key"""
 _DROP = "DELETE FROM jmem.index_state WHERE user_id = $1 AND model = $2 AND id = ANY ($3::text[])"
 _AHEAD = "UPDATE jmem.index_heads SET seq = $3, failures = 0, busy_until = $4 WHERE user_id = $1 AND model = $2"
+_RELEASE = "UPDATE jmem.index_heads SET busy_until = NULL WHERE user_id = $1 AND model = $2 AND worker = $3"
 _PAUSE = """
     UPDATE jmem.index_heads SET failures = failures + 1, worker = NULL, busy_until = now()
         + least($4::float8, $5::float8 * 2 ^ least(failures, 20)) * $6::float8 * interval '1 second'
     WHERE user_id = $1 AND model = $2 AND worker = $3
     RETURNING extract(epoch FROM busy_until - now())::float8"""
 _BEHIND = text("SELECT jmem.index_behind(:model, :most)")
-_DEPTH = text("SELECT accounts, changes FROM jmem.index_depth(:model)")
+_DEPTH = text("SELECT accounts, changes, empty, worst FROM jmem.index_depth(:model)")
 
 
 @dataclass(slots=True)
@@ -78,10 +81,13 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How many accounts the index is behind for, and by how many changes."""
+    """How many accounts the index is behind for, and by how many changes; how many of them it has nothing of yet, and by
+    how many changes it is behind for the worst."""
 
-    accounts: int
-    changes: int
+    accounts: int = 0
+    changes: int = 0
+    empty: int = 0
+    worst: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class Drain:
         self.target, self.counts = target, Counts()
         self._database, self._vectors, self._poll = database, vectors, poll
         self._queue: dict[UUID, None] = {}
-        self._filled = asyncio.Event()
+        self._filled, self._closing = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
 
@@ -116,14 +122,16 @@ class Drain:
         self._tasks += [asyncio.create_task(self._work()) for _ in range(WORKERS)]
 
     async def close(self) -> None:
-        """End; what was begun is done again by whoever comes next."""
+        """End after the batch that is under way; what is left is done by whoever comes next."""
         for timer in self._timers:
             timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        self._closing.set()
+        self._filled.set()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         self._tasks = []
 
     def hear(self, user_id: UUID, seq: int = 0) -> None:
@@ -135,7 +143,7 @@ class Drain:
         """How far behind the index is, over all accounts."""
         async with self._database.engine.connect() as conn:
             row = (await conn.execute(_DEPTH, {"model": self.target.model})).one()
-        return Depth(row.accounts, row.changes)
+        return Depth(*row)
 
     @property
     def waiting(self) -> int:
@@ -148,19 +156,21 @@ class Drain:
             return list((await conn.execute(_BEHIND, {"model": self.target.model, "most": most})).scalars())
 
     async def _look(self) -> None:
-        while True:
+        while not self._closing.is_set():
             try:
                 for user_id in await self.behind():
                     self.hear(user_id)
             except (SQLAlchemyError, OSError) as error:
                 log.warning("accounts to index can't be looked for: %s", type(error).__name__)
-            await asyncio.sleep(self._poll)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self._poll)
 
     async def _work(self) -> None:
-        while True:
-            while not self._queue:
+        while not self._closing.is_set():
+            if not self._queue:
                 self._filled.clear()
                 await self._filled.wait()
+                continue
             user_id = next(iter(self._queue))
             del self._queue[user_id]
             try:
@@ -175,6 +185,8 @@ class Drain:
             self._timers.discard(timer)
             self.hear(user_id)
 
+        if self._closing.is_set():
+            return
         timer = asyncio.get_running_loop().call_later(pause, hear)
         self._timers.add(timer)
 
@@ -186,14 +198,14 @@ class Drain:
         while (claimed := await self._claim(user_id, worker)) is not None:
             try:
                 await self._step(user_id, worker, *claimed)
+                if self._closing.is_set():
+                    await self._release(user_id, worker)
+                    return False
             except (EmbedderUnavailable, VectorsUnavailable) as error:
                 self.counts.failures += 1
                 log.warning("the vector index is behind: %s", error.message)
                 await self._fail(user_id, worker)
                 return False
-            except asyncio.CancelledError:
-                await asyncio.shield(self._fail(user_id, worker))
-                raise
         return await self._is_done(user_id)
 
     async def _is_done(self, user_id: UUID) -> bool:
@@ -251,6 +263,10 @@ class Drain:
         self.counts.embedded += len(put)
         self.counts.described += len(told)
         self.counts.removed += len(gone)
+
+    async def _release(self, user_id: UUID, worker: UUID) -> None:
+        async with self._database.tenant(user_id) as conn:
+            await (await driver(conn)).execute(_RELEASE, user_id, self.target.model, worker)
 
     async def _fail(self, user_id: UUID, worker: UUID) -> None:
         """Give the account back, not to be tried before a pause that grows with every failure."""

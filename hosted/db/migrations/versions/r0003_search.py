@@ -73,8 +73,9 @@ _FUNCTIONS = {
             SELECT h.user_id FROM sync_heads h LEFT JOIN index_heads i ON i.user_id = h.user_id AND i.model = asked
             WHERE coalesce(i.seq, 0) < h.seq AND coalesce(i.busy_until < now(), true) LIMIT most $$""",
     "index_depth(text)": f"""CREATE FUNCTION jmem.index_depth(asked text)
-        RETURNS TABLE (accounts bigint, changes bigint) LANGUAGE sql STABLE {_BODY} AS $$
-            SELECT count(*), coalesce(sum(h.seq - coalesce(i.seq, 0)), 0)::bigint
+        RETURNS TABLE (accounts bigint, changes bigint, empty bigint, worst bigint) LANGUAGE sql STABLE {_BODY} AS $$
+            SELECT count(*), coalesce(sum(h.seq - coalesce(i.seq, 0)), 0)::bigint,
+                count(*) FILTER (WHERE coalesce(i.seq, 0) = 0), coalesce(max(h.seq - coalesce(i.seq, 0)), 0)
             FROM sync_heads h LEFT JOIN index_heads i ON i.user_id = h.user_id AND i.model = asked
             WHERE coalesce(i.seq, 0) < h.seq $$""",
     "index_forget(text)": f"""CREATE FUNCTION jmem.index_forget(asked text)
