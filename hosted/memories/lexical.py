@@ -32,7 +32,7 @@ CONTEXT_ROWS = 100
 """The best rows, whose neighbours are looked up."""
 _ONCE = 0.0607927
 """What ts_rank gives a word that stands once; twice 1.25 of it, three times 1.36."""
-_MATCHING = (
+MATCHING = (
     "SELECT f.term, f.total, f.ids, f.ranks, f.lengths FROM jmem.matching(ARRAY(SELECT "
     + TERM.format("u.word")
     + " FROM unnest($1::text[]) WITH ORDINALITY u (word, n) ORDER BY n), $2) f"
@@ -125,7 +125,7 @@ async def search(raw: Driver, user_id: UUID, text: str, filter: Filter, now: str
 
 async def _match(raw: Driver, terms: list[str]) -> _Matches:
     matches = _Matches(terms, [0] * len(terms))
-    for record in await raw.fetch(_MATCHING, terms, TERM_ROWS) if terms else ():
+    for record in await raw.fetch(MATCHING, terms, TERM_ROWS) if terms else ():
         n = record["term"] - 1
         matches.totals[n] = record["total"]
         for id, rank, length in zip(record["ids"] or (), record["ranks"] or (), record["lengths"] or (), strict=True):

@@ -30,6 +30,7 @@ from jmem.core.revisions import History, LogEntry, edit_kind
 
 if TYPE_CHECKING:
     from hosted.ops.rows import Driver
+    from hosted.vectors.alias import VectorIndex
 
 Similar = Callable[["Driver", UUID, str, Actor], Awaitable[tuple[Near, ...]]]
 """Names memories that resemble a text, within what the actor sees."""
@@ -50,6 +51,8 @@ class Backend:
     accessed: Accessed | None = None
     searcher: Searcher | None = None
     """None: search is by words alone"""
+    index: VectorIndex | None = None
+    """lives as long as the application"""
 
     def of(self, user_id: UUID) -> Memories:
         """The memories of one account."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from qdrant_client import models
@@ -22,6 +22,7 @@ from hosted.vectors.client import KEYWORDS, NUMBERS, TENANT, Vectors, VectorsUna
 from hosted.vectors.drain import BATCH, CLOSE_S, POLL_S, Depth, Drain, Target
 from hosted.vectors.embed import Embeddings, Model, Source
 from jmem.core.errors import Conflict
+from jmem.core.receipts import PlaceReceipt, erased
 
 log = logging.getLogger(__name__)
 
@@ -242,6 +243,16 @@ class VectorIndex:
         for target in (self.wanted, self.serving):
             if target is not None:
                 target.embeddings.forget()
+
+    async def purge(self, user_id: UUID, ids: Sequence[str]) -> PlaceReceipt:
+        """Take forgotten memories out of every collection at once; what can't be now is done by the drain."""
+        self.forget()
+        try:
+            for collection in await self.collections.all():
+                await self.vectors.delete(user_id, collection, ids)
+        except VectorsUnavailable as error:
+            return erased("vector index", f"to be done: {error.message}")
+        return erased("vector index")
 
     async def depth(self) -> Depth:
         """How far behind what serves is; for metrics."""
