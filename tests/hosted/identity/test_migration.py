@@ -51,13 +51,15 @@ def test_an_owner_without_a_superusers_powers_migrates_up_and_down(cluster: Clus
             owners = text(
                 "SELECT DISTINCT proowner::regrole::text FROM pg_proc WHERE prosecdef AND pronamespace = 'jmem'::regnamespace"
             )
-            assert (await conn.execute(owners)).scalars().all() == ["jmem_lookup"]
+            found = set((await conn.execute(owners)).scalars())
+            assert "jmem_lookup" in found
+            assert not found & {"owner", "app", "jmem_app"}
         await database.close()
         await behind.close()
 
     async def run() -> None:
         for _ in range(2):
-            await upgrade(owner, "0002", application_url=app)
+            await upgrade(owner, application_url=app)
             await use()
             await downgrade(owner, "0001")
         await downgrade(owner, "base")
