@@ -142,8 +142,7 @@ def _backup_facts(backups: dict[str, Any] | None) -> list[tuple[str, str, str]]:
 
 def _sync_facts(sync: dict[str, Any] | None) -> list[tuple[str, str, str]]:
     if sync is None:
-        return [("sync", "not signed in: nothing leaves this machine", ""),
-                ("", "`jmem login` would keep your memory the same on all your machines, encrypted before it leaves.", "dim")]  # fmt: skip
+        return [("sync", "not signed in: nothing leaves this machine", "")]
     facts = [
         ("sync", str(sync.get("state", "on")), "success" if sync.get("state") in ("on", "up to date") else "accent")
     ]

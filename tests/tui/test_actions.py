@@ -78,12 +78,6 @@ def test_keys_that_print_a_character_are_told_from_those_that_do_not():
     assert not any(map(prints, ("enter", "escape", "tab", "f1", "ctrl+p", "delete", "backspace", "up", "pagedown")))
 
 
-def test_every_action_is_described():
-    if DOCS.exists():
-        text = DOCS.read_text(encoding="utf-8")
-        assert [action.id for action in ACTIONS if action.title not in text] == []
-
-
 def test_the_page_of_keys_is_up_to_date() -> None:
     from jmem.tui import reference
 

@@ -239,7 +239,7 @@ class MemoriesPlace(Tending):
     def _show_empty(self, total: int, about: dict[str, Any]) -> None:
         self.set_class(total == 0, "-empty")
         if total == 0:
-            text = "Nothing is remembered yet.\n\na adds a memory." if self.view == View() else (
+            text = "Nothing is remembered yet.\n\nCtrl-n adds a memory." if self.view == View() else (
                 "Nothing fits.\n\nEsc clears the filters and the search."
             )  # fmt: skip
             self.query_one("#empty", Static).update(text)

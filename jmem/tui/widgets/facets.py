@@ -40,10 +40,20 @@ class Facets(OptionList):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.border_title = "Filters"
+        self._given: tuple[View, Sequence[tuple[str, int]], dict[str, Any]] = View(), (), {}
         self._held: tuple[Any, ...] = ()
 
     def show(self, view: View, tags: Sequence[tuple[str, int]], stats: dict[str, Any]) -> None:
         """Draw the sections anew where something changed; the highlight stays on its line."""
+        self._given = view, tags, stats
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Also when it is unfolded: hidden, it has no width to draw for."""
+        self._draw()
+
+    def _draw(self) -> None:
+        view, tags, stats = self._given
         held = (view.tags, view.clients, view.state, view.time, tuple(tags[:MOST]), stats)
         if held == self._held or not self.size.width:
             return
