@@ -81,7 +81,8 @@ async def _run(cluster: postgres.Cluster, rounds: int) -> tuple[list[float], lis
                 assert len(json.loads(answer.content)["acked"]) == BATCH, answer.text[:300]
             rows = {
                 table: await behind.fetch(
-                    f"SELECT {columns} FROM jmem.{table} WHERE user_id = $1 ORDER BY seq DESC LIMIT {BATCH}", uuid.UUID(user)
+                    f"SELECT {columns} FROM jmem.{table} WHERE user_id = $1 ORDER BY seq DESC LIMIT {BATCH}",
+                    uuid.UUID(user),
                 )
                 for table, columns in (("ops", "*"), ("memories", _STORED))
             }

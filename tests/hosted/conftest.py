@@ -63,8 +63,13 @@ def databases(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Itera
         else:
             folder = Path(tempfile.mkdtemp(prefix="jmem-cluster-"))  # nobody may not look into pytest's folders
             made = postgres.start(folder, {**UNSAFE, "max_connections": "200"})
-            made.psql("postgres", f"CREATE DATABASE {TEMPLATE}", f"CREATE ROLE {APP} LOGIN")
-            asyncio.run(upgrade(made.url(TEMPLATE), application_url=made.url(TEMPLATE, APP)))
+            try:
+                made.psql("postgres", f"CREATE DATABASE {TEMPLATE}", f"CREATE ROLE {APP} LOGIN")
+                asyncio.run(upgrade(made.url(TEMPLATE), application_url=made.url(TEMPLATE, APP)))
+            except BaseException:
+                made.stop()
+                shutil.rmtree(folder)
+                raise
             said = {"folder": str(folder), "sockets": str(made.sockets), "programs": str(made.programs), "users": 0}
         said["users"] += 1
         note.write_text(json.dumps(said))
