@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +32,16 @@ def path(home: str) -> Path:
 def load(home: str) -> Prefs:
     """The person's choices; what is wrong in the file is told in `problems` and otherwise as if it were not there."""
     try:
-        raw = tomllib.loads(path(home).read_text(encoding="utf-8"))
+        text = path(home).read_text(encoding="utf-8")
     except FileNotFoundError:
         return Prefs()
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
+        return Prefs(problems=(f"{path(home)} can't be read: {error}",))
+    import tomllib  # 5 ms of a start that most people don't need
+
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         return Prefs(problems=(f"{path(home)} can't be read: {error}",))
     problems: list[str] = [f"{FILE}: unknown entry {name!r}" for name in raw if name not in ("theme", "keys", "themes")]
     keys = _keys(_table(raw, "keys", problems), problems)
