@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -53,7 +54,9 @@ class Place:
     async def drain(self) -> None:
         await self.index.step()
         for drain in self.index.drains.values():
-            await drain.drain(self.user)
+            async with asyncio.timeout(15):  # its own workers may be at it, or in a pause after a failure
+                while not await drain.drain(self.user):
+                    await asyncio.sleep(0.05)
 
     async def ask(self, query: str, actor: Actor = OWNER, **fields: Any) -> SearchOutcome:
         if self.drained:

@@ -181,7 +181,7 @@ async def test_without_qdrant_writes_go_on_and_search_is_by_words(place: Place) 
     def down(kind: str) -> None:
         raise QdrantError(503, "down")
 
-    place.store.before = down
+    place.store.before, place.drained = down, False
     other = await place.add("coffee at night")
     outcome = await place.ask("coffee")
     assert outcome.mode == "text"
