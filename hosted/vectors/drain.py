@@ -32,6 +32,8 @@ WORKERS = 2
 LEASE_S = 120.0
 POLL_S = 30.0
 """How often accounts are looked for that nobody told of."""
+LOOKED_FOR = 200
+"""Accounts that are looked for at once."""
 CLOSE_S = 5.0
 """For which an end waits for a batch that is under way."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
@@ -150,20 +152,24 @@ class Drain:
         """Accounts in this replica's queue."""
         return len(self._queue)
 
-    async def behind(self, most: int = 200) -> list[UUID]:
+    async def behind(self, most: int = LOOKED_FOR) -> list[UUID]:
         """Accounts that the index is behind for and nobody is at."""
         async with self._database.engine.connect() as conn:
             return list((await conn.execute(_BEHIND, {"model": self.target.model, "most": most})).scalars())
 
     async def _look(self) -> None:
         while not self._closing.is_set():
+            pause = self._poll
             try:
-                for user_id in await self.behind():
+                found = await self.behind(LOOKED_FOR)
+                for user_id in found:
                     self.hear(user_id)
+                if len(found) == LOOKED_FOR:  # there are more, as while a new model is filled
+                    pause = min(pause, 0.5)
             except (SQLAlchemyError, OSError) as error:
                 log.warning("accounts to index can't be looked for: %s", type(error).__name__)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._poll)
+                await asyncio.wait_for(self._closing.wait(), pause)
 
     async def _work(self) -> None:
         while not self._closing.is_set():
