@@ -73,7 +73,7 @@ class Place:
 
 @pytest.fixture
 async def place(database: Database) -> AsyncIterator[Place]:
-    store, source = Store(), Words(f"w{uuid.uuid4().hex[:8]}")
+    store, source = Store(), Words(f"w{uuid.uuid4().hex[:8]}", 256, "words")
     index = VectorIndex(database, Vectors(in_process(store)), "search_test", source, lambda model: None)
     yield Place(database, store, source, index)
     await index.close()

@@ -37,8 +37,8 @@ class Words:
 
     remote = True
 
-    def __init__(self, name: str = "words", dimension: int = 64) -> None:
-        self.model = Model("test", name, dimension)
+    def __init__(self, name: str = "words", dimension: int = 64, salt: str | None = None) -> None:
+        self.model, self.salt = Model("test", name, dimension), salt or name
         self.broken = False
         self.asked: list[list[str]] = []
 
@@ -52,7 +52,7 @@ class Words:
     def vector(self, text: str) -> Vector:
         vector = np.full(self.model.dimension, 0.01, np.float32)
         for word in re.findall(r"\w+", text.lower()):
-            place = int.from_bytes(hashlib.sha256((self.model.name + word).encode()).digest()[:4], "big")
+            place = int.from_bytes(hashlib.sha256((self.salt + word).encode()).digest()[:4], "big")
             vector[place % self.model.dimension] += 1
         return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
