@@ -96,3 +96,10 @@ def age_of(memory: Memory, sort: str = "") -> str:
 def state_of(memory: Memory) -> str:
     """Its state in one word; deleted is one here."""
     return "deleted" if memory.get("deleted") else str(memory["state"])
+
+
+def value(of: Any) -> str:
+    """A field's value for people, on one line."""
+    if of in (None, [], {}, ""):
+        return "none"
+    return one_line(", ".join(map(str, of)) if isinstance(of, list) else str(of))

@@ -10,9 +10,9 @@ import pytest
 from textual.widgets import Static
 
 from bench.home import Api, Home, temporary_home
+from jmem.tui import diff
 from jmem.tui.screens.chain import ChainDialog
 from jmem.tui.screens.history import HistoryPage, VersionList, versions_of
-from jmem.tui.widgets import diff
 from tests.tui.conftest import Open, texts, until
 
 EVIL = "red \x1b[31mtext\x1b]52;c;aGk=\x07 \u202eevil\u202c"

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from jmem.cli.text import local_time
-from jmem.tui import compare, shown
+from jmem.tui import diff, shown
 from jmem.tui.saving import NAMES
 from jmem.tui.screens.confirm import Answer, Choice
 
@@ -52,5 +52,5 @@ def _told(
 
 def _difference(theirs: Any, mine: Any, colours: Mapping[str, str]) -> Text:
     if isinstance(theirs, str) and isinstance(mine, str):
-        return compare.compared(theirs, mine, colours)
-    return compare.compared(compare.value(theirs), compare.value(mine), colours)
+        return diff.unified(theirs, mine, colours)
+    return diff.unified(shown.value(theirs), shown.value(mine), colours)

@@ -17,11 +17,10 @@ from textual.widgets import Static
 from jmem.cli.text import age
 from jmem.client import Client
 from jmem.core.errors import Conflict, JmemError, NotFound
-from jmem.tui import shown
+from jmem.tui import diff, shown
 from jmem.tui.feed import Changed
 from jmem.tui.screens.base import Place
 from jmem.tui.screens.page import Page, title
-from jmem.tui.widgets import diff
 from jmem.tui.widgets.rows import Rows
 
 Pair = dict[str, Any]

@@ -16,10 +16,9 @@ from textual.widgets import Static
 
 from jmem.cli.text import age, local_time
 from jmem.client import Client
-from jmem.tui import shown
+from jmem.tui import diff, shown
 from jmem.tui.feed import Changed
 from jmem.tui.screens.page import Page
-from jmem.tui.widgets import diff
 from jmem.tui.widgets.rows import Rows
 
 NARROW, LOW = 100, 16

@@ -15,8 +15,8 @@ from textual.widgets import Input, Static
 
 from jmem.core.errors import JmemError
 from jmem.tui import shown
+from jmem.tui.changes import changes_text
 from jmem.tui.screens.base import Dialog, say
-from jmem.tui.widgets.changes import changes_text
 
 DEBOUNCE_S = 0.25
 USUAL = "1 hour ago"

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from jmem.cli.render import ago
 from jmem.cli.text import local_time
-from jmem.tui import compare, shown
+from jmem.tui import shown
+from jmem.tui.changes import change_text
 from jmem.tui.screens.confirm import Answer, Choice
 
 SHOWN = 30
@@ -40,7 +41,7 @@ def _told(answer: Mapping[str, Any], redo: bool, colours: Mapping[str, str]) -> 
     text.append(f"{many}, so:\n", "")
     for change in answer["changes"][:SHOWN]:
         text.append("\n")
-        text.append_text(compare.fields(change, colours))
+        text.append_text(change_text(change, colours))
     if count > SHOWN:
         text.append(f"\nand {count - SHOWN:,} more\n", "dim")
     for skipped in answer["skipped"]:

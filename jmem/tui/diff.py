@@ -1,4 +1,5 @@
-"""What differs between two texts, word by word: both in one, or side by side. Bounded, so that no text is ever too long."""
+"""What differs between two texts, coloured: line by line, or word by word in one text or side by side. Bounded, so that
+no text is ever too long."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
+from jmem.cli.commands.diff import line_changes
 from jmem.tui import shown
 
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
@@ -18,6 +20,10 @@ KEPT = 240
 """Characters of what is equal that stay on each side of a change, where the rest is left out."""
 SHOWN = 12_000
 """Characters of one piece that are shown."""
+UNIFIED = 4_000
+"""Characters of what differs up to which `unified` compares its words: the time grows with the square."""
+AROUND = 2
+"""Equal lines that `unified` shows before and after a difference."""
 
 Piece = tuple[str, str, str]
 """(kind, old, new): equal, replace, delete or insert."""
@@ -53,8 +59,8 @@ def _middle(old: str, new: str) -> Iterator[Piece]:
     yield "replace", old, new
 
 
-def _common(a: str, b: str) -> int:
-    """How many characters both begin with."""
+def _common(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many characters, or lines, both begin with."""
     low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2
@@ -126,17 +132,53 @@ def fields(
             text.append(" " if gone and came else "")
             text.append(shown.one_line(" ".join(came)), f"bold {colours['success']}")
         else:
-            text.append(_value(old), f"strike {colours['error']}" if old else "dim")
+            text.append(shown.value(old)[:VALUE], f"strike {colours['error']}" if old else "dim")
             text.append(" → ", "dim")
-            text.append(_value(new), f"bold {colours['success']}")
+            text.append(shown.value(new)[:VALUE], f"bold {colours['success']}")
         text.append("\n")
     return text
 
 
 _NAMES = {"occurred_at": "happened", "expires_at": "expires", "created_at": "added", "client": "by"}
 
+VALUE = 400
+"""Characters of a field's value that are shown."""
 
-def _value(value: Any) -> str:
-    if value in (None, [], {}, ""):
-        return "none"
-    return shown.one_line(str(value))[:400]
+
+def unified(before: str, after: str, colours: Mapping[str, str]) -> Text:
+    """A line each with `-` or `+`, the words that differ marked in it; equal lines far from a difference are left out."""
+    old, new = before.split("\n"), after.split("\n")
+    head = _common(old, new)
+    tail = _common(old[head:][::-1], new[head:][::-1])
+    old_part, new_part = "\n".join(old[head : len(old) - tail]), "\n".join(new[head : len(new) - tail])
+    text = Text(end="")
+    _lines_before(text, old[:head])
+    if len(old_part) + len(new_part) <= UNIFIED:
+        middle = line_changes(old_part, new_part)
+    else:
+        middle = [(sign, style, [(False, line)]) for sign, style, part in (("-", "removed", old_part), ("+", "added", new_part))
+                  for line in shown.whole(part).split("\n")]  # fmt: skip
+    for sign, style, parts in middle:
+        colour = {"removed": colours["error"], "added": colours["success"]}.get(style, "")
+        text.append(f"{sign} ", f"bold {colour}" if colour else "")
+        for changed, part in parts:
+            text.append(part, f"{colour} bold underline" if changed and colour else colour)
+        text.append("\n")
+    _lines_after(text, old[len(old) - tail :])
+    return text
+
+
+def _lines_before(text: Text, lines: Sequence[str]) -> None:
+    """The last of the equal lines that stand before a difference."""
+    if len(lines) > AROUND:
+        text.append(f"  … {len(lines) - AROUND:,} lines as they were\n", "dim")
+    for line in lines[-AROUND:]:
+        text.append(f"  {shown.whole(line)}\n", "dim")
+
+
+def _lines_after(text: Text, lines: Sequence[str]) -> None:
+    """The first of the equal lines that stand after a difference."""
+    for line in lines[:AROUND]:
+        text.append(f"  {shown.whole(line)}\n", "dim")
+    if len(lines) > AROUND:
+        text.append(f"  … {len(lines) - AROUND:,} lines as they were\n", "dim")
