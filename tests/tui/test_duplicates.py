@@ -10,10 +10,12 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from bench.home import Api, Home, temporary_home
-from jmem.tui.screens import duplicates
+from jmem.tui.screens import pairs
 from jmem.tui.screens.confirm import Choice
-from jmem.tui.screens.duplicates import DuplicatesPlace, Judging, SimilarPage
+from jmem.tui.screens.duplicates import DuplicatesPlace
 from jmem.tui.screens.merging import Merging
+from jmem.tui.screens.pairs import Judging
+from jmem.tui.screens.similar import SimilarPage
 from jmem.tui.widgets.writing import WriteArea
 from tests.tui.conftest import Open, texts, until
 
@@ -141,7 +143,7 @@ async def test_one_of_both(api: Api, home: Home, ids: dict[str, str], opened: Op
 
 
 async def test_somebody_else_was_faster(api: Api, home: Home, ids: dict[str, str], opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr(duplicates, "SETTLE_S", 60.0)
+    monkeypatch.setattr(pairs, "SETTLE_S", 60.0)
     async with opened(home) as pilot:
         await at_duplicates(pilot, 2)
         api.must("PATCH", f"/memories/{ids[NEAR[1][0]]}", {"content": "first: the user lives in Rome"})

@@ -139,7 +139,7 @@ class Tending(Place):
 
     def action_similar(self) -> None:
         """What says nearly the same."""
-        from jmem.tui.screens.duplicates import SimilarPage
+        from jmem.tui.screens.similar import SimilarPage
 
         if (memory := self.results.current) is not None:
             if memory.get("deleted"):
