@@ -61,10 +61,38 @@ def open_file(environ: Mapping[str, str], path: str) -> None:
 
 
 def edit_text(environ: Mapping[str, str], text: str, name: str) -> tuple[str, str]:
-    """Let the user edit `text` in a private file; the file, which stays, and the text as it is then."""
-    descriptor, path = tempfile.mkstemp(prefix=name, suffix=".md")
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        file.write(text + "\n")
-    open_file(environ, path)
-    with open(path, "rb") as file:
-        return path, decode(file.read(), path).rstrip("\n")
+    """Let the user edit `text` in a private file; the file, which stays, and the text as it is then.
+
+    Raises JmemError when the editor fails. A file in which nothing was written is deleted then, else `fix` names it.
+    """
+    try:
+        descriptor, path = tempfile.mkstemp(prefix=name, suffix=".md")
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise JmemError(f"there is no room for the text to edit: {error.strerror}", code="editor") from None
+    try:
+        open_file(environ, path)
+        return path, decode(_read(path), path).rstrip("\n")
+    except JmemError as error:
+        if _left(path, text):
+            error.fix = f"your text is in {path}"
+        raise
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise JmemError(f"the text can't be read back: {error.strerror}", code="editor") from None
+
+
+def _left(path: str, text: str) -> bool:
+    """Whether the file holds what is nowhere else; one that does not is deleted."""
+    with contextlib.suppress(JmemError):
+        if _read(path) != (text + "\n").encode():
+            return True
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+    return False

@@ -398,6 +398,22 @@ def test_edit_in_the_editor(jmem: Jmem, tmp_path: Path) -> None:
     assert "false ended with code 1" in failed.out
 
 
+def test_a_failed_editor_leaves_a_file_only_where_something_was_written(jmem: Jmem, tmp_path: Path) -> None:
+    id = added(jmem, "text that an editor fails on")["id"]
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    jmem.tty("edit", id, env={"EDITOR": "false", "TMPDIR": str(kept)})
+    assert not list(kept.iterdir())
+    gone = jmem.tty("edit", id, env={"EDITOR": "rm", "TMPDIR": str(kept)})
+    assert gone.code == 1
+    assert "can't be read back" in gone.out
+    env = {"EDITOR": editor(tmp_path, 'echo "half written" > "$1"; exit 3'), "TMPDIR": str(kept)}
+    failed = jmem.tty("edit", id, env=env)
+    (file,) = kept.iterdir()
+    assert file.read_text() == "half written\n"
+    assert str(file) in failed.out.replace("\n", "")
+
+
 def test_a_list_shows_the_age_of_what_it_is_sorted_by(jmem: Jmem) -> None:
     jmem = jmem.apart()
     jmem.ok("add", "long ago", "--at", "2001-02-03")

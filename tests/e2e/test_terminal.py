@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,3 +145,20 @@ def test_a_signal_gives_the_terminal_back(home: Home) -> None:
 def _first(screen: str) -> str:
     """The first line of the list."""
     return screen.splitlines()[5].strip("│ ▌")
+
+
+def test_an_editor_that_fails_gives_the_terminal_back(home: Home, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    env = {**home.env, "EDITOR": "false", "VISUAL": "", "TMPDIR": str(kept)}
+    with Terminal([JMEM], env) as terminal:
+        terminal.see("The kettle", "live")
+        terminal.keys("Enter")
+        terminal.see("Open")
+        terminal.keys("E")
+        terminal.see("false ended with code 1", "The kettle", "live")
+        terminal.keys("a")
+        terminal.see("New memory")
+        terminal.type("still here")
+        terminal.see("still here")
+        assert not list(kept.glob("jmem-*"))

@@ -409,11 +409,11 @@ async def test_what_comes_from_the_editor_and_can_not_be_saved_is_kept_in_the_di
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("jmem.cli.editor.edit_text", meanwhile)
             await pilot.press("E")
-            await until(pilot, lambda: isinstance(pilot.app.screen, Editor) and "Not saved" in texts(pilot))
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConflictDialog))
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Editor))
         assert area(pilot).content == "by hand"
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ConflictDialog))
-        await pilot.press("m")
         await told(pilot, "Saved")
     assert get(api, memory["id"])["content"] == "by hand"
 

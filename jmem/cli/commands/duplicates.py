@@ -190,11 +190,14 @@ def merge(args: Args) -> int:
     if args.text is not None:
         request["content"] = stdin.read_text() if args.text == "-" else args.text
     elif args.edit:
+        import os
+
         from jmem.cli.editor import edit_text
 
         both = keep["content"] if keep["content"] == other["content"] else f"{keep['content']}\n\n{other['content']}"
         kept_file, text = edit_text(args.environ, both, name=f"jmem-{keep['id'][-6:]}-")
         if not text.strip():
+            os.unlink(kept_file)
             args.out.note("nothing changed")
             return OK
         request["content"] = text

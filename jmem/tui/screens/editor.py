@@ -17,7 +17,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Checkbox, Input, Static, TextArea
 
-from jmem.core.errors import JmemError, NotFound, SecretFound
+from jmem.core.errors import Conflict, JmemError, NotFound, SecretFound
 from jmem.core.model import MAX_CONTENT_BYTES
 from jmem.tui import saving, shown
 from jmem.tui.saving import time_of, time_text
@@ -105,9 +105,11 @@ class Editor(Dialog[dict[str, Any] | None]):
         if self._content is not None:
             area.put(self._content)
         area.focus()
-        if self._problem is not None:
-            self._tell(self._problem)
         self._count()
+        if isinstance(self._problem, Conflict):
+            self.action_save()  # asks how the two go together
+        elif self._problem is not None:
+            self.post_message(NotSaved(self._problem))
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.height < 16, "-low")
@@ -208,7 +210,7 @@ class Editor(Dialog[dict[str, Any] | None]):
         self._saving = True
         self.query_one(".box").border_subtitle = Content("saving…")
         base = None if as_new or "id" not in self._base else self._base
-        self.run_worker(self._hand_over(base, dict(touched), secrets), group="save")
+        self.begin(partial(self._hand_over, base, dict(touched), secrets), group="save")
 
     async def _hand_over(self, base: Mapping[str, Any] | None, touched: dict[str, str], secrets: str) -> None:
         """Save, and merge with what others did to other fields."""

@@ -20,16 +20,22 @@ def edited(app: JmemApp, text: str, name: str) -> str | None:
 
     A file that could not be read back stays, and the person is told where it is.
     """
+    edited: tuple[str, str] | JmemError
     try:
         editor.command(os.environ)
         with app.suspend():
-            path, after = editor.edit_text(os.environ, text, name)
+            try:
+                edited = editor.edit_text(os.environ, text, name)
+            except JmemError as error:  # here: the terminal is not given back when something leaves `suspend`
+                edited = error
     except SuspendNotSupported:
-        app.notify("The interface can't make room for an editor on this terminal", severity="error", markup=False)
-        return None
+        edited = JmemError("The interface can't make room for an editor on this terminal")
     except JmemError as error:
-        app.notify(f"{error.message}\n{error.fix or ''}".strip(), severity="error", timeout=8, markup=False)
+        edited = error
+    if isinstance(edited, JmemError):
+        app.notify(f"{edited.message}\n{edited.fix or ''}".strip(), severity="error", timeout=8, markup=False)
         return None
+    path, after = edited
     os.unlink(path)  # noqa: PTH108
     return text if after == text.rstrip("\n") else after
 
