@@ -122,7 +122,7 @@ class Connect(Dialog[None]):
             yield Static("", classes="keys", markup=False)
 
     def on_mount(self) -> None:
-        self.run_worker(self._list(), group="list")
+        self.begin(self._list, group="list")
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width < 90, "-narrow")
@@ -204,7 +204,7 @@ class Connect(Dialog[None]):
             )  # fmt: skip
         elif self._ready(item):
             self._busy = True
-            self.run_worker(self._do(item.name))
+            self.begin(partial(self._do, item.name), group="do")
 
     def _ready(self, item: Known | None) -> bool:
         """Whether Enter would write something."""
@@ -231,7 +231,7 @@ class Connect(Dialog[None]):
             say(self, done.error)
         elif done.report is not None:
             self.app.notify(f"{done.client} is connected. {done.report.get('reload', '')}.", markup=False, timeout=8)
-            self.run_worker(self._list(), group="list")
+            self.begin(self._list, group="list")
 
 
 def _known(client: dict[str, Any]) -> Known:

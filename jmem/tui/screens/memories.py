@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from textual import events, on
@@ -112,7 +113,7 @@ class MemoriesPlace(Tending):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.run_worker(self._search_on(), name="search", group="search")
+        self.begin(self._search_on, group="search")
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width < NARROW, "-narrow")
@@ -186,7 +187,7 @@ class MemoriesPlace(Tending):
 
     @on(Results.Wanted)
     def _read_rows(self, wanted: Results.Wanted) -> None:
-        self.run_worker(self._page(self.view, wanted.offset), group="rows")
+        self.begin(partial(self._page, self.view, wanted.offset), group="rows")
 
     async def _page(self, view: View, offset: int) -> None:
         try:

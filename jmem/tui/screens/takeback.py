@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from rich.text import Text
@@ -77,7 +78,7 @@ class TakeBack(Dialog[None]):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        self.run_worker(self._preview(event.value.strip()), group="preview", exclusive=True)
+        self.begin(partial(self._preview, event.value.strip()), group="preview", exclusive=True)
 
     async def _preview(self, since: str) -> None:
         await asyncio.sleep(DEBOUNCE_S if self._previewed else 0)
@@ -122,7 +123,7 @@ class TakeBack(Dialog[None]):
             self.dismiss(None)
             return
         self._doing = True
-        self.run_worker(self._do(held.since, held.answer["undone"][0]["action"]))
+        self.begin(partial(self._do, held.since, held.answer["undone"][0]["action"]), group="do")
 
     async def _do(self, since: str, upto: int) -> None:
         try:
