@@ -13,6 +13,7 @@ from bench.home import Home, temporary_home
 from jmem import launch
 from jmem.tui import prefs
 from jmem.tui.screens.ask import Line
+from jmem.tui.screens.confirm import Choice
 from jmem.tui.screens.keypress import KeyPress
 from jmem.tui.screens.settings import SettingsPlace
 from jmem.tui.widgets.choices import Choices
@@ -151,6 +152,13 @@ async def test_a_setting_of_the_daemon(some: Home, opened: Open):
         await until(pilot, lambda: item(choices, "mcp.delete_all") == "false")
         before = some.pid
         await pilot.press("R")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choice))
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SettingsPlace))
+        assert some.pid == before
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choice))
+        await pilot.press("y")
         await until(pilot, lambda: some.pid not in (None, before))
         await until(pilot, lambda: "a restart applies" not in texts(pilot))
 
@@ -170,7 +178,7 @@ async def test_the_environment_outweighs_the_file(some: Home, opened: Open, monk
     monkeypatch.setenv("JMEM_PORT", "7001")
     async with opened(some, (140, 40)) as pilot:
         choices = await there(pilot, "left")
-        await until(pilot, lambda: item(choices, "port") == "7001")
+        await until(pilot, lambda: item(choices, "port") == f"7001, but now {some.state['port']}")
         await on(pilot, choices, "port")
         await until(pilot, lambda: "JMEM_PORT in the environment outweighs" in " ".join(texts(pilot).split()))
 

@@ -53,7 +53,6 @@ async def test_everything_at_a_glance(some: Home, opened: Open, size: tuple[int,
         assert f"port {some.state['port']}" in shown
         assert "bundled" in shown
         assert "not signed in" in shown
-        assert "jmem login" in shown
         assert "started" in shown  # the log
 
 
@@ -64,6 +63,8 @@ async def test_stop_and_start(some: Home, opened: Open):
         assert some.pid
         await asked(pilot, "s", "y")
         await until(pilot, lambda: "is stopped" in texts(pilot) and not some.pid)
+        assert "There is no backup" not in texts(pilot)  # that is not known now
+        assert "s starts it" in texts(pilot)
         for _ in range(5):  # looking starts nothing
             await pilot.press("f5")
             await pilot.pause(0.05)
@@ -80,7 +81,9 @@ async def test_a_daemon_that_is_killed_is_told_and_restarted(some: Home, opened:
         await until(pilot, lambda: "is stopped" in texts(pilot))
         before = some.start()
         await until(pilot, lambda: f"pid {before}" in texts(pilot))
-        await pilot.press("r")
+        await asked(pilot, "r", "n")
+        assert some.pid == before
+        await asked(pilot, "r", "y")
         await until(pilot, lambda: some.pid not in (None, before) and f"pid {some.pid}" in texts(pilot))
 
 

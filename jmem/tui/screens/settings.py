@@ -18,14 +18,14 @@ from textual.widgets import Static
 from jmem.cli import configfile
 from jmem.client import Client
 from jmem.core import settings as core
-from jmem.core.errors import Invalid, JmemError
+from jmem.core.errors import Invalid, JmemError, Unreachable
 from jmem.core.settings import SETTINGS
 from jmem.tui import actions, keymap, prefs, shown
 from jmem.tui.feed import Changed
 from jmem.tui.palette import shown_keys
 from jmem.tui.prefs import Prefs
 from jmem.tui.screens.base import Place
-from jmem.tui.screens.status import restart
+from jmem.tui.screens.status import restart, restarting
 from jmem.tui.widgets.choices import Choices, Setting
 
 PARTS: tuple[tuple[str, str], ...] = (("theme", "Theme"), ("keys", "Keys"), ("daemon", "Daemon"))
@@ -34,11 +34,11 @@ _SWATCHES = ("background", "panel", "primary", "secondary", "accent", "success",
 
 
 class Loaded(Message):
-    """The daemon's settings as this process sees them."""
+    """The daemon's settings as this process sees them, and the port that the daemon has now."""
 
-    def __init__(self, settings: core.Settings, *, changed: str = "") -> None:
+    def __init__(self, settings: core.Settings, port: int | None, *, changed: str = "") -> None:
         super().__init__()
-        self.settings, self.changed = settings, changed
+        self.settings, self.port, self.changed = settings, port, changed
 
 
 class Chosen(Message):
@@ -105,6 +105,8 @@ class SettingsPlace(Place):
         self._pane, self._about = Vertical(id="setting"), Static("", id="about", markup=False)
         self.part = "theme"
         self._settings: core.Settings | None = None
+        self._port: int | None = None
+        """what the running daemon listens on"""
         self._stale = False
 
     def content(self) -> ComposeResult:
@@ -119,7 +121,7 @@ class SettingsPlace(Place):
     # ---- what is shown
 
     def reload(self) -> None:
-        self.fetch(_settings, Loaded, group="settings", exclusive=True)
+        self.fetch(_settings, lambda read: Loaded(*read), group="settings", exclusive=True)
         self._fill(keep=True)
 
     def memory_changed(self, change: Changed) -> None:
@@ -185,6 +187,9 @@ class SettingsPlace(Place):
             about = f"{setting.help[:1].upper()}{setting.help[1:]}. By default: {_text(setting.default) or 'nothing'}."
             if setting.env and origin == setting.env:
                 about += f" {setting.env} in the environment outweighs the file."
+            if setting.key == "port" and self._port not in (None, values["port"]):
+                value += f", but now {self._port}"
+                about = f"The daemon that runs listens on {self._port}. {about}"
             found.append(Setting(setting.key, setting.key, value or "–", origin, about, own=origin != "default"))
         return found
 
@@ -197,7 +202,7 @@ class SettingsPlace(Place):
 
     @on(Loaded)
     def _loaded(self, loaded: Loaded) -> None:
-        self._settings = loaded.settings
+        self._settings, self._port = loaded.settings, loaded.port
         if loaded.changed:
             self._stale = self.jmem.facts["daemon"] == "live"
             self.notify(
@@ -292,14 +297,17 @@ class SettingsPlace(Place):
             self._write(key, lambda path: configfile.put(path, key, core.parse_setting(key, text)))
 
     def _write(self, key: str, change: Callable[[Path], object]) -> None:
-        def call(daemon: Client) -> core.Settings:
+        def call(daemon: Client) -> tuple[core.Settings, int | None]:
             _kept(lambda: change(core.config_path(Path(daemon.home))))
             return _settings(daemon)
 
-        self.fetch(call, lambda settings: Loaded(settings, changed=key), group="settings")
+        self.fetch(call, lambda read: Loaded(*read, changed=key), group="settings")
 
-    def action_restart(self) -> None:
+    @work(group="ask")
+    async def action_restart(self) -> None:
         """So that it takes in what was changed."""
+        if not await restarting(self):
+            return
         self.notify("Restarting the daemon…", markup=False, timeout=2)
         self.fetch(restart, Restarted, group="restart", exclusive=True)
 
@@ -307,11 +315,16 @@ class SettingsPlace(Place):
     def _restarted(self, done: Restarted) -> None:
         self._stale = False
         self.notify(done.text, markup=False)
-        self._fill(keep=True)
+        self.reload()
 
 
-def _settings(daemon: Client) -> core.Settings:
-    return core.load({**os.environ, "JMEM_HOME": daemon.home})
+def _settings(daemon: Client) -> tuple[core.Settings, int | None]:
+    """The settings, and the port of the daemon where one runs."""
+    settings, quiet = core.load({**os.environ, "JMEM_HOME": daemon.home}), daemon.without_start()
+    try:
+        return settings, quiet.status()["daemon"]["port"] if quiet.running() else None
+    except Unreachable:  # it stopped in the middle
+        return settings, None
 
 
 def _kept(write: Callable[[], object]) -> None:

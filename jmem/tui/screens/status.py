@@ -28,6 +28,8 @@ from jmem.tui.widgets.rows import Rows
 BUSY_S, IDLE_S = 2.0, 15.0
 """Between two readings while this is on the screen: while the index is being built, and else."""
 NARROW, LOW = 100, 18
+NO_BACKUP = "There is no backup yet; b makes one."
+UNKNOWN = "Only the daemon knows the backups; s starts it."
 
 
 class Read(Message):
@@ -89,6 +91,7 @@ class StatusPlace(Place):
         super().__init__()
         # held, not looked for: what happens while the screen is taken down still finds them
         self._facts, self._backups, self._log = Fitted(id="facts", classes="pane"), Backups(), Log()
+        self._none = Static("", classes="none", markup=False)
         self._state: State | None = None
         self._next: Timer | None = None
         self._doing = ""
@@ -100,7 +103,7 @@ class StatusPlace(Place):
             with Vertical(id="backing", classes="pane") as backing:
                 backing.border_title = "Backups"
                 yield self._backups
-                yield Static("There is no backup yet; b makes one.", classes="none", markup=False)
+                yield self._none
         with Vertical(id="logging", classes="pane") as logging:
             logging.border_title = "Log"
             yield self._log
@@ -159,6 +162,7 @@ class StatusPlace(Place):
         backups = state.backups["backups"] if state.backups else []
         self._backups.show(backups)
         self.set_class(not backups, "-unbacked")
+        self._none.update(NO_BACKUP if state.backups is not None else UNKNOWN)
         log = self._log
         if tuple(log.items) != state.log:
             at_end = log.cursor >= len(log.items) - 1
@@ -199,12 +203,6 @@ class StatusPlace(Place):
         self.notify(did.text, markup=False)
         self.reload()
 
-    async def _sure(self, title: str, text: str, yes: str, *, danger: bool = False) -> bool:
-        from jmem.tui.screens.confirm import Answer, Choice
-
-        answers = (Answer("yes", "y", yes, dangerous=danger), Answer("", "n", "Leave it"))
-        return await self.app.push_screen_wait(Choice(title, text, answers, danger=danger)) == "yes"
-
     @work(group="ask")
     async def action_start_stop(self) -> None:
         """Start it; or stop it, when that is meant."""
@@ -212,15 +210,17 @@ class StatusPlace(Place):
             self._do(
                 "Starting the daemon", lambda daemon: "The daemon runs" if daemon.start() else "The daemon ran already"
             )
-        elif await self._sure("Stop the daemon?", "No program reaches your memory until it is started again; the next "
+        elif await sure(self, "Stop the daemon?", "No program reaches your memory until it is started again; the next "
                               "command or program that needs it starts it.", "Stop it"):  # fmt: skip
             self._do(
                 "Stopping the daemon", lambda daemon: "The daemon has stopped" if daemon.stop() else "It did not run"
             )
 
-    def action_restart(self) -> None:
-        """Stop and start."""
-        self._do("Restarting the daemon", restart)
+    @work(group="ask")
+    async def action_restart(self) -> None:
+        """Stop and start, when that is meant."""
+        if await restarting(self):
+            self._do("Restarting the daemon", restart)
 
     def action_backup(self) -> None:
         """Make one now."""
@@ -239,7 +239,7 @@ class StatusPlace(Place):
             f"Your memory becomes what it was at {when}: {backup['memories']:,} memories. What was written since is put "
             "aside as a backup of its own, so that you can come back. What was forgotten for ever stays forgotten."
         )
-        if await self._sure("Restore this backup?", text, "Restore it", danger=True):
+        if await sure(self, "Restore this backup?", text, "Restore it", danger=True):
             name = backup["name"]
 
             def call(daemon: Client) -> str:
@@ -269,6 +269,20 @@ class StatusPlace(Place):
     def action_log(self) -> None:
         """To the log and back."""
         (self._backups if isinstance(self.focused, Log) else self._log).focus()
+
+
+async def sure(place: Place, title: str, text: str, yes: str, *, danger: bool = False) -> bool:
+    """Ask whether something is meant."""
+    from jmem.tui.screens.confirm import Answer, Choice
+
+    answers = (Answer("yes", "y", yes, dangerous=danger), Answer("", "n", "Leave it"))
+    return await place.app.push_screen_wait(Choice(title, text, answers, danger=danger)) == "yes"
+
+
+async def restarting(place: Place) -> bool:
+    """Ask whether the daemon is to be restarted."""
+    said = "Programs that ask in that moment wait for a second or two. Nothing is lost; settings are read anew."
+    return await sure(place, "Restart the daemon?", said, "Restart it")
 
 
 def restart(daemon: Client) -> str:
