@@ -79,7 +79,8 @@ class Source(Protocol):
     """What makes vectors of one model."""
 
     @property
-    def model(self) -> Model: ...
+    def model(self) -> Model:
+        """Whose vectors they are."""
 
     @property
     def remote(self) -> bool:
@@ -88,7 +89,8 @@ class Source(Protocol):
     async def ask(self, texts: Sequence[str], *, query: bool) -> Sequence[Vector]:
         """One unit vector a text; raises EmbedderUnavailable, Rejected."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Let go of its connections."""
 
 
 class OpenAISource:
