@@ -196,12 +196,20 @@ class JmemApp(Undoing):
     def _changed(self, change: Changed) -> None:
         if self.place is not None:
             self.place.memory_changed(change)
+        self._fall_behind(change)
         if self.screen_stack and isinstance(self.screen, Dialog):
             self.screen.memory_changed(change)
-
         if not self._counting and self.place is not None and self.place.scope != "memories":
             self._counting = True
             self.set_timer(COUNT_S, self._count)
+
+    def _fall_behind(self, event: Message) -> None:
+        """Places that are not seen read again when one comes back to them."""
+        here = self.place
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                if isinstance(screen, Place) and screen is not here and isinstance(event, screen.follows):
+                    screen.behind = True
 
     @work(group="count")
     async def _count(self) -> None:
@@ -221,6 +229,7 @@ class JmemApp(Undoing):
     def _accessed(self, access: Accessed) -> None:
         if self.place is not None:
             self.place.accessed(access)
+        self._fall_behind(access)
 
     # ---- everywhere
 
@@ -229,7 +238,7 @@ class JmemApp(Undoing):
 
         Textual drops the letters' bindings there before it looks into the key map, and the action with them.
         """
-        focused = self.screen.focused
+        focused = self.screen.focused if self.screen_stack else None  # there is none while the app ends
         if (
             not self.prefs.keys
             or focused is None

@@ -14,6 +14,7 @@ from bench.home import Api, Home, temporary_home
 from jmem.tui import saving
 from jmem.tui.screens.confirm import Choice, Sheet
 from jmem.tui.screens.editor import Editor
+from jmem.tui.screens.history import HistoryPage
 from jmem.tui.screens.memories import MemoriesPlace
 from jmem.tui.screens.reader import Reader
 from jmem.tui.screens.tags import Tagger, TagLine
@@ -66,6 +67,59 @@ async def told(pilot: Pilot[None], text: str) -> None:
         await until(pilot, lambda: text in toasts(pilot))
     except AssertionError as error:
         raise AssertionError(f"not told {text!r} but {toasts(pilot)!r}: {error}") from None
+
+
+# ---- what one comes back to
+
+
+async def test_what_was_written_while_one_was_elsewhere_is_there_when_one_comes_back(
+    some: Home, api: Api, opened: Open
+) -> None:
+    api.add("Known before")
+    async with opened(some) as pilot:
+        await to_list(pilot)
+        await pilot.press("2")
+        await until(pilot, lambda: pilot.app.current_mode == "activity")
+        new = api.add("Written in another window")
+        place = pilot.app._screen_stacks["memories"][0]
+        assert isinstance(place, MemoriesPlace)
+        await until(pilot, lambda: place.behind)
+        await pilot.press("1")
+        await until(pilot, lambda: results(pilot).rows.get(0, {}).get("id") == new["id"])
+
+
+async def test_a_version_that_is_brought_back_is_in_the_list(some: Home, api: Api, opened: Open) -> None:
+    memory = api.add("As it was at first")
+    api.must("PATCH", f"/memories/{memory['id']}", {"content": "As it became"})
+    async with opened(some, size=(140, 40)) as pilot:
+        await on_top(pilot, memory["id"])
+        await until(pilot, lambda: results(pilot).rows[0]["content"] == "As it became")
+        await pilot.press("h")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HistoryPage) and "added" in texts(pilot))
+        await pilot.press("end", "enter")
+        await told(pilot, "Version 1 is back")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MemoriesPlace))
+        await until(pilot, lambda: texts(pilot).count("As it was at first") == 2 and "As it became" not in texts(pilot))
+
+
+async def test_the_cursor_goes_to_what_was_just_made_or_brought_back(some: Home, api: Api, opened: Open) -> None:
+    below, above = api.add("One below"), api.add("One above")
+    async with opened(some) as pilot:
+        found = await on_top(pilot, above["id"])
+        await pilot.press("down", "a")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Editor))
+        await pilot.press(*"Made just now", "ctrl+s")
+        await until(pilot, lambda: found.current and found.current["content"] == "Made just now")
+        await pilot.press("down", "down")
+        assert found.current
+        assert found.current["id"] == below["id"]
+        await pilot.press("d")
+        await told(pilot, "Deleted: “One below”")
+        await until(pilot, lambda: found.current and found.current["id"] != below["id"])
+        await pilot.press("up", "u")
+        await told(pilot, "Undone")
+        await until(pilot, lambda: found.current and found.current["id"] == below["id"])
 
 
 # ---- one memory

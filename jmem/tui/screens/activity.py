@@ -63,6 +63,7 @@ class ActivityPlace(Place):
     """Stream, answers and programs."""
 
     scope = "activity"
+    follows = Accessed
     DEFAULT_CSS = """
     ActivityPlace .pane { border: round $panel; border-title-color: $foreground 70%; border-subtitle-color: $foreground 60%; }
     ActivityPlace .pane:focus-within { border: round $primary; }
@@ -126,6 +127,10 @@ class ActivityPlace(Place):
 
     def memory_changed(self, change: Changed) -> None:
         """A write is an access too."""
+
+    def catch_up(self) -> None:
+        if not self.paused:
+            self.reload()
 
     def _read(self, before: int | None) -> None:
         """The newest of the log, or what comes after the last line."""

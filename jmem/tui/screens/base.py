@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import on
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
@@ -74,11 +75,16 @@ def say(screen: Any, error: JmemError) -> None:
 
 
 class Place(Scoped, Screen[None]):
-    """A place with a tab. `daemon_event` is called for what happens in the daemon, `reload` when all may be old."""
+    """A place with a tab. `reload` is called when all may be old. `behind`: something happened that it was not told of,
+    because another place was seen."""
 
     DEFAULT_CSS = """
     Place { background: $background; layers: base; }
     """
+
+    behind = False
+    follows: ClassVar[type[Message]] = Changed
+    """what makes it be behind"""
 
     def compose(self) -> ComposeResult:
         yield TopBar(self.scope)
@@ -95,6 +101,16 @@ class Place(Scoped, Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.show_facts()
+        if self.behind:
+            self.behind = False
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """One is back, and something happened meanwhile."""
+        self.reload()
+
+    def seek(self, id: str, *, first: bool = False) -> None:
+        """Go to a memory that was just made or brought back, once it is there; `first`: as the newest of all."""
 
     def show_facts(self) -> None:
         """Draw what the app knows of the daemon."""
@@ -135,7 +151,21 @@ class Place(Scoped, Screen[None]):
         say(self, error)
 
 
-class Dialog(Scoped, ModalScreen[T]):
+class Once:
+    """A screen that leaves once: a second key, or an answer that comes late, closes nothing else and is answered by nobody."""
+
+    def dismiss(self, result: Any = None) -> AwaitComplete:
+        """Leave, with whatever stands above; nothing happens where one has left already."""
+        stack: list[Any] = list(self.app.screen_stack)  # type: ignore[attr-defined]
+        if self not in stack:
+            return AwaitComplete()
+        for above in reversed(stack[stack.index(self) + 1 :]):
+            above.dismiss()
+        done: AwaitComplete = super().dismiss(result)  # type: ignore[misc]
+        return done
+
+
+class Dialog(Scoped, Once, ModalScreen[T]):
     """A question above a place; Esc leaves it without an answer."""
 
     DEFAULT_CSS = """

@@ -61,6 +61,9 @@ class DuplicatesPlace(Judging):
         if self._cursor is not None:
             self.begin(self._scan, group="scan", exclusive=True)
 
+    def catch_up(self) -> None:
+        """The log tells what was changed."""
+
     @on(Log)
     def _caught_up(self, log: Log) -> None:
         """Look again at what was changed while one was elsewhere."""

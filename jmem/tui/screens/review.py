@@ -122,6 +122,9 @@ class ReviewPlace(Place):
             lambda daemon: view.page(daemon, offset, limit=PAGE, count=count), made, group="first" if count else "rows"
         )
 
+    def seek(self, id: str, *, first: bool = False) -> None:
+        self._list.seek(id)
+
     def memory_changed(self, change: Changed) -> None:
         if not self._settling:
             self._settling = True

@@ -86,9 +86,15 @@ class Tending(Place):
             if saved is not None:
                 same = saved.get("duplicate")
                 self.notify("That is remembered already" if same else f"{word}: {named(saved)}", markup=False)
+                self.seek(saved["id"], first=not same and word == "Remembered")
                 self.reload()
 
         return closed
+
+    def seek(self, id: str, *, first: bool = False) -> None:
+        self.results.seek(id)
+        if first and self.results.total:
+            self.results.scroll_to(y=0, animate=False, force=True)  # which is where the list is read
 
     def action_edit_outside(self) -> None:
         """In $VISUAL or $EDITOR, from the text as it is now."""

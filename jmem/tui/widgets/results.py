@@ -77,6 +77,7 @@ class Results(ScrollView, can_focus=True):
         self.view = View()
         """what the rows answer"""
         self._wanted: set[int] = set()
+        self._sought = ""
 
     # ---- what it holds
 
@@ -92,9 +93,21 @@ class Results(ScrollView, can_focus=True):
         self.cursor = min(self.cursor, max(total - 1, 0)) if keep else 0
         if place is not None:
             self.cursor = place
+        self._sought = self._sought if keep else ""
+        self._go_to_sought()
         self._follow()
         self.refresh()
         self.post_message(self.Moved(self.current))
+
+    def seek(self, id: str) -> None:
+        """Stand on a memory as soon as it is here, unless the person moves before."""
+        self._sought = id
+        self._go_to_sought()
+
+    def _go_to_sought(self) -> None:
+        if (place := self._place_of(self._sought)) is not None:
+            self._sought = ""
+            self.cursor = place
 
     def put(self, offset: int, rows: Sequence[Memory]) -> None:
         """Rows that were asked for."""
@@ -141,14 +154,17 @@ class Results(ScrollView, can_focus=True):
 
     def action_move(self, step: int) -> None:
         """Up or down."""
+        self._sought = ""
         self.cursor += step
 
     def action_page(self, step: int) -> None:
         """A screen up or down."""
+        self._sought = ""
         self.cursor += step * max(self.size.height - 1, 1)
 
     def action_edge(self, step: int) -> None:
         """To the first or the last."""
+        self._sought = ""
         self.cursor = 0 if step < 0 else self.total - 1
 
     def action_mark_move(self, step: int) -> None:
@@ -169,7 +185,7 @@ class Results(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         at = self.scroll_offset.y + event.y
         if at < self.total:
-            self.cursor = at
+            self._sought, self.cursor = "", at
             if event.ctrl:
                 self.mark()
             elif event.chain == 2:
