@@ -1,4 +1,5 @@
-"""A question with a few answers, each with a key; and a sheet to read, such as the receipt of what was forgotten."""
+"""A question with a few answers, each with a key, and those that several places ask; and a sheet to read, such as the
+receipt of what was forgotten."""
 
 from __future__ import annotations
 
@@ -110,6 +111,26 @@ class Choice(Dialog[str | None]):
     @on(Pick.Given)
     def _given(self, given: Pick.Given) -> None:
         self.dismiss(given.value)
+
+
+def unsaved() -> Choice:
+    """Asks before a text is left that is not saved: "save", "drop", or to go on."""
+    answers = (
+        Answer("", "e", "go on editing"),
+        Answer("save", "s", "save"),
+        Answer("drop", "d", "throw away", dangerous=True),
+    )
+    return Choice("Not saved yet", "What you wrote is not saved.", answers)
+
+
+def secret(body: str) -> Choice:
+    """Asks what to do about a text that carries what looks like a secret: "mask", "allow", or to go on."""
+    answers = (
+        Answer("mask", "m", "save it masked"),
+        Answer("allow", "k", "keep it as it is", dangerous=True),
+        Answer("", "e", "go on editing"),
+    )
+    return Choice("A secret?", body, answers)
 
 
 class Sheet(Dialog[None]):

@@ -21,7 +21,7 @@ from jmem.core.errors import Conflict, JmemError, NotFound, SecretFound
 from jmem.core.model import MAX_CONTENT_BYTES
 from jmem.tui import saving, shown
 from jmem.tui.saving import time_of, time_text
-from jmem.tui.screens import conflict, outside
+from jmem.tui.screens import confirm, conflict, outside
 from jmem.tui.screens.base import Dialog
 from jmem.tui.screens.confirm import Answer, Choice
 from jmem.tui.screens.handing import Disputed, Hinted, NotSaved, Saved, TagSuggester, values_of, write
@@ -260,14 +260,13 @@ class Editor(Dialog[dict[str, Any] | None]):
             f"The text carries what looks like a secret{f' ({kinds})' if kinds else ''}. Nothing is saved yet.\n\n"
             "Masked, a mark stands in its place. Kept, every program that you connected can read it."
         )
-        answers = (Answer("mask", "m", "save it masked"), Answer("allow", "k", "keep it as it is", dangerous=True), Answer("", "e", "go on editing"))  # fmt: skip
 
         def decided(answer: str | None) -> None:
             if answer:
                 self._clear()
                 self._send(self._touched(), secrets=answer)
 
-        self.app.push_screen(Choice("A secret?", body, answers), decided)
+        self.app.push_screen(confirm.secret(body), decided)
 
     def _ask_about_gone(self, error: JmemError) -> None:
         def decided(answer: str | None) -> None:
@@ -341,5 +340,4 @@ class Editor(Dialog[dict[str, Any] | None]):
             elif answer == "drop":
                 self.dismiss(None)
 
-        answers = (Answer("", "e", "go on editing"), Answer("save", "s", "save"), Answer("drop", "d", "throw away", dangerous=True))  # fmt: skip
-        self.app.push_screen(Choice("Not saved yet", "What you wrote is not saved.", answers), decided)
+        self.app.push_screen(confirm.unsaved(), decided)

@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.widgets import Static
 
 from jmem.core.errors import JmemError, SecretFound
+from jmem.tui.screens import confirm
 from jmem.tui.screens.base import Dialog
-from jmem.tui.screens.confirm import Answer, Choice
 from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.writing import WriteArea
 
@@ -96,10 +96,7 @@ class Merging(Dialog[bool]):
         error = event.error
         if isinstance(error, SecretFound):
             body = "The text carries what looks like a secret. Nothing is changed yet."
-            answers = (Answer("mask", "m", "save it masked"), Answer("allow", "k", "keep it as it is", dangerous=True), Answer("", "e", "go on editing"))  # fmt: skip
-            self.app.push_screen(
-                Choice("A secret?", body, answers), lambda answer: self._send(answer) if answer else None
-            )
+            self.app.push_screen(confirm.secret(body), lambda answer: self._send(answer) if answer else None)
         else:
             self._tell(f"Not saved: {error.message}" + (f"\n{error.fix}" if error.fix else ""))
 
@@ -113,7 +110,6 @@ class Merging(Dialog[bool]):
         if self.query_one(WriteArea).content == self._begun:
             self.dismiss(False)
             return
-        answers = (Answer("", "e", "go on editing"), Answer("save", "s", "save"), Answer("drop", "d", "throw away", dangerous=True))  # fmt: skip
 
         def decided(answer: str | None) -> None:
             if answer == "save":
@@ -121,4 +117,4 @@ class Merging(Dialog[bool]):
             elif answer == "drop":
                 self.dismiss(False)
 
-        self.app.push_screen(Choice("Not saved yet", "What you wrote is not saved.", answers), decided)
+        self.app.push_screen(confirm.unsaved(), decided)
