@@ -5,7 +5,7 @@ from __future__ import annotations
 from jmem.cli import stdin
 from jmem.cli.output import OK
 from jmem.cli.spec import Argument, Command, Group, Option
-from jmem.cli.text import age, block, short_ids, wrap
+from jmem.cli.text import age, block, short_ids, width, wrap
 from jmem.core.errors import Invalid, NotFound
 
 TYPE_CHECKING = False
@@ -165,18 +165,12 @@ def _show_pair(out: Output, pair: Document, *, first: bool) -> None:
             start = " " * len(id) if number else out.paint("id", id)
             when = "" if number else out.paint("dim", age(memory["created_at"]).rjust(5))
             painted = " ".join(out.paint("match", w) if w in differing else w for w in line.split(" "))
-            fill = " " * max(room - _columns(line), 0)
+            fill = " " * max(room - width(line), 0)
             out.line(f"{start}  {painted}{fill}{when}")
 
 
 _SHOWN = 1_500
 """Characters of a text that are compared for a terminal."""
-
-
-def _columns(text: str) -> int:
-    from jmem.cli.text import width
-
-    return width(text)
 
 
 def merge(args: Args) -> int:

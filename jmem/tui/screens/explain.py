@@ -14,23 +14,23 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from jmem.cli.render import ago
 from jmem.cli.text import age, wrap
 from jmem.client import Client
 from jmem.tui import shown
 from jmem.tui.feed import Accessed, Changed
+from jmem.tui.main import CLIENT
 from jmem.tui.screens.page import Page, title
 
 NARROW = 100
 READ, SHOWN = 500, 60
 """Accesses that are asked for, and that are shown."""
-OWN = "tui"
 WIDEST = 110
 """Columns beyond which lines grow no longer."""
 _LABEL = 12
 _WHAT = {"list": "listed it", "get": "read it", "similar": "compared it", "duplicates": "compared it", "add": "added it",
          "edit": "edited it", "restore": "brought it back", "undo": "undid", "delete": "deleted it", "merge": "merged it",
          "export": "exported it", "import": "imported it", "batch": "changed it"}  # fmt: skip
-_ASKED = ("search",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class ExplainPage(Page):
         """The ranks are those of the search; only accesses go on."""
 
     def accessed(self, access: Accessed) -> None:
-        if access.event["client"] != OWN:
+        if access.event["client"] != CLIENT:
             self.reload()
 
     @on(Got)
@@ -221,7 +221,7 @@ def who(
     accesses: Sequence[Mapping[str, Any]], colours: Mapping[str, str], width: int, *, everyone: bool = False
 ) -> Text:
     """The programs that got it, most recent first, then each time with the question and its rank."""
-    others = [access for access in accesses if everyone or access["client"] != OWN]
+    others = [access for access in accesses if everyone or access["client"] != CLIENT]
     text = Text()
     text.append("Who got it\n", f"bold {colours['primary']}")
     if not others:
@@ -230,7 +230,7 @@ def who(
     totals: dict[str, list[str]] = {}
     for access in others:
         totals.setdefault(access["client"], []).append(access["at"])
-    summary = [f"{shown.one_line(name)} {len(times):,}×, last {_ago(times[0])}" for name, times in totals.items()]
+    summary = [f"{shown.one_line(name)} {len(times):,}×, last {ago(times[0])}" for name, times in totals.items()]
     for part in wrap("  ·  ".join(summary), width):
         text.append(part + "\n")
     text.append("\n")
@@ -246,7 +246,7 @@ def _access(text: Text, access: Mapping[str, Any], colours: Mapping[str, str], w
     text.append(shown.fit(shown.one_line(access["client"]), 14 if width >= 70 else 9) + " ", colours["primary"])
     answer: Mapping[str, Any] = next(iter(access["answers"]), {})
     used = 21 if width >= 70 else 16
-    if access["what"] in _ASKED:
+    if access["what"] == "search":
         query = access.get("query")
         place = f"no. {answer['rank']}" if answer.get("rank") else ""
         legs = answer.get("legs") or {}
@@ -260,8 +260,3 @@ def _access(text: Text, access: Mapping[str, Any], colours: Mapping[str, str], w
     else:
         text.append(_WHAT.get(access["what"], shown.one_line(access["what"])), "dim")
     text.append("\n")
-
-
-def _ago(moment: str) -> str:
-    short = age(moment)
-    return short if short == "now" else f"{short} ago"
