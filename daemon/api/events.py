@@ -101,7 +101,7 @@ def changes(store: Store, seq: int) -> list[dict[str, Any]]:
 
 def _access(access: Access) -> dict[str, Any]:
     return {"id": access.id, "client": access.client, "what": access.what, "query": access.query,
-            "count": access.count, "at": access.at}  # fmt: skip
+            "count": access.count, "at": access.at, "refused": access.refused, "review": access.review}  # fmt: skip
 
 
 def _event(seq: int, payload: str, known: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from daemon.mcp import arguments
 from daemon.mcp.caller import Caller
 from daemon.mcp.render import fit, item
+from jmem.core.asked import asked
 from jmem.core.drafts import Added, Draft
 from jmem.core.extract import remember
 from jmem.core.filter import Filter
@@ -157,14 +158,16 @@ def delete(caller: Caller, given: arguments.Delete) -> Outcome:
         deleted = outcome.deleted
         missing = [id for id in wanted if id not in deleted]
     else:
-        caller.actor.may("delete")
+        with asked(caller.user.service.access, caller.actor, "delete"):
+            caller.actor.may("delete")
     return _gone(deleted, missing)
 
 
 def delete_all(caller: Caller, given: arguments.DeleteAll) -> Outcome:
     """Delete every memory that the client can see."""
-    caller.actor.may("read", "delete")
     service = caller.user.service
+    with asked(service.access, caller.actor, "delete"):
+        caller.actor.may("read", "delete")
     mine = caller.actor.review  # it may delete nothing but what it wrote and still waits
     everything = Filter(states=("review",), clients=(caller.client,)) if mine else Filter(states=())
     everything = replace(everything, expired=True)

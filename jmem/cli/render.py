@@ -8,7 +8,7 @@ from jmem.cli.text import age, block, cut, epoch, local_time, one_line, pad, sho
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from jmem.cli.output import Output
@@ -66,7 +66,7 @@ def results(out: Output, hits: Sequence[Document], query: str, *, score: bool = 
     id_columns = max((len(short[hit["id"]]) for hit in hits), default=6)
     indent = " " * (id_columns + len(GAP))
     text_columns = max(min(columns, 120) - len(indent) - len(GAP) - AGE_COLUMNS, 16)
-    words = _question_words(query)
+    words = question_words(query)
     for hit in hits:
         lines = wrap(_spoken(hit, block(hit["content"]).rstrip()), text_columns, SEARCH_LINES)
         for number, line in enumerate(lines):
@@ -161,6 +161,16 @@ def ago(moment: str) -> str:
     return short if short == "now" or short.startswith("in ") else short + " ago"
 
 
+_REFUSED = {"under_review": "under review", "rate_limited": "too many within an hour"}
+
+
+def said_of(access: Mapping[str, Any]) -> str:
+    """What became of a request where it was not simply answered: refused and why, or that it waits for review."""
+    if code := access.get("refused"):
+        return f"refused: {_REFUSED.get(code, 'not permitted')}"
+    return "for review" if access.get("review") else ""
+
+
 def explain_lines(explain: Document) -> Iterable[str]:
     """What each leg of the search said of a hit, a line a leg."""
     for name, value in explain.items():
@@ -235,32 +245,14 @@ def _particulars(out: Output, hit: Document, short: dict[str, str], score: bool)
     return dot.join(part if "\x1b" in part else out.paint("dim", part) for part in parts)
 
 
-_COMMON = frozenset(
-    [
-        "about",
-        "been",
-        "does",
-        "from",
-        "have",
-        "into",
-        "that",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "this",
-        "what",
-        "when",
-        "where",
-        "which",
-        "with",
-        "your",
-    ]
-)
+_COMMON = frozenset((
+    "about", "been", "does", "from", "have", "into", "that", "their", "them", "then",
+    "there", "these", "this", "what", "when", "where", "which", "with", "your",
+))  # fmt: skip
+"""Words that a question has whatever it is about."""
 
 
-def _question_words(query: str) -> list[str]:
+def question_words(query: str) -> list[str]:
     """The words of a question worth marking, without a plural's s."""
     words = "".join(c if c.isalnum() else " " for c in query.lower()).split()
     return [word.removesuffix("s") for word in words if len(word) > 2 and word not in _COMMON]

@@ -76,6 +76,16 @@ class Access:
         """How many memories it got, also where the log holds only the first of them."""
         return int(self.detail.get("count", len(self.answers)))
 
+    @property
+    def refused(self) -> str | None:
+        """The code of the error that it was refused with, where it was."""
+        return self.detail.get("refused")
+
+    @property
+    def review(self) -> bool:
+        """Whether what it added had to wait for the owner's review."""
+        return bool(self.detail.get("review"))
+
     def as_dict(self) -> dict[str, Any]:
         """The shape of GET /access."""
         return {
@@ -168,7 +178,8 @@ class AccessLog:
         sql = (
             "SELECT id, at, client, what, query,"
             " json_object('count', coalesce(json_extract(detail, '$.count'),"
-            " (SELECT count(*) FROM answers WHERE access = id)))"
+            " (SELECT count(*) FROM answers WHERE access = id)),"
+            " 'refused', json_extract(detail, '$.refused'), 'review', json_extract(detail, '$.review'))"
             " FROM accesses WHERE id > ? ORDER BY id LIMIT ?"
         )
         return self._read(sql, (after, limit), answers=False)

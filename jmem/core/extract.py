@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jmem.core.actor import Actor
+from jmem.core.asked import asked
 from jmem.core.drafts import Added, Draft, checked_fields
 from jmem.core.errors import JmemError, RateLimited
 from jmem.core.filter import Filter
@@ -306,8 +307,9 @@ def remember(service: MemoryService, extractor: Extractor | None, draft: Draft, 
     Raises what `MemoryService.add` raises for the passage (a secret, bad fields, a full disk); no failure of
     the model is among that.
     """
-    actor.may("write")
-    fields = checked_fields(draft, actor)
+    with asked(service.access, actor, "add"):
+        actor.may("write")
+        fields = checked_fields(draft, actor)
     draft = replace(draft, **{name: fields[name] for name in ("content", "metadata", "source", "thread", "speaker")
                               if name in fields}, tags=tuple(fields.get("tags", ())), secrets="allow")  # fmt: skip
     if extractor is None:

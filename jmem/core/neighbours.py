@@ -9,6 +9,7 @@ from typing import Any
 
 from jmem.core import ids, nearness, paging, writes
 from jmem.core.actor import Actor
+from jmem.core.asked import asks
 from jmem.core.errors import Conflict, Invalid
 from jmem.core.model import LEAST_NEAR, Memory
 from jmem.core.nearness import Nearness, Pair, Place
@@ -44,6 +45,7 @@ class Neighbours:
     nearness: Nearness
     _log: Callable[[Actor, str, Sequence[Memory]], None]
 
+    @asks("similar")
     def similar(self, id: str, actor: Actor, *, limit: int = 10, least: float = LEAST_NEAR) -> Sequence[Pair]:
         """The memories nearest to one, which is the `a` of each pair; raises NotFound, Ambiguous, Invalid."""
         actor.may("read")
@@ -57,6 +59,7 @@ class Neighbours:
         self._log(actor, "similar", [pair.b for pair in pairs])
         return pairs
 
+    @asks("duplicates")
     def duplicates(
         self, actor: Actor, *, limit: int = 50, least: float = LEAST_NEAR, cursor: str | None = None
     ) -> Found:  # fmt: skip
@@ -74,6 +77,7 @@ class Neighbours:
         self._log(actor, "duplicates", [memory for pair in step.pairs for memory in (pair.a, pair.b)])
         return Found(step.pairs, step.scanned, step.total, None if step.next is None else cursor_at(step.next))
 
+    @asks("distinct")
     def set_distinct(self, a: str, b: str, actor: Actor, *, distinct: bool = True) -> tuple[str, str]:
         """Note that two memories are no duplicates, until the text of one changes, or take that back; their ids.
 
@@ -93,6 +97,7 @@ class Neighbours:
 
         return self.store.write(run)
 
+    @asks("merge")
     def merge(
         self, keep: str, other: str, actor: Actor, *, content: str | None = None, expected: str | None = None,
         expected_other: str | None = None, secrets: str = "refuse",

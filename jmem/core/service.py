@@ -15,10 +15,11 @@ from jmem.core import asof, duplicates, foreign, history, ids, listing, paging, 
 from jmem.core import batch as batches
 from jmem.core.access import Access, AccessLog, Answer, Wanted
 from jmem.core.actor import Actor
+from jmem.core.asked import asks, note
 from jmem.core.chain import with_successors
 from jmem.core.drafts import Added, Draft, Near, checked_fields, draft_of
 from jmem.core.edits import Edited
-from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, RateLimited, TooLarge
+from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, RateLimited, Refused, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.foreign import Applied
 from jmem.core.history import Told
@@ -84,6 +85,7 @@ class MemoryService(Timeline, Neighbours):
 
     # ---- adding -------------------------------------------------------------------------------
 
+    @asks("add")
     def add(self, draft: Draft, actor: Actor, *, similar: bool = True) -> Added:
         """Store a memory durably; the equal one the actor can read is returned instead (`duplicate`).
 
@@ -102,6 +104,7 @@ class MemoryService(Timeline, Neighbours):
         self._log(actor, "add", [added.memory])
         return replace(added, similar=near)
 
+    @asks("add")
     def add_many(
         self, drafts: Sequence[Draft], actor: Actor, *, kind: str = "add", similar: bool = False
     ) -> list[Added | JmemError]:
@@ -136,6 +139,7 @@ class MemoryService(Timeline, Neighbours):
 
         results = self.store.write(run)
         self._log(actor, kind, [r.memory for r in results if isinstance(r, Added)])
+        self._log_refused(actor, [(kind, error) for error in results if isinstance(error, Refused)])
         return [
             replace(r, similar=n) if isinstance(r, Added) and not r.duplicate else r
             for r, n in zip(results, near, strict=True)
@@ -143,6 +147,7 @@ class MemoryService(Timeline, Neighbours):
 
     # ---- reading ------------------------------------------------------------------------------
 
+    @asks("get")
     def get(self, id: str, actor: Actor, *, deleted: bool = False, as_of: str | None = None) -> Memory:
         """A memory by any unique part of its id, as it is or as it was `as_of` a moment; raises NotFound, Ambiguous."""
         actor.may("read")
@@ -159,6 +164,7 @@ class MemoryService(Timeline, Neighbours):
         self._log(actor, "get", [memory])
         return memory
 
+    @asks("list")
     def list(
         self, filter: Filter, actor: Actor, *, limit: int = 100, cursor: str | None = None, sort: str = "-created",
         offset: int = 0, as_of: str | None = None,
@@ -175,6 +181,7 @@ class MemoryService(Timeline, Neighbours):
         self._log(actor, "list", page.memories)
         return page
 
+    @asks("search")
     def search(self, query: SearchQuery, actor: Actor, *, keep_query: bool = True) -> SearchOutcome:
         """Search within what the actor may see; raises Invalid for an empty query, TooLarge.
 
@@ -203,18 +210,21 @@ class MemoryService(Timeline, Neighbours):
         self.access.record(Access(actor.client, "search", answers, query.query if keep_query else None, detail))
         return outcome
 
+    @asks("tags")
     def tags(self, actor: Actor, filter: Filter | None = None) -> Sequence[tuple[str, int]]:
         """(tag, count) over active memories (or those of `filter`), most used first."""
         actor.may("read")
         with self.store.reader() as conn:
             return listing.tag_counts(conn, actor.narrow(filter or Filter()), now_iso())
 
+    @asks("stats")
     def stats(self, actor: Actor) -> dict[str, Any]:
         """Counts of memories: all, by state, client, privacy and day; see `listing.stats`."""
         actor.may("read")
         with self.store.reader() as conn:
             return listing.stats(conn, actor.narrow(Filter(states=())), now_iso())
 
+    @asks("count")
     def count(self, filter: Filter, actor: Actor, *, as_of: str | None = None) -> int:
         """How many memories pass the filter, or passed it `as_of` a moment."""
         actor.may("read")
@@ -228,12 +238,14 @@ class MemoryService(Timeline, Neighbours):
         with self.store.reader() as conn:
             return ids.short_ids(conn, whole)
 
+    @asks("history")
     def history(self, id: str, actor: Actor) -> History:
         """Every revision of a memory, deleted ones included; raises NotFound, Ambiguous."""
         actor.may("read", "every_tag")  # an earlier revision may not have had the tag it is visible by now
         with self.store.reader() as conn:
             return history.history(conn, id, actor)
 
+    @asks("log")
     def log(
         self, actor: Actor, *, limit: int = 50, cursor: str | None = None, id: str | None = None,
         client: str | None = None, since: str | None = None,
@@ -245,6 +257,7 @@ class MemoryService(Timeline, Neighbours):
             whole = None if id is None else ids.resolve(conn, id, actor, deleted=True)
             return history.log_page(conn, limit=limit, cursor=cursor, id=whole, client=client, since=moment)
 
+    @asks("access")
     def accesses(
         self, actor: Actor, *, id: str | None = None, client: str | None = None, what: Sequence[str] = (),
         after: int | None = None, before: int | None = None, limit: int = 100,
@@ -266,6 +279,7 @@ class MemoryService(Timeline, Neighbours):
 
     # ---- changing -----------------------------------------------------------------------------
 
+    @asks("edit")
     def edit(
         self, id: str, changes: Mapping[str, Any], actor: Actor, *, expected: str | None = None, secrets: str = "refuse"
     ) -> Edited:
@@ -285,6 +299,7 @@ class MemoryService(Timeline, Neighbours):
         self._log(actor, "edit", [edited.memory])
         return edited
 
+    @asks("delete")
     def delete(self, id: str | Sequence[str], actor: Actor) -> Deleted:
         """Hide memories until they are restored, as one action; raises Ambiguous, nothing is deleted then."""
         actor.may("delete")
@@ -309,6 +324,7 @@ class MemoryService(Timeline, Neighbours):
         self._log_ids(actor, "delete", outcome.deleted)
         return outcome
 
+    @asks("restore")
     def restore(self, id: str, actor: Actor, *, rev: str | int | None = None) -> Edited:
         """Bring a deleted memory back, or its fields as they were at a revision (number or stamp)."""
         actor.may("read", "write", *(() if rev is None else ("every_tag",)))
@@ -317,6 +333,7 @@ class MemoryService(Timeline, Neighbours):
         self._log(actor, "restore", [edited.memory])
         return edited
 
+    @asks("purge")
     def purge(self, id: str | Sequence[str], actor: Actor) -> Sequence[Purged]:
         """Forget memories for ever, in every place; a receipt each. Raises NotFound, Ambiguous, changing nothing."""
         actor.may("delete")
@@ -333,6 +350,7 @@ class MemoryService(Timeline, Neighbours):
         self._log_ids(actor, "purge", [])
         return [Purged(each, receipt) for each in whole]
 
+    @asks("review")
     def review(
         self, decision: Decision, actor: Actor, *, parts: Sequence[str] = (), client: str | None = None
     ) -> Decided:
@@ -345,6 +363,7 @@ class MemoryService(Timeline, Neighbours):
         self._log_ids(actor, decision, decided.ids)
         return decided
 
+    @asks("undo")
     def undo(
         self, actor: Actor, *, n: int | None = None, redo: bool = False, dry_run: bool = False,
         client: str | None = None, since: str | None = None, upto: int | None = None,
@@ -376,6 +395,7 @@ class MemoryService(Timeline, Neighbours):
         self._log_ids(actor, "redo" if redo else "undo", list(dict.fromkeys(i for u in report.undone for i in u.ids)))
         return report
 
+    @asks("batch")
     def batch(self, operations: Sequence[Mapping[str, Any]], actor: Actor) -> Sequence[BatchResult]:
         """Up to 1,000 operations as one action; each has a result of its own, in order."""
         _check_batch(operations)
@@ -384,8 +404,11 @@ class MemoryService(Timeline, Neighbours):
             receipt = self.finish_purges()
             results = [replace(r, receipt=receipt) if r.purged else r for r in results]
         self._log(actor, "batch", [r.memory for r in results if r.memory is not None])
+        named = zip((str(operation.get("op")) for operation in operations), results, strict=True)
+        self._log_refused(actor, [(op, result.error) for op, result in named if isinstance(result.error, Refused)])
         return results
 
+    @asks("import")
     def apply_ops(self, ops: Sequence[Op], actor: Actor, *, kind: str = "import", sent: bool = False) -> Applied:
         """Take in ops made elsewhere; idempotent. `sent`: they came from the account's feed."""
         actor.may("everything")
@@ -416,10 +439,16 @@ class MemoryService(Timeline, Neighbours):
         return erased("access log", "erased" if self.access.forget(whole) else "nothing there")
 
     def _log(self, actor: Actor, what: str, memories: Sequence[Memory]) -> None:
-        self._log_ids(actor, what, [memory.id for memory in memories])
+        held = what == "add" and any(memory.state == "review" for memory in memories)
+        self._log_ids(actor, what, [memory.id for memory in memories], {"review": True} if held else {})
 
-    def _log_ids(self, actor: Actor, what: str, whole: Sequence[str]) -> None:
-        detail = {"count": len(whole)} if len(whole) > _ANSWERS_KEPT else {}
+    def _log_refused(self, actor: Actor, refused: Sequence[tuple[str, Refused]]) -> None:
+        """Of several that were refused for one reason, one record."""
+        for what, error in {(what, error.code): (what, error) for what, error in refused}.values():
+            note(self.access, actor, what, error)
+
+    def _log_ids(self, actor: Actor, what: str, whole: Sequence[str], more: Mapping[str, Any] | None = None) -> None:
+        detail = {**(more or {}), **({"count": len(whole)} if len(whole) > _ANSWERS_KEPT else {})}
         self.access.record(Access(actor.client, what, [Answer(id) for id in whole[:_ANSWERS_KEPT]], detail=detail))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from jmem.core import asof, changes, ids
 from jmem.core import chain as chains
 from jmem.core.actor import Actor
+from jmem.core.asked import asks
 from jmem.core.chain import Chain
 from jmem.core.changes import Change
 from jmem.core.filter import Filter
@@ -48,6 +49,7 @@ class Timeline:
         with asof.opened(self.store, asof.checked_moment(moment), self.past) as past:
             return asof.count(past, actor.narrow(filter))
 
+    @asks("diff")
     def changes(
         self, actor: Actor, since: str, *, until: str | None = None, id: str | None = None, client: str | None = None,
         limit: int = 100, cursor: str | None = None,
@@ -62,6 +64,7 @@ class Timeline:
             whole = None if id is None else ids.resolve(conn, id, actor, deleted=True)
             return changes.page(conn, span, limit=limit, cursor=cursor, id=whole, client=client)
 
+    @asks("chain")
     def chain(self, id: str, actor: Actor) -> Chain:
         """Everything that a memory superseded or was superseded by; raises NotFound, Ambiguous."""
         actor.may("read")

@@ -110,7 +110,7 @@ def test_access_log(jmem: Jmem) -> None:
     assert {access["what"] for access in accesses} >= {"search", "get", "add"}
     rows = [line.split("\t") for line in jmem.ok("log", "--access").lines]
     search = next(row for row in rows if row[2] == "search")
-    assert search[1:] == ["cli", "search", "looked", id]
+    assert search[1:] == ["cli", "search", "looked", id, ""]
     assert jmem.ok("log", id, "--access").lines
     assert "looked" in jmem.tty("log", "--access").out
 

@@ -11,6 +11,7 @@ import pytest
 
 from jmem.core.access import Access, AccessLog, Answer, Wanted
 from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed
+from jmem.core.extract import remember
 from jmem.core.filter import Filter
 from jmem.core.search import SearchQuery
 from jmem.core.service import Actor, Draft, MemoryService
@@ -308,3 +309,41 @@ def test_a_closed_log_says_so(tmp_path: Path):
     with pytest.raises(StorageFailed) as closed:
         log.last_id()
     assert closed.value.code == "closed"
+
+
+def test_what_is_refused_is_an_access_too(user: User):
+    service = user.service
+    id = service.add(Draft("a"), ME).memory.id
+    reader, inbox, capped = (
+        Actor("reader", write=False, delete=False, owner=False),
+        Actor("inbox", review=True, owner=False),
+        Actor("capped", writes_per_hour=1, owner=False),
+    )
+    service.add(Draft("b"), inbox)
+    service.add(Draft("c"), capped)
+    attempts = [
+        lambda: service.delete(id, reader), lambda: service.add(Draft("d"), reader), lambda: service.purge(id, inbox),
+        lambda: service.edit(id, {"content": "e"}, inbox), lambda: service.delete(id, capped),
+        lambda: service.undo(reader),
+        lambda: service.duplicates(reader), lambda: remember(service, None, Draft("f"), reader),
+    ]  # fmt: skip
+    for attempt in attempts:
+        with pytest.raises(Refused):
+            attempt()
+    results = service.batch(
+        [{"op": "delete", "id": id}, {"op": "delete", "id": id}, {"op": "add", "content": "g"}], reader
+    )
+    assert [result.status for result in results] == [403, 403, 403]
+    found = [(a.client, a.what, a.refused) for a in reversed(service.accesses(ME)) if a.refused]
+    assert found == [
+        ("reader", "delete", "refused"), ("reader", "add", "refused"), ("inbox", "purge", "under_review"),
+        ("inbox", "edit", "under_review"), ("capped", "delete", "rate_limited"), ("reader", "undo", "refused"),
+        ("reader", "duplicates", "refused"), ("reader", "add", "refused"),
+        ("reader", "delete", "refused"), ("reader", "add", "refused"),
+    ]  # fmt: skip
+    assert not any(a.answers for a in service.accesses(ME) if a.refused)
+    assert [a.client for a in service.accesses(ME) if a.review] == ["inbox"]
+    told = service.access.following(0, 100)
+    assert [(a.what, a.refused, a.review) for a in told if a.refused or a.review][:2] == [
+        ("add", None, True), ("delete", "refused", False),
+    ]  # fmt: skip

@@ -99,6 +99,23 @@ async def test_a_program_asks_while_one_looks(some: Home, opened: Open, claude: 
         assert seen["last_seen"] >= top(pilot)["at"]
 
 
+async def test_what_is_refused_is_seen(some: Home, opened: Open, cursor: Mcp, api: Api):
+    kept = api.must("GET", "/memories")["memories"][0]["id"]
+    api.must("PATCH", "/clients/cursor", {"delete": False, "review": True})
+    try:
+        async with opened(some, WIDE) as pilot:
+            await there(pilot)
+            assert "may not delete" in str(cursor.tool("delete_memories", memory_ids=[kept]))
+            await until(pilot, lambda: (top(pilot).get("what"), top(pilot).get("refused")) == ("delete", "refused"))
+            await until(pilot, lambda: "refused: not permitted" in texts(pilot))
+            cursor.tool("add_memories", text="The viola waits")
+            await until(pilot, lambda: "for review" in texts(pilot))
+    finally:
+        api.must("PATCH", "/clients/cursor", {"delete": True, "review": False})
+    rows = [line.split("\t") for line in some.jmem("log", "--access", "--client", "cursor").stdout.splitlines()]
+    assert ("delete", "refused") in {(row[2], row[5]) for row in rows}
+
+
 async def test_its_answers_open_with_the_reasons(some: Home, opened: Open, claude: Mcp):
     async with opened(some, (80, 24)) as pilot:
         await there(pilot)

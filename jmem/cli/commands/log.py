@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jmem.cli.render import AGE_COLUMNS, GAP, ago, some_ids
+from jmem.cli.render import AGE_COLUMNS, GAP, ago, said_of, some_ids
 from jmem.cli.spec import Argument, Command, Option
 from jmem.cli.text import age, cut, one_line, pad
 
@@ -21,7 +21,7 @@ COMMAND = Command(
     "Show what was done: all actions, or the revisions of one memory.",
     run="jmem.cli.commands.log:run",
     help="In a pipe: tab-separated columns. Actions: action, time, kind, client, ids (how many, beyond 5), undone, preview. Revisions:\n"
-    "rev, time, kind, client, changed fields, text. Accesses: time, client, what, query, ids.",
+    "rev, time, kind, client, changed fields, text. Accesses: time, client, what, query, ids, refused (the error's code).",
     params=(
         Argument("id", "The memory whose revisions to show.", required=False, metavar="ID", complete="ids"),
         Option("--access", help="Who read what instead.", kind="flag"),
@@ -141,11 +141,15 @@ def _accesses(args: Args) -> int:
         ids = [answer["id"] for answer in access["answers"]]
         query = access["query"] or ""
         if not out.human:
-            out.row(access["at"], access["client"], access["what"], query, ",".join(ids))
+            out.row(
+                access["at"], access["client"], access["what"], query, ",".join(ids), access["detail"].get("refused")
+            )
             continue
         cells = pad(ago(access["at"]), 9), pad(one_line(access["client"]), 12), pad(access["what"], 8)
         head = GAP.join(cells) + GAP
         found = f"{GAP}{len(ids)} found" if ids else ""
+        if said := said_of(access["detail"]):
+            query = f"{query} ({said})" if query else said
         out.line(head + cut(one_line(query), max(out.columns - len(head) - len(found), 8)) + out.paint("dim", found))
     if not document["accesses"]:
         out.note("nobody read anything yet")

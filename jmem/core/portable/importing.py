@@ -13,6 +13,7 @@ from typing import Any
 
 from jmem.core.access import Access
 from jmem.core.actor import Actor
+from jmem.core.asked import asked
 from jmem.core.duplicates import equal_memory
 from jmem.core.edits import DEFAULTS
 from jmem.core.errors import Conflict, Invalid, JmemError
@@ -79,7 +80,8 @@ def import_items(
     are never altered, since their digests would not fit them any more. `client` is for items that name none.
     `dry_run` reports what would happen and changes nothing. Raises Invalid, TooLarge, Refused, StorageFailed.
     """
-    actor.may("everything")
+    with asked(service.access, actor, "import"):
+        actor.may("everything")
     if format not in FORMATS:
         raise Invalid(f"format must be one of {', '.join(FORMATS)}", field="format")
     if not 1 <= len(items) <= MAX_BATCH:

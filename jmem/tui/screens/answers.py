@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from jmem.cli.commands.why import why
-from jmem.cli.render import ago
+from jmem.cli.render import ago, said_of
 from jmem.cli.text import wrap
 from jmem.tui import shown
 from jmem.tui.screens.base import Dialog
@@ -52,8 +52,11 @@ def answers_text(access: Access, colours: dict[str, str], width: int, most: int 
     if "took_ms" in detail:
         head.append(f"{detail['took_ms']:.0f} ms")
     total = int(detail.get("count", len(answers)))
-    head.append("no memory" if not total else "1 memory" if total == 1 else f"{total:,} memories")
-    text.append(" · ".join(head) + "\n", "dim")
+    said = said_of(detail)
+    if not detail.get("refused"):
+        head.append("no memory" if not total else "1 memory" if total == 1 else f"{total:,} memories")
+    text.append(" · ".join(head), "dim")
+    text.append(f" · {said}\n" if said else "\n", colours["error" if detail.get("refused") else "warning"])
     if access["query"]:
         for line in wrap(shown.one_line(" ".join(access["query"].split())), width, 4):
             text.append(line + "\n", f"bold {colours['accent']}")

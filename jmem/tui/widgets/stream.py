@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
+from jmem.cli.render import said_of
 from jmem.cli.text import age, local_time
 from jmem.tui import shown
 from jmem.tui.widgets.rows import Rows
@@ -23,7 +24,7 @@ _KINDS = {
 
 
 class Stream(Rows[Event]):
-    """An event has id, at, client, what, query and count."""
+    """An event has id, at, client, what, query, count, refused and review."""
 
     def key(self, item: Event) -> Any:
         return item["id"]
@@ -40,8 +41,13 @@ class Stream(Rows[Event]):
             text.append(f" {local_time(item['at'])[11:]}{item['at'][16:19]}  ", self.style("dim"))
             text.append(shown.fit(client, 14) + " ")
         text.append(shown.fit(what, 7) + " ", self.style(_KINDS.get(item["what"], "dim")))
-        room = max(width - text.cell_len - len(count) - 3, 4)
-        text.append(shown.fit(query, room))
+        said = said_of(item)
+        if said and not query:
+            query, said = said, ""
+        said = f"  {said}" if width - text.cell_len - len(count) - 3 > len(said) + 16 else ""
+        room = max(width - text.cell_len - len(count) - 3 - len(said), 4)
+        text.append(shown.fit(query, room), self.style("bad") if item["refused"] else "")
+        text.append(said, self.style("warn"))
         text.append(f"  {count} ", self.style("dim"))
         return text
 
@@ -49,4 +55,5 @@ class Stream(Rows[Event]):
 def of_access(access: Event) -> Event:
     """An entry of the access log in the form of an event."""
     count = access["detail"].get("count", len(access["answers"]))
-    return {name: access[name] for name in ("id", "at", "client", "what", "query")} | {"count": count}
+    detail = {"refused": access["detail"].get("refused"), "review": bool(access["detail"].get("review"))}
+    return {name: access[name] for name in ("id", "at", "client", "what", "query")} | {"count": count, **detail}
