@@ -16,12 +16,13 @@ from jmem.client import Client
 from jmem.core.errors import JmemError
 from jmem.tui import actions, themes
 from jmem.tui.actions import Action
-from jmem.tui.feed import Accessed, Changed, Connected, Disconnected, Feed
+from jmem.tui.feed import Accessed, Changed, Connected, Disconnected, Feed, Starting
 from jmem.tui.prefs import Prefs
 from jmem.tui.remote import Remote
 from jmem.tui.screens.base import Dialog, Place, say
 from jmem.tui.undoing import Undoing
 
+STARTING = "Starting the daemon…"
 COUNT_S = 1.0
 """Between two countings for the top bar while programs write."""
 
@@ -80,6 +81,7 @@ class JmemApp(Undoing):
         self.client, self.prefs = client, prefs
         self.remote = Remote(client)
         self.facts: dict[str, Any] = {"user": user, "daemon": "starting"}
+        client.told = lambda event: self.post_message(Starting(event))
         self._feed = Feed(client, self)
         self._problems = list(prefs.problems)
         self._colours = colours
@@ -180,8 +182,22 @@ class JmemApp(Undoing):
 
     # ---- what happens in the daemon
 
+    @on(Starting)
+    def _starting(self, start: Starting) -> None:
+        """Tell at once why what was asked for takes a moment."""
+        if start.event == "started":
+            self._feed.hurry()
+        elif start.event == "failed":
+            self.clear_notifications()
+            self.learn(daemon="stopped")
+        elif self.facts["daemon"] == "stopped":
+            self.learn(daemon="starting")
+            self.notify(STARTING, timeout=20)
+
     @on(Connected)
     def _connected(self) -> None:
+        if any(said.message == STARTING for said in self._notifications):  # what was asked for tells nothing itself
+            self.notify("The daemon runs again", timeout=2)
         self.learn(daemon="live")
         for mode in list(self._screen_stacks):
             for screen in self._screen_stacks[mode]:

@@ -15,6 +15,7 @@ from textual.dom import DOMNode
 from textual.widgets import Input
 
 from jmem.tui.actions import BY_ID, Action, keys_of
+from jmem.tui.screens.base import Once
 
 if TYPE_CHECKING:
     from jmem.tui.app import JmemApp
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _LEFT_OUT = frozenset(("app.palette",))
 
 
-class Palette(CommandPalette):
+class Palette(Once, CommandPalette):
     """Textual's, in our look."""
 
     DEFAULT_CSS = """

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from textual import on
-from textual.app import App
 from textual.message import Message
 
 from jmem.client import Client
 from jmem.core.errors import JmemError
 from jmem.tui import actions, saving, shown
+from jmem.tui.inorder import InOrder
 from jmem.tui.screens.base import Dialog, Place, say
 
 PREVIEW = 48
@@ -52,7 +52,7 @@ class NotTaken(Message):
         self.error = error
 
 
-class Undoing(App[None]):
+class Undoing(InOrder):
     """The part of the app that undoes. `bulks` are the large changes of this session."""
 
     def __init__(self) -> None:
@@ -121,6 +121,9 @@ class Undoing(App[None]):
         else:
             self.notify("There is nothing to do again" if redo else "There is nothing to undo", markup=False)
         if isinstance(self.screen, Place):
+            back = [change["id"] for change in answer["changes"] if _is_back(change)]
+            if back:
+                self.screen.seek(back[0])
             self.screen.reload()
 
     def _way_back(self, redo: bool) -> str:
@@ -152,6 +155,11 @@ def told(answer: dict[str, Any], redo: bool) -> str:
     how = became.pop() if len(became) == 1 else "as before"
     are = "" if how.startswith("as ") else "is " if count == 1 else "are "
     return "\n".join([f"{'Done again' if redo else 'Undone'}: {what} {are}{how}", *stays(answer)])
+
+
+def _is_back(change: dict[str, Any]) -> bool:
+    """Whether a memory is in a list again that it had left."""
+    return change["after"].get("deleted") is False or change["after"].get("state") in ("active", "review")
 
 
 def _became(change: dict[str, Any]) -> str:

@@ -82,6 +82,7 @@ class Place(Scoped, Screen[None]):
     Place { background: $background; layers: base; }
     """
 
+    _settling = False
     behind = False
     follows: ClassVar[type[Message]] = Changed
     """what makes it be behind"""
@@ -126,6 +127,17 @@ class Place(Scoped, Screen[None]):
 
     def accessed(self, access: Accessed) -> None:
         """A program asked for something."""
+
+    def soon(self, seconds: float, do: Callable[[], None]) -> None:
+        """Do it in so many seconds, once, however often something is to be done soon until then."""
+
+        def due() -> None:
+            self._settling = False
+            do()
+
+        if not self._settling:
+            self._settling = True
+            self.set_timer(seconds, due)
 
     def fetch(
         self, call: Callable[[Client], T], then: Callable[[T], Message], *, group: str = "", exclusive: bool = False
