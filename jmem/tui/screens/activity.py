@@ -16,14 +16,13 @@ from textual.widgets import Static
 from jmem.client import Client
 from jmem.core.errors import JmemError
 from jmem.tui.feed import Accessed, Changed
+from jmem.tui.main import CLIENT
 from jmem.tui.screens.answers import Access, Answers, answers_text
 from jmem.tui.screens.base import Place
 from jmem.tui.widgets.fitted import Fitted
 from jmem.tui.widgets.programs import Known, Programs
 from jmem.tui.widgets.stream import Event, Stream, of_access
 
-OWN = "tui"
-"""What this interface asks by; hidden unless it is asked for."""
 PAGE, PAGES = 200, 5
 """Accesses read at once, and pages read at most until some of them are shown."""
 KEPT = 4_000
@@ -206,7 +205,7 @@ class ActivityPlace(Place):
                 program["last_seen"] = event["at"]
                 programs.refresh()
                 return
-        if event["client"] not in (OWN, "cli"):
+        if event["client"] not in (CLIENT, "cli"):
             self._read_programs()
 
     def _show(self) -> None:
@@ -342,7 +341,7 @@ def _texts(daemon: Client, first: int, last: int) -> dict[int, str]:
 
 
 def _wanted(event: Event, only: str, own: bool) -> bool:
-    return event["client"] == only if only else own or event["client"] != OWN
+    return event["client"] == only if only else own or event["client"] != CLIENT
 
 
 def _told(page: dict[str, Any], whole: bool) -> Told:

@@ -92,7 +92,6 @@ class MemoriesPlace(Tending):
         self._sent = 0.0
         self._tags: list[tuple[str, int]] = []
         self._stats: dict[str, Any] = {}
-        self._settling = False
         self._told_of: tuple[Found, int] | None = None
         self._counted_once = False
 
@@ -127,13 +126,7 @@ class MemoriesPlace(Tending):
 
     def memory_changed(self, change: Changed) -> None:
         """Read again, at most twice a second however many are written."""
-        if not self._settling:
-            self._settling = True
-            self.set_timer(SETTLE_S, self._settled)
-
-    def _settled(self) -> None:
-        self._settling = False
-        self.reload()
+        self.soon(SETTLE_S, self.reload)
 
     def ask(self, view: View) -> None:
         """Show another view; of several within a moment only the last is asked for."""

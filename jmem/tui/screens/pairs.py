@@ -122,7 +122,7 @@ class Judging(Place):
         self._done: list[str] = []
         """what was done last, "note" or "change": what undo takes back first"""
         self._stale: set[str] = set()
-        self._settling = self._busy = False
+        self._busy = False
 
     def content(self) -> ComposeResult:
         with Vertical(id="pairs", classes="pane"):
@@ -271,12 +271,9 @@ class Judging(Place):
 
     def memory_changed(self, change: Changed) -> None:
         self._stale.add(change.id)
-        if not self._settling:
-            self._settling = True
-            self.set_timer(SETTLE_S, self._look_again)
+        self.soon(SETTLE_S, self._look_again)
 
     def _look_again(self) -> None:
-        self._settling = False
         ids, self._stale = list(self._stale), set()
         if not ids:
             return

@@ -90,7 +90,6 @@ class ReviewPlace(Place):
         self._list, self._text = Waiting(), Preview()
         self._pane, self._empty = Vertical(id="waiting", classes="pane"), Static("", id="empty", markup=False)
         self.view = INBOX
-        self._settling = False
         self._deciding = False
 
     def content(self) -> ComposeResult:
@@ -126,13 +125,7 @@ class ReviewPlace(Place):
         self._list.seek(id)
 
     def memory_changed(self, change: Changed) -> None:
-        if not self._settling:
-            self._settling = True
-            self.set_timer(SETTLE_S, self._settled)
-
-    def _settled(self) -> None:
-        self._settling = False
-        self.reload()
+        self.soon(SETTLE_S, self.reload)
 
     @on(Results.Wanted)
     def _read_rows(self, wanted: Results.Wanted) -> None:
