@@ -42,6 +42,8 @@ class Client:
         self.home = home
         self._autostart = autostart
         self._note = note or (lambda text: None)
+        self.told: Callable[[str], object] = lambda event: None
+        """called with "starting", then "started" or "failed", in the thread that asks, where it starts a daemon"""
         self._identity = f"X-Jmem-User: {_quoted(user)}\r\nX-Jmem-Client: {_quoted(client)}\r\n"
 
     def without_start(self) -> Client:
@@ -71,8 +73,16 @@ class Client:
         if self.listening():
             return False
         from jmem import launch
+        from jmem.core.errors import JmemError
 
-        return launch.start(self.home, self.listening)
+        self.told("starting")
+        try:
+            started = launch.start(self.home, self.listening)
+        except JmemError:
+            self.told("failed")
+            raise
+        self.told("started")
+        return started
 
     def stop(self) -> bool:
         """Stop the daemon and wait until it has; False when none ran."""

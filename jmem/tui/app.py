@@ -28,7 +28,7 @@ COUNT_S = 1.0
 
 
 class Counted(Message):
-    """How many memories there are, and how many wait for review."""
+    """How many memories there are, without those that wait for review, and how many wait."""
 
     def __init__(self, memories: int, review: int) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ class JmemApp(Undoing):
             status = await self.remote(lambda daemon: daemon.without_start().status())
         except JmemError:
             return  # the bar says that the daemon is gone
-        self.post_message(Counted(status["memories"], status["review"]))
+        self.post_message(Counted(status["memories"] - status["review"], status["review"]))
 
     @on(Counted)
     def _counted(self, counted: Counted) -> None:

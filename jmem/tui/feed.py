@@ -28,6 +28,14 @@ class Disconnected(Message):
     """The daemon is gone."""
 
 
+class Starting(Message):
+    """The daemon is being started because something was asked of it; `event` is what became of that so far."""
+
+    def __init__(self, event: str) -> None:
+        super().__init__()
+        self.event = event
+
+
 class Changed(Message):
     """A memory was written: `id`, the `kind` of action, and the `client` that did it."""
 
@@ -51,7 +59,7 @@ class Feed:
 
     def __init__(self, client: Client, to: MessagePump) -> None:
         self._client, self._to = client, to
-        self._stop = threading.Event()
+        self._stop, self._hurry = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="jmem-feed", daemon=True)
 
     def start(self) -> None:
@@ -61,6 +69,11 @@ class Feed:
     def stop(self) -> None:
         """End after the next line of the stream, which is a keep-alive at the latest; don't wait for it."""
         self._stop.set()
+        self._hurry.set()
+
+    def hurry(self) -> None:
+        """Look for the daemon now."""
+        self._hurry.set()
 
     def _run(self) -> None:
         tries = 0
@@ -79,7 +92,8 @@ class Feed:
             if tries < 0:
                 self._to.post_message(Disconnected())
                 tries = 0
-            self._stop.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
+            self._hurry.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
+            self._hurry.clear()
             tries += 1
 
     def _read(self, line: bytes) -> None:

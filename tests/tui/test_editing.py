@@ -341,6 +341,27 @@ async def test_a_daemon_that_is_killed_in_the_middle_of_an_edit(home: Home, open
         await until(pilot, lambda: results(pilot).rows[0]["content"] == "After: Before the crash")
 
 
+async def test_a_daemon_that_has_to_start_is_told_at_once_and_a_second_key_changes_nothing(
+    home: Home, opened: Open
+) -> None:
+    home.start()
+    with contextlib.closing(home.api()) as api:
+        api.add("Stays")
+        memory = api.add("Goes")
+    async with opened(home, size=(140, 40)) as pilot:
+        await on_top(pilot, memory["id"])
+        home.kill()
+        await until(pilot, lambda: pilot.app.facts["daemon"] == "stopped")
+        await pilot.press("d")
+        await told(pilot, "Starting the daemon")
+        assert "○ starting" in texts(pilot)
+        await pilot.press("down", "d")
+        await told(pilot, "One moment")
+        await until(pilot, lambda: "Deleted: “Goes”" in toasts(pilot), 40)
+        await until(pilot, lambda: pilot.app.facts["daemon"] == "live", 5)
+        await until(pilot, lambda: [row["content"] for row in results(pilot).rows.values()] == ["Stays"])
+
+
 async def test_a_daemon_that_hangs_and_dies_while_it_is_asked(home: Home, opened: Open) -> None:
     pid = home.start()
     with contextlib.closing(home.api()) as api:

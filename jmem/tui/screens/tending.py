@@ -23,6 +23,9 @@ _COPIED = 2_000
 class Tending(Place):
     """`known_tags` are offered for completion, most used first."""
 
+    _at_work = False
+    """A change is under way; the next one waits for what becomes of it."""
+
     @property
     def known_tags(self) -> list[tuple[str, int]]:
         """Tags with their counts."""
@@ -159,6 +162,10 @@ class Tending(Place):
         """The same operation on each, as one action, or as few as can be."""
         if not memories:
             return
+        if self._at_work:
+            self.notify("One moment: the change before is not done yet", severity="warning", markup=False)
+            return
+        self._at_work = True
         operations = [{**operation, "id": memory["id"]} for memory in memories]
 
         def run(daemon: Client) -> Message:
@@ -179,12 +186,14 @@ class Tending(Place):
         """Show how far a long change is; 0 of 0 when it is over."""
 
     def missed(self, error: JmemError) -> None:
+        self._at_work = False
         super().missed(error)
         self.progress(0, 0)
         self.reload()
 
     @on(Done)
     def _done(self, done: Done) -> None:
+        self._at_work = False
         self.progress(0, 0)
         problems = [from_problem(result["problem"]) for result in done.results if result["status"] >= 400]
         count = len(done.results) - len(problems)
