@@ -12,6 +12,7 @@ from rich.cells import set_cell_size
 from rich.style import Style
 from rich.text import Text
 
+from jmem.cli import render
 from jmem.cli.text import age, block
 from jmem.cli.text import one_line as one_line
 
@@ -19,29 +20,6 @@ Memory = Mapping[str, Any]
 HEAD_CHARS = 600
 """Of a text, what a line of a list can ever show."""
 _WORD = re.compile(r"[^\W_]+")
-_SMALL = frozenset(
-    [
-        "about",
-        "been",
-        "does",
-        "from",
-        "have",
-        "into",
-        "that",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "this",
-        "what",
-        "when",
-        "where",
-        "which",
-        "with",
-        "your",
-    ]
-)
 
 
 def headline(memory: Memory) -> str:
@@ -60,8 +38,7 @@ def whole(text: str) -> str:
 @lru_cache(maxsize=8)
 def question_words(query: str) -> tuple[str, ...]:
     """The words of a question worth marking, without a plural's s."""
-    words = _WORD.findall(query.lower())
-    return tuple(word.removesuffix("s") for word in words if len(word) > 2 and word not in _SMALL)
+    return tuple(render.question_words(query))
 
 
 def marked(text: str, words: Sequence[str], style: str | Style) -> Text:
