@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jmem.core import duplicates
+from jmem.core import distinctions, duplicates
 from jmem.core.actor import Actor
 from jmem.core.errors import StorageFailed
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, now_iso
 from jmem.core.store import MEMORY_COLUMNS, Store, row_memory
+from jmem.core.texts import text_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,6 @@ BLOCK, TILE = 128, 8_192
 _SAMPLE = 4_000
 _ROUNDING = 0.003
 _AMONG = "IN (SELECT value FROM json_each(?))"
-_DISTINCT = "distinct:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Nearness:
             else:
                 by = "meaning"
             others = _memories(conn, list(found), actor)
-            distinct = _distinct(conn, {memory.id, *found})
+            distinct = distinctions.among(conn, {memory.id, *found})
         place = Place(memory.created_at, memory.id)
         pairs = [
             _pair(found[other.id], by, memory, other, place)
@@ -132,8 +132,6 @@ class Nearness:
 
     def _by_meaning(self, memory: Memory, actor: Actor, limit: int, least: float) -> dict[str, float] | None:
         """id -> cosine; None where the memory has no vector."""
-        from jmem.core.texts import text_key
-
         fingerprint = self._index.fingerprint if self._index is not None else None
         if self._vectors is None or self._index is None or fingerprint is None:
             return None
@@ -187,7 +185,7 @@ class Nearness:
             chosen = {row: found for row, found in sorted(scores.items()) if found}
             wanted = {snapshot.keys[row][1] for row in chosen} | {id for found in chosen.values() for id in found}
             memories = _memories(conn, list(wanted), actor) if wanted else {}
-            distinct = _distinct(conn, wanted) if wanted else frozenset()
+            distinct = distinctions.among(conn, wanted) if wanted else frozenset()
         pairs: list[Pair] = []
         for row, found in chosen.items():
             a = memories.get(snapshot.keys[row][1])
@@ -358,30 +356,3 @@ def _memories(conn: Any, ids: Sequence[str], actor: Actor) -> dict[str, Memory]:
     where, params = actor.narrow(Filter()).sql(now_iso())
     sql = f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id {_AMONG} AND {where}"
     return {m.id: m for m in map(row_memory, conn.execute(sql, (json.dumps(list(ids)), *params)))}
-
-
-# ---- what is no duplicate -------------------------------------------------------------------------
-
-
-def distinct_key(a: str, b: str) -> str:
-    """Where the store notes that two memories are no duplicates."""
-    return _DISTINCT + ":".join(sorted((a, b)))
-
-
-def text_stamps(conn: Any, a: str, b: str) -> str:
-    """What the note holds: which texts it is about (their stamps, which tell nothing of them)."""
-    found = conn.execute(
-        "SELECT json_extract(stamps, '$.content') FROM memories WHERE id IN (?, ?) ORDER BY id", (a, b)
-    )
-    return " ".join(stamp for (stamp,) in found)
-
-
-def _distinct(conn: Any, ids: set[str]) -> frozenset[frozenset[str]]:
-    """The pairs among `ids` that are noted as no duplicates, while their texts are what they were."""
-    noted = conn.execute("SELECT key, value FROM meta WHERE key >= ? AND key < ?", (_DISTINCT, _DISTINCT[:-1] + ";"))
-    found: set[frozenset[str]] = set()
-    for key, value in noted.fetchall():
-        a, _, b = key.removeprefix(_DISTINCT).partition(":")
-        if a in ids and b in ids and text_stamps(conn, a, b) == value:
-            found.add(frozenset((a, b)))
-    return frozenset(found)

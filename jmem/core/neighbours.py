@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jmem.core import ids, nearness, paging, writes
+from jmem.core import distinctions, ids, paging, writes
 from jmem.core.actor import Actor
 from jmem.core.asked import asks
 from jmem.core.errors import Conflict, Invalid
@@ -87,12 +87,10 @@ class Neighbours:
 
         def run(tx: Tx) -> tuple[str, str]:
             first, second = _two(tx, a, b, actor)
-            key = nearness.distinct_key(first, second)
             if distinct:
-                value = nearness.text_stamps(tx.conn, first, second)
-                tx.conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+                distinctions.note(tx.conn, first, second)
             else:
-                tx.conn.execute("DELETE FROM meta WHERE key = ?", (key,))
+                distinctions.drop(tx.conn, first, second)
             return first, second
 
         return self.store.write(run)
