@@ -20,7 +20,7 @@ from jmem.cli.connect import change, here
 from jmem.cli.connect.record import Connections
 from jmem.cli.connect.status import Entry, State, amiss, every_state
 from jmem.client import Client
-from jmem.core.errors import StorageFailed
+from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.finding import Finding, examine
 
 DEEP_TIMEOUT = 600.0
@@ -150,7 +150,17 @@ class Doctor:
             connected += 1
             yield finding
         if not connected:
-            yield Finding("clients", "ok", "no program is connected yet (jmem connect)")
+            yield Finding("clients", "ok", self._keyed() or "no program is connected yet (jmem connect)")
+
+    def _keyed(self) -> str:
+        """The programs that have a key though no settings on this machine name jmem; nothing without a daemon."""
+        daemon = Client(self._args.home, user=self._args.user, autostart=False)
+        try:
+            names = [one["name"] for one in daemon.clients() if not one["revoked"]] if daemon.running() else []
+        except JmemError:
+            return ""
+        held = f"{names[0]} has" if len(names) == 1 else f"{', '.join(names)} have"
+        return f"no settings here name jmem; {held} a key, used elsewhere or by hand (jmem clients)" if names else ""
 
     def _client(self, state: State, entry: Entry) -> Finding:
         name, environ = state.client.name, self._args.environ

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+import re
+from collections.abc import Callable, Coroutine, Iterator, Set
 from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, cast
@@ -14,13 +15,15 @@ from textual.content import Content
 from textual.dom import DOMNode
 from textual.widgets import Input
 
-from jmem.tui.actions import BY_ID, Action, keys_of
-from jmem.tui.screens.base import Once
+from jmem.tui.actions import BY_ID, SCOPES, Action, keys_of
+from jmem.tui.screens.base import Once, Place
 
 if TYPE_CHECKING:
     from jmem.tui.app import JmemApp
 
 _LEFT_OUT = frozenset(("app.palette",))
+_FAR = 0.5
+"""What an action of another place counts beside one of this place."""
 
 
 class Palette(Once, CommandPalette):
@@ -51,22 +54,20 @@ class Commands(Provider):
             )
 
     async def search(self, query: str) -> Hits:
-        matcher = self.matcher(query)
-        for action, node in self._here():
-            score = max(matcher.match(action.title), 0.8 * matcher.match(action.help))
-            if score > 0:
-                shown = self._shown(action, matcher.highlight(action.title))
+        here = list(self._here())
+        for action, node in here:
+            if (score := fits(query, action.title, action.help)) > 0:
+                shown = self._shown(action, Content(action.title))
                 yield Hit(score, shown, _runner(action, node), action.title, action.help)
         for theme in self._jmem.offered_themes():
-            name = f"Theme {theme}"
-            if (score := matcher.match(name)) > 0:
-                yield Hit(
-                    score,
-                    matcher.highlight(name),
-                    partial(self._jmem.use_theme, theme),
-                    name,
-                    "Show everything in these colours",
-                )
+            if (score := fits(query, name := f"Theme {theme}")) > 0:
+                use = partial(self._jmem.use_theme, theme)
+                yield Hit(score, name, use, name, "Show everything in these colours")
+        for action, where in self._elsewhere({action.id for action, _ in here}):
+            if (score := fits(query, action.title, action.help)) > 0:
+                shown = Content.assemble(self._shown(action, Content(action.title)), f"  in {where}")
+                go = partial(self._jmem.action_tab, action.scope)
+                yield Hit(score * _FAR, shown, go, action.title, f"Go there. {action.help}")
 
     @property
     def _jmem(self) -> JmemApp:
@@ -81,6 +82,13 @@ class Commands(Provider):
                     seen.add(id)
                     yield BY_ID[id], node
 
+    def _elsewhere(self, here: Set[str]) -> Iterator[tuple[Action, str]]:
+        """The actions of the other places, each with the place; none from inside a dialog, which one leaves first."""
+        if isinstance(self.screen, Place):
+            for action in BY_ID.values():
+                if action.scope in self._jmem.MODES and action.scope != self.screen.scope and action.id not in here:
+                    yield action, SCOPES[action.scope]
+
     def _nodes(self) -> Iterator[DOMNode]:
         """From what has the focus outwards, then the rest of the screen."""
         focused = self.screen.focused
@@ -93,6 +101,19 @@ class Commands(Provider):
     def _shown(self, action: Action, title: Content) -> Content:
         keys = shown_keys(self._jmem, action)
         return Content.assemble(title, "  ", (keys, "$accent not bold")) if keys else title
+
+
+def fits(query: str, title: str, help: str = "") -> float:
+    """How well a question names something, 0 to 1: by how its name's words begin, else by whole words of its help."""
+    words, named = query.lower().split(), title.lower().split()
+    if not words:
+        return 0.0
+    if title.lower().startswith(" ".join(words)):
+        return 1.0 if len(named) == len(words) else 0.95
+    if all(any(name.startswith(word) for name in named) for word in words):
+        return 0.9
+    said = {*named, *re.findall(r"[\w$]+", help.lower())}
+    return 0.6 if all(word in said for word in words) else 0.0
 
 
 def shown_keys(app: JmemApp, action: Action) -> str:

@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from bench.home import Home
 from jmem.tui.actions import ACTIONS
-from jmem.tui.palette import Palette
+from jmem.tui.palette import Palette, fits
 from jmem.tui.prefs import Prefs
 from jmem.tui.screens.activity import ActivityPlace
 from jmem.tui.screens.help import Help, lines
@@ -101,3 +101,30 @@ async def test_a_theme_by_its_name(some: Home, opened: Open):
         await until(pilot, lambda: "Theme light" in texts(pilot))
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.theme == "light")
+
+
+async def test_names_come_before_descriptions(some: Home, opened: Open):
+    async with opened(some) as pilot:
+        assert lines(pilot.app, ["review"], "undo")[1].title == "Undo"
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Palette))
+        await pilot.press(*"restart")
+        await until(pilot, lambda: "in Status" in texts(pilot) and "in Settings" in texts(pilot))
+        assert "Similar" not in texts(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.place, StatusPlace))
+
+
+@pytest.mark.parametrize(
+    ("query", "title", "help", "least", "most"),
+    [("rest", "Restart", "", 0.9, 1), ("all approve", "Approve all", "", 0.9, 0.9), ("backup", "Make", "a backup now", 0.6, 0.6),
+     ("backu", "Make", "a backup now", 0, 0), ("restart", "Similar", "Memories that say nearly the same", 0, 0), (" ", "A", "b", 0, 0)],
+)  # fmt: skip
+def test_what_a_question_names(query: str, title: str, help: str, least: float, most: float):
+    assert least <= fits(query, title, help) <= most
+
+
+async def test_the_top_bar_has_the_keys_of_the_person(some: Home, opened: Open):
+    async with opened(some, (80, 24), prefs=Prefs(keys={"app.activity": "f2"})) as pilot:
+        assert "1 Memories  f2 Activity" in texts(pilot)
+        assert "6 Settings" in texts(pilot)

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from bench.home import Api, Home, Mcp
 from jmem.tui.screens.approving import Approving
 from jmem.tui.screens.confirm import Choice
+from jmem.tui.screens.reader import Reader
 from jmem.tui.screens.review import ReviewPlace, Waiting
 from jmem.tui.widgets.writing import WriteArea
 from tests.tui.conftest import Open, texts, until
@@ -77,7 +78,7 @@ async def test_approve_reject_and_undo(some: Home, opened: Open, api: Api, curso
         found = await there(pilot, 2)
         assert found.current is not None
         assert found.current["id"] == first
-        assert "Review 2" in texts(pilot)
+        assert "Review (2)" in texts(pilot)
         await pilot.press("y")
         await until(pilot, lambda: found.total == 1)
         assert memory(api, first)["state"] == "active"
@@ -101,7 +102,7 @@ async def test_what_is_written_meanwhile_appears_and_the_cursor_stays(some: Home
         write(cursor, "Number three")
         await until(pilot, lambda: found.total == 3)
         assert found.current == held
-        await until(pilot, lambda: "3 wait for you" in texts(pilot) and "Review 3" in texts(pilot))
+        await until(pilot, lambda: "3 wait for you" in texts(pilot) and "Review (3)" in texts(pilot))
 
 
 async def test_the_badge_counts_in_every_place(some: Home, opened: Open, api: Api, cursor: Mcp):
@@ -109,7 +110,7 @@ async def test_the_badge_counts_in_every_place(some: Home, opened: Open, api: Ap
         for mode in ("activity", "settings"):
             await pilot.app.run_action(f"app.tab('{mode}')")
             write(cursor, f"Written while one is in {mode}")
-            await until(pilot, lambda m=mode: f"3 Review {1 if m == 'activity' else 2}" in texts(pilot))
+            await until(pilot, lambda m=mode: f"3 Review ({1 if m == 'activity' else 2})" in texts(pilot))
 
 
 async def test_marked_ones_are_one_step(some: Home, opened: Open, api: Api, cursor: Mcp):
@@ -118,7 +119,7 @@ async def test_marked_ones_are_one_step(some: Home, opened: Open, api: Api, curs
         found = await there(pilot, 3)
         await pilot.press("space", "space")
         await until(pilot, lambda: "2 marked" in texts(pilot))
-        await pilot.press("enter")
+        await pilot.press("y")
         await until(pilot, lambda: found.total == 1)
         assert [memory(api, id)["state"] for id in ids] == ["active", "active", "review"]
         await pilot.press("u")
@@ -168,6 +169,28 @@ async def test_edit_then_approve_is_one_step(some: Home, opened: Open, api: Api,
         await pilot.press("ctrl+s")  # as it is
         await until(pilot, lambda: found.total == 0)
         assert memory(api, id)["state"] == "active"
+
+
+async def test_enter_reads_it_and_decides_nothing(some: Home, opened: Open, api: Api, cursor: Mcp):
+    (id,) = write(cursor, "To be read first")
+    async with opened(some, (80, 24)) as pilot:
+        found = await there(pilot, 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Reader))
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Approving))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ReviewPlace))
+        assert (found.total, memory(api, id)["state"]) == (1, "review")
+
+
+async def test_what_it_resembles_and_whose_is_approved(some: Home, opened: Open, api: Api, cursor: Mcp):
+    api.add("The night train to Vienna leaves at 22:10 from platform 4")
+    write(cursor, "The night train to Vienna leaves at 22:40 from platform 4")
+    async with opened(some, (160, 40)) as pilot:
+        await there(pilot, 1)
+        await until(pilot, lambda: "It resembles" in texts(pilot) and "22:10" in texts(pilot))
+        assert "Approve all of cursor" in texts(pilot)
 
 
 async def test_somebody_else_decided_first(some: Home, opened: Open, api: Api, cursor: Mcp):

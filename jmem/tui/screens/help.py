@@ -14,7 +14,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from jmem.tui import actions, shown
-from jmem.tui.palette import shown_keys
+from jmem.tui.palette import fits, shown_keys
 from jmem.tui.screens.base import Dialog
 from jmem.tui.widgets.rows import Rows
 
@@ -124,12 +124,16 @@ def lines(app: JmemApp, scopes: Sequence[str], text: str = "") -> list[Key]:
     """What the help shows: the scopes of this place, everywhere, lists, then all others, as far as `text` is in it."""
     others = [scope for scope in actions.SCOPES if scope not in scopes and scope != "app"]
     words = text.lower().split()
-    found: list[Key] = []
+    sections: list[tuple[float, str, list[Key]]] = []
+
+    def named(key: Key) -> float:
+        return fits(text, key.title)
 
     def section(title: str, keys: list[Key]) -> None:
         fitting = [key for key in keys if all(w in f"{key.keys} {key.title} {key.help} {title}".lower() for w in words)]
         if fitting:
-            found.extend((Key("", title, heading=True), *fitting, Key("", "", heading=True)))
+            fitting.sort(key=lambda key: -named(key))
+            sections.append((named(fitting[0]), title, fitting))
 
     def of(scope: str) -> list[Key]:
         return [Key(shown_keys(app, action), action.title, action.help) for action in actions.of(scope)]
@@ -140,4 +144,8 @@ def lines(app: JmemApp, scopes: Sequence[str], text: str = "") -> list[Key]:
     section("In every list", [Key(*line) for line in LISTS])
     for scope in others:
         section(actions.SCOPES[scope], of(scope))
+    sections.sort(key=lambda section: -section[0])  # what is called so comes first, else the order stays
+    found = [
+        key for _, title, keys in sections for key in (Key("", title, heading=True), *keys, Key("", "", heading=True))
+    ]
     return found[:-1]

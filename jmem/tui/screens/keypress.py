@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from jmem.tui import keymap
-from jmem.tui.actions import Action, keys_of
+from jmem.tui.actions import SCOPES, Action, keys_of
 from jmem.tui.screens.base import Dialog
 
 
@@ -57,10 +57,12 @@ class KeyPress(Dialog[str | None]):
         bare = [other for other in others if all(keymap.name_of(k) == key for k in keys_of(other, keys))]
         self._free = not bare
         shown = self.app.get_key_display(self._action.binding().with_key(key))
-        names = ", ".join(f"“{other.title}”" for other in others)
-        text = Text.assemble((f"{shown} ", "bold"), f"is the key of {names} here.\n")
+        names = ", ".join(f"“{other.title}” ({SCOPES[other.scope]})" for other in others)
+        text = Text.assemble((f"{shown} ", "bold"), f"is the key of {names}.\n")
         if bare:
-            text.append(f"“{bare[0].title}” has no other key: give it one first. Or press another key.")
+            text.append(
+                f"“{bare[0].title}” ({SCOPES[bare[0].scope]}) has no other key: give it one first. Or press another key."
+            )
         else:
             text.append("Enter takes it from there; or press another key.")
         self.query_one("#said", Static).update(text)

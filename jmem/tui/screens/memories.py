@@ -19,7 +19,7 @@ from jmem.tui import shown
 from jmem.tui.feed import Changed
 from jmem.tui.screens.base import say
 from jmem.tui.screens.tending import Tending
-from jmem.tui.view import SORTS, View
+from jmem.tui.view import HITS, SORTS, View
 from jmem.tui.widgets.facets import Facets
 from jmem.tui.widgets.preview import Preview
 from jmem.tui.widgets.question import Question
@@ -220,7 +220,8 @@ class MemoriesPlace(Tending):
         parts = view.filters()
         if view.searching:
             sure = found.about.get("confident", True)
-            parts.append(f"{total} found" if sure or not total else "perhaps nothing")
+            many = f"the best {total}" if total >= HITS else f"{total} found"
+            parts.append(many if sure or not total else "perhaps nothing")
             parts.append(f"{found.about.get('took_ms', 0):.0f} ms")
             if degraded := found.about.get("degraded"):
                 parts.append(str(degraded))
@@ -241,7 +242,8 @@ class MemoriesPlace(Tending):
     @on(Counted)
     def _counted(self, counted: Counted) -> None:
         self._tags, self._stats = counted.tags, counted.stats
-        self.jmem.learn(memories=counted.stats["memories"], review=counted.stats.get("states", {}).get("review", 0))
+        waiting = counted.stats.get("states", {}).get("review", 0)
+        self.jmem.learn(memories=counted.stats["memories"] - waiting, review=waiting)
         self._show_filters()
         first, self._counted_once = not self._counted_once, True
         if first and not counted.stats["memories"] and self.app.screen is self:

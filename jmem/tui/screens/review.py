@@ -12,18 +12,24 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.timer import Timer
 from textual.widgets import Static
 
 from jmem.cli.text import age
+from jmem.client import Client
+from jmem.core.errors import NotFound
 from jmem.tui import actions, shown
 from jmem.tui.feed import Changed
 from jmem.tui.screens.base import Place
 from jmem.tui.view import PAGE, View
+from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.preview import Preview
 from jmem.tui.widgets.results import Memory, Results
 
 SETTLE_S = 0.3
 """Between two readings while programs write."""
+REST_S, MOST_NEAR = 0.2, 3
+"""How long the cursor rests before it is asked what a memory resembles, and how many are shown."""
 NARROW, LOW = 100, 14
 INBOX = View(state="review", sort="created")
 _DONE = {"approve": "Approved", "reject": "Rejected"}
@@ -43,6 +49,14 @@ class Decided(Message):
     def __init__(self, decision: str, count: int, skipped: list[dict[str, Any]]) -> None:
         super().__init__()
         self.decision, self.count, self.skipped = decision, count, skipped
+
+
+class Resembles(Message):
+    """What says nearly the same as the memory of an id."""
+
+    def __init__(self, id: str, near: list[Memory]) -> None:
+        super().__init__()
+        self.id, self.near = id, near
 
 
 class Waiting(Results):
@@ -91,6 +105,8 @@ class ReviewPlace(Place):
         self._pane, self._empty = Vertical(id="waiting", classes="pane"), Static("", id="empty", markup=False)
         self.view = INBOX
         self._deciding = False
+        self._resting: Timer | None = None
+        self.key_titles: dict[str, str] = {}
 
     def content(self) -> ComposeResult:
         with Horizontal(id="panes"):
@@ -166,7 +182,49 @@ class ReviewPlace(Place):
 
     @on(Results.Moved)
     def _preview(self, moved: Results.Moved) -> None:
-        self._text.show(moved.memory)
+        memory = moved.memory
+        self._text.show(memory)
+        if self._resting is not None:
+            self._resting.stop()
+        if memory is not None:
+            id, client = memory["id"], shown.one_line(memory["client"])
+            self.key_titles = {
+                "review.approve_program": f"Approve all of {client}", "review.reject_program": f"Reject all of {client}",
+            }  # fmt: skip
+            self.query_one(KeyBar).refresh()
+            self._resting = self.set_timer(REST_S, lambda: self._look_near(id))
+
+    def _look_near(self, id: str) -> None:
+        def near(daemon: Client) -> list[Memory]:
+            try:
+                return [dict(found["memory"]) for found in daemon.similar(id, limit=MOST_NEAR)]
+            except NotFound:
+                return []  # decided elsewhere in this moment
+
+        self.fetch(near, lambda found: Resembles(id, found), group="near", exclusive=True)
+
+    @on(Resembles)
+    def _show_near(self, resembles: Resembles) -> None:
+        memory = self._list.current
+        if memory is not None and memory["id"] == resembles.id:
+            self._text.resembles(resembles.near)
+
+    @on(Results.Opened)
+    def _clicked(self) -> None:
+        self.action_open()
+
+    def action_open(self) -> None:
+        """All of it; editing it there goes on as here."""
+        from jmem.tui.screens.reader import EDIT, Reader
+
+        memory = self._list.current
+        if memory is not None:
+
+            def closed(answer: str | None) -> None:
+                if answer == EDIT:
+                    self.action_edit()
+
+            self.app.push_screen(Reader(memory), closed)
 
     # ---- deciding
 

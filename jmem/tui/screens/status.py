@@ -170,7 +170,8 @@ class StatusPlace(Place):
             if at_end:
                 log.action_edge(1)
         if state.status is not None:
-            self.jmem.learn(memories=state.status["memories"], review=state.status["review"])
+            waiting = state.status["review"]
+            self.jmem.learn(memories=state.status["memories"] - waiting, review=waiting)
         self._draw()
         if self.app.screen_stack[0] is self:
             self._soon(BUSY_S if state.busy else IDLE_S)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events
 from textual.widget import Widget
@@ -12,7 +14,10 @@ from jmem.tui.actions import BY_ID, prints
 
 
 class KeyBar(Widget):
-    """Drawn from the bindings that are active now, so it never names a key that does something else."""
+    """Drawn from the bindings that are active now, so it never names a key that does something else.
+
+    A screen may have `key_titles`: what an action is called there at the moment, by its id.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--title"}
     DEFAULT_CSS = """
@@ -39,16 +44,18 @@ class KeyBar(Widget):
                 continue  # it belongs to the text
             if binding.show and enabled and binding.id and binding.id in BY_ID and binding.id not in held:
                 held[binding.id] = (namespace, binding)
+        titles: Mapping[str, str] = getattr(self.screen, "key_titles", {})
         line = Text(no_wrap=True, end="")
         self._spans = []
         for id in sorted(held, key=lambda id: BY_ID[id].rank):
             _, binding = held[id]
             shown_key = self.app.get_key_display(binding)
             start = line.cell_len
-            if start + len(shown_key) + len(binding.description) + 3 > self.size.width:
+            title_of = titles.get(id, binding.description)
+            if start + len(shown_key) + cell_len(title_of) + 3 > self.size.width:
                 continue
             line.append(f" {shown_key} ", key)
-            line.append(f"{binding.description} ", title)
+            line.append(f"{title_of} ", title)
             self._spans.append((start, line.cell_len, binding.key))
         line.append(" " * (self.size.width - line.cell_len))
         return line

@@ -17,6 +17,9 @@ from jmem.tui import shown
 CHARS = 6_000
 """Of a text, what is shown here; all of it is a key away."""
 
+_NEAR_LINES = 3
+"""Of a text that it resembles."""
+
 
 class Preview(ScrollView, can_focus=True):
     """Text above, particulars below. It draws its own lines: laying a screen out anew for each key takes too long."""
@@ -33,14 +36,20 @@ class Preview(ScrollView, can_focus=True):
         super().__init__(**options)
         self.border_title = "Preview"
         self._shown: tuple[dict[str, Any] | None, Sequence[str]] = None, ()
+        self._near: Sequence[dict[str, Any]] = ()
         self._lines: list[Text] = []
 
     def show(self, memory: dict[str, Any] | None, words: Sequence[str] = ()) -> None:
         """Another memory, or none."""
         if self._shown != (memory, words):
-            self._shown = memory, words
+            self._shown, self._near = (memory, words), ()
             self._draw()
             self.scroll_home(animate=False)
+
+    def resembles(self, near: Sequence[dict[str, Any]]) -> None:
+        """Memories that say nearly the same as the one that is shown, nearest first; below it."""
+        self._near = near
+        self._draw()
 
     def on_resize(self) -> None:
         self._draw()
@@ -51,6 +60,7 @@ class Preview(ScrollView, can_focus=True):
         self._lines = []
         if memory is not None and width > 0:
             text = card(memory, words, self.app.theme_variables, width)
+            _resembling(text, self._near, self.app.theme_variables, width)
             self._lines = list(text.wrap(self.app.console, width, no_wrap=False))
         self.virtual_size = Size(width, len(self._lines))
         self.refresh()
@@ -84,6 +94,14 @@ def card(
             leg, _, said = line.partition(": ")
             _field(body, leg, said, width, "dim")
     return body
+
+
+def _resembling(body: Text, near: Sequence[dict[str, Any]], colours: dict[str, str], width: int) -> None:
+    if near:
+        body.append("\nIt resembles\n", f"bold {colours['secondary']}")
+    for memory in near:
+        for number, line in enumerate(wrap(shown.headline(memory), max(width - 2, 8), _NEAR_LINES)):
+            body.append(f"{'· ' if not number else '  '}{line}\n")
 
 
 def _field(body: Text, name: str, value: str, width: int, style: str) -> None:

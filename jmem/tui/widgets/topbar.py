@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.text import Text
 from textual import events
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from jmem.tui import shown
+from jmem.tui import actions, shown
+
+if TYPE_CHECKING:
+    from jmem.tui.app import JmemApp
 
 TABS: tuple[tuple[str, str], ...] = (
     ("memories", "Memories"), ("activity", "Activity"), ("review", "Review"), ("duplicates", "Duplicates"),
@@ -45,23 +48,28 @@ class TopBar(Widget):
             return self.get_component_rich_style(f"topbar--{name}", partial=True)
 
         width = self.size.width
-        line = Text(" jmem ", style=style("name"), no_wrap=True, end="")
+        line = Text(" jmem " if width >= 84 else "", style=style("name"), no_wrap=True, end="")
         self._spans = []
-        short = width < 84
-        for number, (mode, title) in enumerate(TABS, 1):
+        for mode, title in TABS:
             start = line.cell_len
-            line.append(
-                f" {number} {title} " if not short else f" {title} ", style("here" if mode == self.here else "tab")
-            )
+            key = self._key(mode) if width >= 76 else ""
+            line.append(f" {key} {title} " if key else f" {title} ", style("here" if mode == self.here else "tab"))
             waiting = self.facts.get("review", 0) if mode == "review" else 0
             if waiting:
-                line.append(f"{waiting} ", style("badge"))
+                line.append(f"({waiting:,}) ", style("badge"))
             self._spans.append((start, line.cell_len, mode))
         right = self._right(style, width - line.cell_len - 1)
         line.append(" " * max(width - line.cell_len - right.cell_len - 1, 1))
         line.append_text(right)
         line.truncate(width)
         return line
+
+    def _key(self, mode: str) -> str:
+        """The first key that goes there; the person may have chosen another than ours."""
+        app = cast("JmemApp", self.app)
+        action = actions.BY_ID[f"app.{mode}"]
+        keys = actions.keys_of(action, app.prefs.keys)
+        return app.get_key_display(action.binding().with_key(keys[0])) if keys else ""
 
     def _right(self, style: Any, room: int) -> Text:
         """As much of user, count and daemon as there is room for."""
