@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from jmem.client import Client
 from jmem.core.errors import JmemError
 from jmem.tui import actions, saving, shown
 from jmem.tui.inorder import InOrder
+from jmem.tui.main import CLIENT
+from jmem.tui.prefs import Prefs
+from jmem.tui.remote import Remote
 from jmem.tui.screens.base import Dialog, Place, say
 
 PREVIEW = 48
@@ -55,6 +59,9 @@ class NotTaken(Message):
 class Undoing(InOrder):
     """The part of the app that undoes. `bulks` are the large changes of this session."""
 
+    prefs: Prefs
+    remote: Remote
+
     def __init__(self) -> None:
         super().__init__()
         self.bulks: list[Bulk] = []
@@ -72,8 +79,6 @@ class Undoing(InOrder):
         self.run_worker(self._look_and_take(redo), group="undo")
 
     async def _look_and_take(self, redo: bool) -> None:
-        from jmem.tui.main import CLIENT
-
         def work(daemon: Client) -> Message:
             answer = daemon.undo(1, redo=redo, dry_run=True)
             undone = answer["undone"]
@@ -86,9 +91,9 @@ class Undoing(InOrder):
                 return  # a question stands about another step
             await self._carried(work)
 
-    async def _carried(self, work: Any) -> None:
+    async def _carried(self, work: Callable[[Client], Message]) -> None:
         try:
-            message = await self.remote(work)  # type: ignore[attr-defined]
+            message = await self.remote(work)
         except JmemError as error:
             message = NotTaken(error)
         self.post_message(message)
@@ -114,7 +119,7 @@ class Undoing(InOrder):
     def _taken(self, event: TakenBack) -> None:
         answer, redo = event.answer, event.redo
         if answer["changed"]:
-            text = told(answer, redo) + self._way_back(redo)
+            text = told(answer, redo) + self.way_back(undone=not redo)
             self.notify(text, severity="warning" if answer["skipped"] else "information", markup=False)
         elif answer["skipped"]:
             self.notify("\n".join(stays(answer)), severity="warning", markup=False)
@@ -126,13 +131,14 @@ class Undoing(InOrder):
                 self.screen.seek(back[0])
             self.screen.reload()
 
-    def _way_back(self, redo: bool) -> str:
-        id, does = ("app.undo", "takes it back") if redo else ("app.redo", "does it again")
-        keys = actions.keys_of(actions.BY_ID[id], self.prefs.keys)  # type: ignore[attr-defined]
+    def way_back(self, *, undone: bool = False) -> str:
+        """A line that names the key which takes back what was just done, or does again what was just `undone`."""
+        id, does = ("app.redo", "does it again") if undone else ("app.undo", "takes it back")
+        keys = actions.keys_of(actions.BY_ID[id], self.prefs.keys)
         return f"\n{self.get_key_display(actions.BY_ID[id].binding().with_key(keys[-1]))} {does}" if keys else ""
 
 
-def _take(daemon: Client, seen: dict[str, Any], redo: bool, bulks: Any) -> dict[str, Any]:
+def _take(daemon: Client, seen: dict[str, Any], redo: bool, bulks: Sequence[Bulk]) -> dict[str, Any]:
     """Take back what was seen, and nothing that was done since."""
     if redo:
         return daemon.undo(1, redo=True)
