@@ -17,7 +17,7 @@ from jmem.tui.screens.editor import Editor
 from jmem.tui.screens.history import HistoryPage
 from jmem.tui.screens.memories import MemoriesPlace
 from jmem.tui.screens.reader import Reader
-from jmem.tui.screens.tags import Tagger, TagLine
+from jmem.tui.screens.tags import Tagger, TagLine, signed
 from jmem.tui.widgets.longtext import LongText, folded
 from jmem.tui.widgets.results import Results
 from tests.tui.conftest import Open, texts, until
@@ -321,6 +321,62 @@ async def test_a_typed_tag_is_saved_without_choosing_it(some: Home, api: Api, op
         await pilot.press(*"#quick", "ctrl+s")
         await told(pilot, "Tagged")
     assert api.must("GET", f"/memories/{memory['id']}")["tags"] == ["quick"]
+
+
+async def test_tags_with_signs_are_understood_and_nothing_is_thrown_away_unasked(
+    some: Home, api: Api, opened: Open
+) -> None:
+    memory = api.add("tag me with signs", tags=["travel"])
+    assert signed("+new -#old") == {"new": True, "old": False}
+    assert signed("+new old") == signed("+") == signed("") == signed("c++") == {}
+    async with opened(some) as pilot:
+        await on_top(pilot, memory["id"])
+        await pilot.press("t")
+        await until(pilot, lambda: "Tags of “tag me with signs”" in texts(pilot))
+        await pilot.press("space")
+        await until(pilot, lambda: "taken off" in texts(pilot))
+        await pilot.press("space")
+        await until(pilot, lambda: "taken off" not in texts(pilot))
+        await pilot.press(*"+new -travel", "enter")
+        await until(pilot, lambda: "added" in texts(pilot) and "taken off" in texts(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Not saved yet" in texts(pilot))
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Tagger))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Not saved yet" in texts(pilot))
+        await pilot.press("s")
+        await told(pilot, "Tagged")
+    assert api.must("GET", f"/memories/{memory['id']}")["tags"] == ["new"]
+
+
+async def test_what_is_read_whole_is_tended_by_the_keys_of_the_list(some: Home, api: Api, opened: Open) -> None:
+    kept, memory = api.add("marked, not read"), api.add("read whole")
+    async with opened(some, size=(120, 30)) as pilot:
+        found = await on_top(pilot, memory["id"])
+        await pilot.press("down", "space", "home", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Reader) and "h History" in texts(pilot))
+        assert set(found.marked) == {kept["id"]}
+        await pilot.press("h")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HistoryPage))
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Reader))
+        await pilot.press("t")
+        await until(pilot, lambda: "Tags of “read whole”" in texts(pilot))
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Reader))
+        await pilot.press("d")
+        await told(pilot, "Deleted: “read whole”")
+    listed = {one["id"] for one in api.must("GET", "/memories?limit=100")["memories"]}
+    assert kept["id"] in listed
+    assert memory["id"] not in listed
+
+
+async def test_how_to_quit_is_told_while_one_types(some: Home, opened: Open) -> None:
+    async with opened(some) as pilot:
+        await until(pilot, lambda: "^q Quit" in texts(pilot))
+        await to_list(pilot)
+        await until(pilot, lambda: "^q Quit" not in texts(pilot))
 
 
 async def test_deleting_several_asks_and_one_undo_brings_all_back(some: Home, api: Api, opened: Open) -> None:

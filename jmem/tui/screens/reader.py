@@ -24,6 +24,7 @@ from jmem.tui.widgets.longtext import LongText
 from jmem.tui.widgets.writing import WriteLine
 
 EDIT = "edit"
+TENDS = frozenset(("tag", "delete", "archive", "history", "explain"))
 
 
 class Read(Message):
@@ -35,7 +36,8 @@ class Read(Message):
 
 
 class Reader(Dialog[str | None]):
-    """Gives EDIT when the person wants to change it."""
+    """Gives what the person wants to do to it, by the name of the action that does it in a list: EDIT, or one of TENDS
+    where the list can do them."""
 
     scope = "reader"
     DEFAULT_CSS = """
@@ -48,9 +50,13 @@ class Reader(Dialog[str | None]):
     """
     AUTO_FOCUS = "LongText"
 
-    def __init__(self, memory: dict[str, Any], words: Sequence[str] = ()) -> None:
+    def __init__(self, memory: dict[str, Any], words: Sequence[str] = (), *, tend: bool = False) -> None:
         super().__init__()
-        self.memory, self._words = memory, words
+        self.memory, self._words, self._tend = memory, words, tend
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what the list can do."""
+        return super().check_action(action, parameters) and (self._tend or action not in TENDS)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box"):
@@ -141,6 +147,26 @@ class Reader(Dialog[str | None]):
     def action_edit(self) -> None:
         """Change it."""
         self.dismiss(EDIT)
+
+    def action_tag(self) -> None:
+        """Its tags."""
+        self.dismiss("tag")
+
+    def action_delete(self) -> None:
+        """At once."""
+        self.dismiss("delete")
+
+    def action_archive(self) -> None:
+        """Or bring back."""
+        self.dismiss("archive")
+
+    def action_history(self) -> None:
+        """Its versions."""
+        self.dismiss("history")
+
+    def action_explain(self) -> None:
+        """Why it was found, and who got it."""
+        self.dismiss("explain")
 
     def action_copy(self) -> None:
         """The text to the clipboard."""

@@ -16,7 +16,9 @@ from textual.widgets.option_list import Option
 
 from jmem.core.model import MAX_TAG_CHARS
 from jmem.tui import actions, shown
+from jmem.tui.screens import confirm
 from jmem.tui.screens.base import Dialog
+from jmem.tui.screens.tended import named
 from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.writing import WriteLine
 
@@ -38,15 +40,30 @@ class TagLine(WriteLine):
         tags = self.screen.query_one(OptionList)
         tags.action_cursor_down() if step > 0 else tags.action_cursor_up()
 
+    def _on_key(self, event: events.Key) -> None:
+        """Space too puts a tag on or takes it off, while nothing is typed."""
+        if event.key == "space" and not self.value:
+            event.stop()
+            event.prevent_default()
+            self.action_switch()
+
     def action_leave(self) -> None:
-        """Without a change."""
-        self.screen.dismiss(None)
+        """Without a change; asks where there is one."""
+        screen = self.screen
+        assert isinstance(screen, Tagger)
+        screen.action_leave()
 
     def action_save(self) -> None:
         """Done."""
         screen = self.screen
         assert isinstance(screen, Tagger)
         screen.action_save()
+
+
+def signed(text: str) -> dict[str, bool]:
+    """`+new -old` as on the command line: which tags to put on, and which to take off. Nothing where a word has no sign."""
+    words = [(word[0] == "+", word[1:].removeprefix("#")) for word in text.split() if word[0] in "+-"]
+    return {tag: on for on, tag in words} if len(words) == len(text.split()) and all(tag for _, tag in words) else {}
 
 
 class Tagger(Dialog[tuple[list[str], list[str]] | None]):
@@ -63,6 +80,7 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
     def __init__(self, memories: Sequence[Mapping[str, Any]], known: Sequence[tuple[str, int]]) -> None:
         super().__init__()
         self._count = len(memories)
+        self._name = named(memories[0]) if self._count == 1 else f"{self._count:,} memories"
         self._had: dict[str, int] = {}
         for memory in memories:
             for tag in memory["tags"]:
@@ -73,7 +91,7 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box") as box:
-            box.border_title = "Tags" if self._count == 1 else f"Tags of {self._count:,} memories"
+            box.border_title = Content(f"Tags of {self._name}")
             yield TagLine(id="find", placeholder="Type to find or make a tag")
             yield OptionList(id="tags")
         yield KeyBar()
@@ -91,6 +109,9 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
 
     def _list(self, typed: str) -> None:
         """The tags that fit what is typed, those that begin with it first; and it as a new one."""
+        if self._signed(typed):
+            self._offer(typed)
+            return
         sought = typed.removeprefix("#").strip()
         low = sought.lower()
         fitting = [tag for tag in self._known if low in tag.lower()]
@@ -104,6 +125,20 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
             options.append(Option(new, id=sought))
         tags.add_options(options)
         tags.highlighted = next((n for n, option in enumerate(options) if option.id == here), 0) if options else None
+        self._say()
+
+    def _signed(self, typed: str) -> dict[str, bool]:
+        return {} if typed in self._known else signed(typed)
+
+    def _offer(self, typed: str) -> None:
+        """Several at once, each with its sign."""
+        colours, line = self.app.theme_variables, Text()
+        for tag, on in self._signed(typed).items():
+            line.append(f"{'+' if on else '-'}#{shown.one_line(tag)} ", colours["success" if on else "error"])
+        tags = self.query_one(OptionList)
+        tags.clear_options()
+        tags.add_option(Option(line, id=typed))
+        tags.highlighted = 0
         self._say()
 
     def _option(self, tag: str) -> Option:
@@ -132,6 +167,11 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
         tag = event.option.id
         if tag is None:
             return
+        line = self.query_one(TagLine)
+        if asked := self._signed(line.content):
+            self._put(asked)
+            line.value = ""
+            return
         self._known.setdefault(tag)
         had = self._had.get(tag, 0)
         if tag not in self._set:
@@ -140,13 +180,21 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
             self._set[tag] = False
         else:
             del self._set[tag]
-        line = self.query_one(TagLine)
         if line.value:
             line.value = ""  # which lists again
             self.call_after_refresh(self._go_to, tag)
         else:
             self._list("")
         line.focus()
+
+    def _put(self, asked: Mapping[str, bool]) -> None:
+        """What is so already is no change."""
+        for tag, on in asked.items():
+            self._known.setdefault(tag)
+            if self._had.get(tag, 0) == (self._count if on else 0):
+                self._set.pop(tag, None)
+            else:
+                self._set[tag] = on
 
     def _go_to(self, tag: str) -> None:
         tags = self.query_one(OptionList)
@@ -164,7 +212,25 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
 
     def action_save(self) -> None:
         """Done; a tag that is typed and not put on yet is meant too."""
-        typed = self.query_one(TagLine).content.removeprefix("#").strip()
-        if typed and not self._set:
-            self._set[typed] = True
+        typed = self.query_one(TagLine).content
+        if asked := self._signed(typed):
+            self._put(asked)
+        elif typed and not self._set:
+            self._put({typed.removeprefix("#").strip(): True})
         self.dismiss(self._changes() if self._set else None)
+
+    def action_leave(self) -> None:
+        """Without a change; asks where there is one."""
+        if not self._set:
+            self.dismiss(None)
+            return
+
+        def decided(answer: str | None) -> None:
+            if answer == "save":
+                self.action_save()
+            elif answer == "drop":
+                self.dismiss(None)
+
+        self.app.push_screen(confirm.unsaved(), decided)
+
+    action_dismiss_none = action_leave

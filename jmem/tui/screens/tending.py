@@ -10,7 +10,7 @@ from textual.message import Message
 
 from jmem.client import Client
 from jmem.core.errors import JmemError, from_problem
-from jmem.tui import actions, saving
+from jmem.tui import saving
 from jmem.tui.screens.base import Missed, Place, say
 from jmem.tui.screens.tended import Advanced, Copied, Done, Fresh, Marked, bulk_of, named, slim, some
 from jmem.tui.widgets.results import Results
@@ -25,6 +25,8 @@ class Tending(Place):
 
     _at_work = False
     """A change is under way; the next one waits for what becomes of it."""
+    _reading: Memory | None = None
+    """what was read whole, and is to be changed now"""
 
     @property
     def known_tags(self) -> list[tuple[str, int]]:
@@ -35,6 +37,16 @@ class Tending(Place):
     def results(self) -> Results:
         """The list."""
         return self.query_one(Results)
+
+    @property
+    def current(self) -> Memory | None:
+        """What an action on one memory is about."""
+        return self._reading or self.results.current
+
+    @property
+    def chosen(self) -> list[Memory]:
+        """What an action on one or all marked ones is about."""
+        return [self._reading] if self._reading else self.results.chosen
 
     def _work(self, call: Callable[[Client], Message]) -> None:
         """Ask the daemon; what comes of it is a message."""
@@ -48,15 +60,17 @@ class Tending(Place):
 
     def action_open(self) -> None:
         """All of it."""
-        from jmem.tui.screens.reader import EDIT, Reader
+        from jmem.tui.screens.reader import Reader
 
         if (memory := self.results.current) is None:
             return
-        reader = Reader(memory, self.results.words)
+        reader = Reader(memory, self.results.words, tend=True)
 
         def closed(answer: str | None) -> None:
-            if answer == EDIT:
-                self._edit(reader.memory)
+            if answer is not None:
+                self._reading = reader.memory
+                getattr(self, f"action_{answer}")()
+                self._reading = None
 
         self.app.push_screen(reader, closed)
 
@@ -69,7 +83,7 @@ class Tending(Place):
 
     def action_edit(self) -> None:
         """Here."""
-        if (memory := self.results.current) is not None:
+        if (memory := self.current) is not None:
             self._edit(memory)
 
     def _edit(self, memory: Memory, content: str | None = None, problem: JmemError | None = None) -> None:
@@ -101,7 +115,7 @@ class Tending(Place):
 
     def action_edit_outside(self) -> None:
         """In $VISUAL or $EDITOR, from the text as it is now."""
-        if (memory := self.results.current) is not None:
+        if (memory := self.current) is not None:
             id = memory["id"]
             self._work(lambda daemon: Fresh(daemon.get(id)))
 
@@ -133,7 +147,7 @@ class Tending(Place):
         """Its versions."""
         from jmem.tui.screens.history import HistoryPage
 
-        if (memory := self.results.current) is not None:
+        if (memory := self.current) is not None:
             self.app.push_screen(HistoryPage(memory))
 
     def action_explain(self) -> None:
@@ -141,7 +155,7 @@ class Tending(Place):
         from jmem.tui.screens.explain import Asked, ExplainPage
 
         results = self.results
-        if (memory := results.current) is not None:
+        if (memory := self.current) is not None:
             scores = [(row.get("explain") or {}).get("text", {}).get("score") or 0.0 for row in results.rows.values()]
             asked = Asked(results.view.text, results.cursor + 1, results.total, max(scores, default=0.0))
             self.app.push_screen(ExplainPage(memory, asked if results.view.searching else None))
@@ -150,7 +164,7 @@ class Tending(Place):
         """What says nearly the same."""
         from jmem.tui.screens.similar import SimilarPage
 
-        if (memory := self.results.current) is not None:
+        if (memory := self.current) is not None:
             if memory.get("deleted"):
                 self.notify("It is deleted: bring it back first", severity="warning", markup=False)
             else:
@@ -204,7 +218,7 @@ class Tending(Place):
         purged = [result["purged"] for result in done.results if "purged" in result]
         if count and not purged:
             what = named(done.memories[0]) if len(done.results) == 1 else f"{count:,} memories"
-            self.notify(f"{done.word}: {what}{self._way_back()}", markup=False)
+            self.notify(f"{done.word}: {what}{self.jmem.way_back()}", markup=False)
         self.results.marked.clear()
         self.reload()
         if purged:
@@ -212,15 +226,11 @@ class Tending(Place):
 
             self.app.push_screen(receipt(purged, self.app.theme_variables))
 
-    def _way_back(self) -> str:
-        keys = actions.keys_of(actions.BY_ID["app.undo"], self.jmem.prefs.keys)
-        return f"\n{keys[0]} takes it back" if keys else ""
-
     def action_tag(self) -> None:
         """Add and remove tags."""
         from jmem.tui.screens.tags import Tagger
 
-        memories = self.results.chosen
+        memories = self.chosen
 
         def decided(changes: tuple[list[str], list[str]] | None) -> None:
             if changes is not None:
@@ -244,10 +254,8 @@ class Tending(Place):
         self._switch("paused", "Paused")
 
     def _switch(self, state: str, word: str) -> None:
-        memories = [
-            memory for memory in self.results.chosen if not memory.get("deleted") and memory["state"] != "review"
-        ]
-        if not memories and self.results.chosen:
+        memories = [memory for memory in self.chosen if not memory.get("deleted") and memory["state"] != "review"]
+        if not memories and self.chosen:
             self.notify("Deleted and waiting memories have no such state", severity="warning", markup=False)
         back = all(memory["state"] == state for memory in memories)
         self._each("Active again" if back else word, {"op": "edit", "state": "active" if back else state}, memories)
@@ -256,7 +264,7 @@ class Tending(Place):
         """At once; asks only for several."""
         from jmem.tui.screens.confirm import Answer, Choice
 
-        memories = [memory for memory in self.results.chosen if not memory.get("deleted")]
+        memories = [memory for memory in self.chosen if not memory.get("deleted")]
         if len(memories) < 2:
             self._each("Deleted", {"op": "delete"}, memories)
             return
@@ -272,7 +280,7 @@ class Tending(Place):
         """Asks, always; then shows the receipt."""
         from jmem.tui.screens.confirm import Answer, Choice
 
-        memories = self.results.chosen
+        memories = self.chosen
         if not memories:
             return
 
@@ -287,8 +295,8 @@ class Tending(Place):
 
     def action_restore(self) -> None:
         """Of the deleted ones."""
-        memories = [memory for memory in self.results.chosen if memory.get("deleted")]
-        if not memories and self.results.chosen:
+        memories = [memory for memory in self.chosen if memory.get("deleted")]
+        if not memories and self.chosen:
             self.notify("It is not deleted; h shows its earlier versions", markup=False)
         self._each("Back again", {"op": "restore"}, memories)
 
@@ -336,7 +344,7 @@ class Tending(Place):
 
     def action_copy(self) -> None:
         """The text, or all texts with an empty line between."""
-        memories = self.results.chosen
+        memories = self.chosen
         if len(memories) == 1 and memories[0] is self.results.current:
             self._copy(Copied([memories[0]["content"]]))
         elif len(memories) > _COPIED:
