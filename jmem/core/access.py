@@ -163,10 +163,6 @@ class AccessLog:
         """The newest accesses, newest first."""
         return self.find(Wanted(client), limit)
 
-    def of_memory(self, id: str, limit: int = 100) -> list[Access]:
-        """The newest accesses that a memory was in the answer of, newest first."""
-        return self.find(Wanted(memory=id), limit)
-
     def find(self, wanted: Wanted, limit: int = 100) -> list[Access]:
         """The newest accesses, newest first; of those with `wanted.memory`, only that answer."""
         where, params = wanted.sql()

@@ -45,9 +45,9 @@ def test_what_was_recorded_is_read_back_newest_first(log: AccessLog):
     assert search.as_dict()["answers"][0] == {"id": "a", "rank": 1, "score": 0.9, "legs": {"text": {"rank": 1}}}
     assert log.recent("cli") == [get]
     assert log.recent(limit=1) == [get]
-    assert [a.what for a in log.of_memory("b")] == ["get", "search"]
-    assert log.of_memory("b")[1].answers == [Answer("b", 0.4)]
-    assert log.of_memory("c") == []
+    assert [a.what for a in log.find(Wanted(memory="b"))] == ["get", "search"]
+    assert log.find(Wanted(memory="b"))[1].answers == [Answer("b", 0.4)]
+    assert log.find(Wanted(memory="c")) == []
 
 
 def test_records_reach_the_file_by_themselves(log: AccessLog):
@@ -79,8 +79,8 @@ def test_the_log_is_bounded(tmp_path: Path):
     log.flush()
     log.record(Access("cli", "list"))
     assert len(log.recent(limit=100)) == 10
-    assert log.of_memory("3") == []
-    assert len(log.of_memory("24")) == 1
+    assert log.find(Wanted(memory="3")) == []
+    assert len(log.find(Wanted(memory="24"))) == 1
     log.close()
 
 

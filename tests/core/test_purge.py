@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jmem.core import purge, receipts
+from jmem.core.access import Wanted
 from jmem.core.errors import NotFound, StorageFailed
 from jmem.core.service import Actor, Draft, MemoryService
 from jmem.core.store import fts, oplog
@@ -107,7 +108,7 @@ def test_the_access_log_forgets_the_queries_that_found_it(user: User):
     assert holding(user.folder, SECRET)
     user.service.purge(id, ME)
     assert holding(user.folder, SECRET) == []
-    assert user.access.of_memory(id) == []
+    assert user.access.find(Wanted(memory=id)) == []
     (left,) = [a for a in user.access.recent() if a.what == "search"]
     assert left.query is None
     assert [a.id for a in left.answers] == [other]
