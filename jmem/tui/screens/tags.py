@@ -40,7 +40,7 @@ class TagLine(WriteLine):
         tags = self.screen.query_one(OptionList)
         tags.action_cursor_down() if step > 0 else tags.action_cursor_up()
 
-    def _on_key(self, event: events.Key) -> None:
+    async def _on_key(self, event: events.Key) -> None:
         """Space too puts a tag on or takes it off, while nothing is typed."""
         if event.key == "space" and not self.value:
             event.stop()
@@ -133,8 +133,8 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
     def _offer(self, typed: str) -> None:
         """Several at once, each with its sign."""
         colours, line = self.app.theme_variables, Text()
-        for tag, on in self._signed(typed).items():
-            line.append(f"{'+' if on else '-'}#{shown.one_line(tag)} ", colours["success" if on else "error"])
+        for tag, wanted in self._signed(typed).items():
+            line.append(f"{'+' if wanted else '-'}#{shown.one_line(tag)} ", colours["success" if wanted else "error"])
         tags = self.query_one(OptionList)
         tags.clear_options()
         tags.add_option(Option(line, id=typed))
@@ -189,12 +189,12 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
 
     def _put(self, asked: Mapping[str, bool]) -> None:
         """What is so already is no change."""
-        for tag, on in asked.items():
+        for tag, wanted in asked.items():
             self._known.setdefault(tag)
-            if self._had.get(tag, 0) == (self._count if on else 0):
+            if self._had.get(tag, 0) == (self._count if wanted else 0):
                 self._set.pop(tag, None)
             else:
-                self._set[tag] = on
+                self._set[tag] = wanted
 
     def _go_to(self, tag: str) -> None:
         tags = self.query_one(OptionList)

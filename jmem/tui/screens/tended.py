@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textual.message import Message
@@ -61,7 +61,7 @@ def slim(memory: Memory) -> Memory:
     return {**{name: memory[name] for name in _HELD}, "content": memory["content"][:80], "slim": True}
 
 
-def named(memory: Memory) -> str:
+def named(memory: Mapping[str, Any]) -> str:
     """The beginning of its text, in quotes."""
     return f"“{shown.fit(shown.headline(memory), PREVIEW).rstrip()}”"
 
