@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from textual import events, on, work
 from textual.binding import Binding
+from textual.geometry import Size
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -23,6 +24,8 @@ from jmem.tui.screens.base import Dialog, Place, say
 from jmem.tui.undoing import Undoing
 
 STARTING = "Starting the daemon…"
+LEAST = Size(10, 3)
+"""In a smaller window this much is drawn, and cut off by it: nothing can be folded into no columns."""
 COUNT_S = 1.0
 """Between two countings for the top bar while programs write."""
 
@@ -248,6 +251,13 @@ class JmemApp(Undoing):
         self._fall_behind(access)
 
     # ---- everywhere
+
+    async def on_event(self, event: events.Event) -> None:
+        """A window of hardly any columns or rows counts as LEAST."""
+        if isinstance(event, events.Resize) and (event.size.width < LEAST.width or event.size.height < LEAST.height):
+            size = Size(max(event.size.width, LEAST.width), max(event.size.height, LEAST.height))
+            event = events.Resize(size, size)
+        await super().on_event(event)
 
     async def on_key(self, event: events.Key) -> None:
         """The person's own key, while one writes, for an action that has only letters otherwise.
