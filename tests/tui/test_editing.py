@@ -105,7 +105,7 @@ async def test_nothing_to_save_and_a_field_that_is_not_understood(some: Home, op
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "nothing to remember yet" in texts(pilot))
         await pilot.press(*"seen", "tab", "tab", *"some day soonish", "ctrl+s")
-        await until(pilot, lambda: "is not a date or time" in texts(pilot))
+        await until(pilot, lambda: "Not saved: Happened is not a date or time" in texts(pilot))
         assert pilot.app.focused is not None
         assert pilot.app.focused.id == "occurred_at"
         await pilot.press("escape")
@@ -258,6 +258,7 @@ async def test_two_writers_on_one_text(some: Home, api: Api, opened: Open) -> No
     async with opened(some) as pilot:
         await editing(pilot, memory["id"], *"Mine: ")
         api.must("PATCH", f"/memories/{memory['id']}", {"content": "The meeting is on Tuesday\nin the big room"})
+        await until(pilot, lambda: "cursor changed this memory just now" in texts(pilot))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConflictDialog))
         shown = texts(pilot)
@@ -268,6 +269,7 @@ async def test_two_writers_on_one_text(some: Home, api: Api, opened: Open) -> No
         await pilot.press("e")
         await until(pilot, lambda: isinstance(pilot.app.screen, Editor))
         assert area(pilot).content.startswith("Mine: The meeting is on Monday")
+        await until(pilot, lambda: "in the place of what cursor wrote: text" in texts(pilot))
         api.must("PATCH", f"/memories/{memory['id']}", {"content": "Cancelled"})
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConflictDialog) and "- Cancelled" in texts(pilot))

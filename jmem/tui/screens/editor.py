@@ -20,24 +20,26 @@ from textual.widgets import Checkbox, Input, Static, TextArea
 from jmem.core.errors import Conflict, JmemError, NotFound, SecretFound
 from jmem.core.model import MAX_CONTENT_BYTES
 from jmem.tui import saving, shown
+from jmem.tui.feed import Changed
 from jmem.tui.saving import time_of, time_text
 from jmem.tui.screens import confirm, conflict, outside
 from jmem.tui.screens.base import Dialog
 from jmem.tui.screens.confirm import Answer, Choice
-from jmem.tui.screens.handing import Disputed, Hinted, NotSaved, Saved, TagSuggester, values_of, write
+from jmem.tui.screens.handing import (
+    LINES,
+    NEW,
+    Disputed,
+    Hinted,
+    NotSaved,
+    Saved,
+    TagSuggester,
+    said,
+    values_of,
+    write,
+    written,
+)  # fmt: skip
 from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.writing import Tick, WriteArea, WriteLine
-
-LINES: tuple[tuple[str, str, str], ...] = (
-    ("tags", "Tags", "travel, food"),
-    ("occurred_at", "Happened", "yesterday, 2026-03-14, last summer"),
-    ("expires_at", "Expires", "the last day on which it is true: in 2 weeks"),
-    ("supersedes", "Replaces", "the id of a memory that this one makes out of date"),
-)
-"""Field, label and what stands in the line while it is empty."""
-_NEW: Mapping[str, Any] = {
-    "content": "", "tags": [], "occurred_at": None, "expires_at": None, "privacy": "synced", "supersedes": None,
-}  # fmt: skip
 
 
 class Editor(Dialog[dict[str, Any] | None]):
@@ -75,9 +77,9 @@ class Editor(Dialog[dict[str, Any] | None]):
         problem: JmemError | None = None,
     ) -> None:
         super().__init__()
-        self._base: Mapping[str, Any] = memory if memory is not None else {**_NEW, "tags": list(tags)}
+        self._base: Mapping[str, Any] = memory if memory is not None else {**NEW, "tags": list(tags)}
         self._content, self._known, self._problem = content, known, problem
-        self._texts = self._written(self._base)
+        self._texts = written(self._base)
         self._saving = False
         self._also = ""
 
@@ -116,16 +118,6 @@ class Editor(Dialog[dict[str, Any] | None]):
         self.query_one(".box").set_class(event.size.width > 104 and event.size.height > 30, "-wide")
 
     # ---- what is written
-
-    @staticmethod
-    def _written(memory: Mapping[str, Any]) -> dict[str, str]:
-        """The fields of a memory as they stand in the lines."""
-        return {
-            "tags": ", ".join(memory["tags"]),
-            "occurred_at": time_text(memory["occurred_at"]),
-            "expires_at": time_text(memory["expires_at"], end=True),
-            "supersedes": (memory["supersedes"] or "")[-12:],
-        }
 
     def _touched(self) -> dict[str, str]:
         """The fields that differ from what they were, as texts."""
@@ -182,7 +174,7 @@ class Editor(Dialog[dict[str, Any] | None]):
                 found = await self.remote(lambda _: time_of(text, field, end=field == "expires_at"))
                 hint = time_text(found, end=True)
         except JmemError as error:
-            self.post_message(Hinted(field, error.message, bad=True))
+            self.post_message(Hinted(field, said(error), bad=True))
         else:
             self.post_message(Hinted(field, f"= {hint}"))
 
@@ -214,7 +206,7 @@ class Editor(Dialog[dict[str, Any] | None]):
 
     async def _hand_over(self, base: Mapping[str, Any] | None, touched: dict[str, str], secrets: str) -> None:
         """Save, and merge with what others did to other fields."""
-        blank = {name: self._base[name] for name in _NEW}
+        blank = {name: self._base[name] for name in NEW}
         try:
             self.post_message(
                 await self.remote(lambda daemon: write(daemon, base, blank, self._values(touched), secrets))
@@ -241,7 +233,7 @@ class Editor(Dialog[dict[str, Any] | None]):
             self._tell(error)
 
     def _tell(self, error: JmemError) -> None:
-        text = Text(f"Not saved: {error.message}", "bold")
+        text = Text(f"Not saved: {said(error)}", "bold")
         remedy = "Your text stays here; ctrl+s tries again." if error.status >= 500 else error.fix
         text.append(f"\n{remedy}" if remedy else "", "not bold")
         problem = self.query_one("#problem", Static)
@@ -279,6 +271,18 @@ class Editor(Dialog[dict[str, Any] | None]):
 
     # ---- two writers
 
+    def memory_changed(self, change: Changed) -> None:
+        """Tell it while one writes; saving asks how the two go together."""
+        if change.id == self._base.get("id") and not self._saving:
+            who = shown.one_line(change.client) or "Somebody"
+            how = "deleted" if change.kind == "delete" else "changed"
+            self._note(f"{who} {how} this memory just now. What you write is safe; saving shows where the two differ.")
+
+    def _note(self, text: str) -> None:
+        problem = self.query_one("#problem", Static)
+        problem.update(Text(text))
+        problem.add_class("-told")
+
     @on(Disputed)
     def _disputed(self, event: Disputed) -> None:
         self._saving = False
@@ -299,12 +303,15 @@ class Editor(Dialog[dict[str, Any] | None]):
                     return
             if answer in (conflict.MINE, conflict.THEIRS):
                 self._send(touched)
+            else:
+                what = saving.named(event.fields)
+                self._note(f"Saving now puts yours in the place of what {event.by or 'somebody else'} wrote: {what}.")
 
         return decided
 
     def _rebase(self, theirs: dict[str, Any], touched: Mapping[str, str]) -> None:
         """From now on theirs is what I change; fields that I did not touch become theirs."""
-        self._base, self._texts = theirs, self._written(theirs)
+        self._base, self._texts = theirs, written(theirs)
         for name in saving.FIELDS:
             if name not in touched:
                 self._set(name, theirs)

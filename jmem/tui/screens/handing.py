@@ -11,8 +11,19 @@ from textual.suggester import Suggester
 from jmem.client import Client
 from jmem.core.errors import Conflict, JmemError
 from jmem.tui import saving
-from jmem.tui.saving import time_of
+from jmem.tui.saving import time_of, time_text
 from jmem.tui.screens import outside
+
+LINES: tuple[tuple[str, str, str], ...] = (
+    ("tags", "Tags", "travel, food"),
+    ("occurred_at", "Happened", "yesterday, 2026-03-14, last week"),
+    ("expires_at", "Expires", "the last day on which it is true: in 2 weeks"),
+    ("supersedes", "Replaces", "the id of a memory that this one makes out of date"),
+)
+"""Field, label and what stands in the line while it is empty."""
+NEW: Mapping[str, Any] = {
+    "content": "", "tags": [], "occurred_at": None, "expires_at": None, "privacy": "synced", "supersedes": None,
+}  # fmt: skip
 
 
 class Saved(Message):
@@ -62,6 +73,23 @@ class TagSuggester(Suggester):
         taken = saving.tags_of(head)
         found = next((tag for tag in self._known if tag.startswith(begun) and tag != begun and tag not in taken), None)
         return None if found is None else value[: len(value) - len(begun)] + found
+
+
+def written(memory: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of a memory as they stand in the lines."""
+    return {
+        "tags": ", ".join(memory["tags"]),
+        "occurred_at": time_text(memory["occurred_at"]),
+        "expires_at": time_text(memory["expires_at"], end=True),
+        "supersedes": (memory["supersedes"] or "")[-12:],
+    }
+
+
+def said(error: JmemError) -> str:
+    """Its message, with the label of the line instead of the field's name."""
+    field = str(error.detail.get("field", ""))
+    label = next((label for name, label, _ in LINES if name == field), field)
+    return label + error.message.removeprefix(field) if field and error.message.startswith(field) else error.message
 
 
 def values_of(touched: Mapping[str, str]) -> dict[str, Any]:
