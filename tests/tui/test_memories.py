@@ -450,21 +450,23 @@ async def test_the_reader_keeps_its_place_when_the_width_changes(some: Home, api
 
 # ---- many
 
+MANY = 4_500
+
 
 @pytest.fixture(scope="module")
 def many() -> Iterator[Home]:
-    """A hundred thousand memories."""
-    with temporary_home(filled(100_000, synthetic=True)) as home:
+    """More memories than the list ever holds at once; `bench.terminal` scrolls through a hundred thousand."""
+    with temporary_home(filled(MANY, synthetic=True)) as home:
         home.start()
         yield home
 
 
-async def test_a_hundred_thousand_memories_to_the_end_and_back(many: Home, opened: Open) -> None:
+async def test_to_the_end_of_a_long_list_and_back(many: Home, opened: Open) -> None:
     async with opened(many) as pilot:
         found = await to_list(pilot)
-        await until(pilot, lambda: found.total == 100_000)
+        await until(pilot, lambda: found.total == MANY)
         await pilot.press("end")
-        await until(pilot, lambda: found.current is not None and found.cursor == 99_999)
+        await until(pilot, lambda: found.current is not None and found.cursor == MANY - 1)
         last = found.current
         await pilot.press("up", "up", "pageup")
         await until(pilot, lambda: found.current is not None and found.current != last)
@@ -472,21 +474,18 @@ async def test_a_hundred_thousand_memories_to_the_end_and_back(many: Home, opene
         await until(pilot, lambda: found.cursor == 0 and found.current is not None)
         await pilot.press("end")
         await until(pilot, lambda: found.current == last)
-        assert len(found.rows) <= 4_000
+        assert len(found.rows) < MANY
 
 
 async def test_several_batches_are_one_undo(many: Home, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saving, "STEP", 200)
+    monkeypatch.setattr(saving, "STEP", 50)
     with contextlib.closing(many.api()) as api:
-        pairs = [
-            (a["tag"], b["tag"], api.must("GET", f"/memories?limit=1&count=true&tag={a['tag']}&tag={b['tag']}")["total"])
-            for a in api.must("GET", "/tags")["tags"][:3] for b in api.must("GET", "/tags")["tags"][3:6]
-        ]  # fmt: skip
-    first, second, count = min((pair for pair in pairs if pair[2] > 400), key=lambda pair: pair[2])
+        tag, count = api.must("GET", "/tags")["tags"][0].values()
+    assert count > 150
     async with opened(many) as pilot:
         place = pilot.app.screen
         assert isinstance(place, MemoriesPlace)
-        place.ask(place.view.toggled("tags", first).toggled("tags", second))
+        place.ask(place.view.toggled("tags", tag))
         found = await to_list(pilot)
         await until(pilot, lambda: found.total == count)
         await pilot.press("asterisk")

@@ -19,7 +19,7 @@ from bench.home import Home, temporary_home
 from jmem.client import Client
 from jmem.tui import state
 from jmem.tui.prefs import Prefs
-from jmem.tui.screens import status
+from jmem.tui.screens import onboarding, status
 from jmem.tui.widgets.log import Entry
 from tests.tui.conftest import NOW, STORE, Open, texts, until
 from tests.tui.snapshots import check
@@ -83,6 +83,12 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> None:
         log = (Entry("2026-11-25 10:00", "info", "started", "port=8765"),)
         return replace(found, bytes=421_000, home="/home/ana/.local/share/jmem", log=log)
 
+    programs = [
+        ("claude-code", "Claude Code", "connected"),
+        ("cursor", "Cursor", "installed"),
+        ("zed", "Zed", "not found"),
+    ]
+    monkeypatch.setattr(onboarding, "_programs", lambda user: programs)
     monkeypatch.setattr(Client, "accesses", told)
     monkeypatch.setattr(Client, "clients", known)
     monkeypatch.setattr(Client, "search", lambda self, request: search(self, request) | {"took_ms": 12.0})
