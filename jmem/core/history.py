@@ -15,8 +15,9 @@ from jmem.core.idparts import preview as preview_of
 from jmem.core.revisions import FORGOTTEN, MAX_IDS, History, LogEntry, history_of
 from jmem.core.store import oplog
 
-_MOVES = """
-SELECT o.stamp FROM ops o JOIN actions a ON a.id = o.action WHERE o.memory_id = ? AND a.kind = 'privacy'"""
+_STEPS = """
+SELECT o.stamp, a.kind FROM ops o JOIN actions a ON a.id = o.action
+WHERE o.memory_id = ? AND a.kind IN ('privacy', 'undo', 'redo')"""
 _STOOD = """
 SELECT substr(json_extract(payload, '$.set.content'), 1, 400) FROM ops
 WHERE memory_id = ?1 AND json_type(payload, '$.set.content') = 'text'
@@ -36,7 +37,7 @@ class Told:
 def history(conn: sqlite3.Connection, part: str, actor: Actor) -> History:
     """The history of a memory, deleted ones included; raises NotFound, Ambiguous."""
     id = ids.resolve(conn, part, actor, deleted=True)
-    return history_of(id, oplog.ops_of(conn, id), {stamp for (stamp,) in conn.execute(_MOVES, (id,))})
+    return history_of(id, oplog.ops_of(conn, id), dict(conn.execute(_STEPS, (id,)).fetchall()))
 
 
 def log_page(

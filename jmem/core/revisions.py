@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,8 +80,12 @@ def edit_kind(changes: Mapping[str, Any], state: Callable[[], str]) -> str:
     return "tag" if names and names <= {"tags", "add_tags", "remove_tags"} else "edit"
 
 
-def history_of(id: str, log: Sequence[Op], moves: Collection[str] = ()) -> History:
-    """The history of a memory from its ops in the order of their stamps; `moves` are stamps of changes of privacy."""
+def history_of(id: str, log: Sequence[Op], steps: Mapping[str, str] | None = None) -> History:
+    """The history of a memory from its ops in the order of their stamps.
+
+    `steps` are the kinds of action, by stamp, that an op does not tell by itself: privacy, undo, redo.
+    """
+    steps = steps or {}
     registers: Registers = {}
     revisions: list[Revision] = []
     for rev, op in enumerate(log, 1):
@@ -89,7 +93,8 @@ def history_of(id: str, log: Sequence[Op], moves: Collection[str] = ()) -> Histo
         merge.merge_op(registers, op)
         content = registers["content"][1] if "content" in registers else None
         at, kind = iso(stamp_ms(op.stamp)), kind_of(op, before)
-        if kind == "add" and op.stamp in moves:
-            kind = "privacy"
+        step = steps.get(op.stamp)
+        if step is not None and (step != "privacy" or kind == "add"):
+            kind = step
         revisions.append(Revision(rev, op.stamp, at, op.client, kind, dict(op.set), content))
     return History(id, revisions, merge.heads(log))

@@ -23,7 +23,7 @@ def test_every_revision_with_the_content_after_it(service: MemoryService):
     assert history.id == id
     assert [(r.rev, r.kind, r.content) for r in history.revisions] == [
         (1, "add", "a"), (2, "edit", "b"), (3, "tag", "b"), (4, "archive", "b"), (5, "pause", "b"), (6, "resume", "b"),
-        (7, "delete", "b"), (8, "restore", "b"), (9, "delete", "b"),
+        (7, "delete", "b"), (8, "restore", "b"), (9, "undo", "b"),
     ]  # fmt: skip
     assert history.revisions[1].client == "claude"
     assert history.revisions[1].set == {"content": "b"}

@@ -116,7 +116,7 @@ async def test_a_key_that_is_taken_is_told(some: Home, opened: Open):
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, KeyPress))
         await pilot.press("h")
-        await until(pilot, lambda: "“History” has no other key" in texts(pilot))
+        await until(pilot, lambda: "“History” (Memories) has no other key" in texts(pilot))
         await pilot.press("enter")
         assert isinstance(pilot.app.screen, KeyPress)
         await pilot.press("delete")

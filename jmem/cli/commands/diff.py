@@ -43,7 +43,7 @@ COMMAND = Command(
         ('jmem diff --since "2 hours ago" --client cursor', ""),
     ),
 )  # fmt: skip
-LIMIT = 100
+LIMIT, MOST = 100, 1000
 
 
 def run(args: Args) -> int:
@@ -94,7 +94,10 @@ def _since(args: Args) -> int:
     if not changes:
         out.note("nothing changed" + ("" if args.client is None else f" by {args.client}"))
     if page["next_cursor"]:
-        out.note(f"there are more: -n 1000, or --cursor {page['next_cursor']}")
+        more = "" if args.limit == MOST else f"-n {MOST}"
+        if not out.human or not more:
+            more += f"{' or ' if more else ''}--cursor {page['next_cursor']}"
+        out.note(f"there are more: {more}")
     return 0
 
 

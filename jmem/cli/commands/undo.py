@@ -65,6 +65,7 @@ def _group(args: Args) -> int:
         return _tell(args, preview, dry=True)
     if out.human:
         changes.show(out, preview)
+        _warn(out, preview["skipped"])
     count = len(preview["undone"])
     actions = "1 action" if count == 1 else f"{count:,} actions"
     if preview.get("truncated"):
@@ -74,6 +75,8 @@ def _group(args: Args) -> int:
         return OK
     # what the program has done while the question stood is not in what was agreed to
     answer = daemon.undo_all(args.client, args.since, upto=preview["undone"][0]["action"])
+    if out.human:  # what stays as it is was told before it was asked
+        answer["skipped"] = [one for one in answer["skipped"] if one not in preview["skipped"]]
     code = _tell(args, answer, dry=False)
     out.note("`jmem undo --redo` brings all of it back")
     return code
@@ -97,14 +100,18 @@ def _tell(args: Args, answer: Document, dry: bool) -> int:
             _action(out, did, action)
     if out.human and dry:
         changes.show(out, answer)
-    skipped = answer["skipped"]
+    _warn(out, answer["skipped"])
+    if not undone:
+        out.note(f"there is nothing to {word}")
+    return OK
+
+
+def _warn(out: Output, skipped: list[Document]) -> None:
+    """Name what stays as it is."""
     for one in skipped[:SHOWN]:
         out.warn(_stays(one))
     if len(skipped) > SHOWN:
         out.warn(f"{len(skipped) - SHOWN:,} more stay as they are")
-    if not undone:
-        out.note(f"there is nothing to {word}")
-    return OK
 
 
 def _action(out: Output, did: str, action: Document) -> None:

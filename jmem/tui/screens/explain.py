@@ -17,7 +17,7 @@ from textual.widgets import Static
 from jmem.cli.render import ago
 from jmem.cli.text import age, wrap
 from jmem.client import Client
-from jmem.tui import shown
+from jmem.tui import legs, shown
 from jmem.tui.feed import Accessed, Changed
 from jmem.tui.main import CLIENT
 from jmem.tui.screens.page import Page, title
@@ -28,9 +28,9 @@ READ, SHOWN = 500, 60
 WIDEST = 110
 """Columns beyond which lines grow no longer."""
 _LABEL = 12
-_WHAT = {"list": "listed it", "get": "read it", "similar": "compared it", "duplicates": "compared it", "add": "added it",
-         "edit": "edited it", "restore": "brought it back", "undo": "undid", "delete": "deleted it", "merge": "merged it",
-         "export": "exported it", "import": "imported it", "batch": "changed it"}  # fmt: skip
+_GOT = {"search": "found it", "list": "listed it", "get": "read it", "similar": "compared it",
+        "duplicates": "compared it", "export": "exported it"}  # fmt: skip
+"""What gives a memory to a program; who writes one has it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,30 +152,14 @@ def _line(text: Text, label: str, share: float, said: str, colour: str, width: i
 
 
 def _words(text: Text, explain: Mapping[str, Any], asked: Asked, colours: Mapping[str, str], width: int, columns: int) -> None:  # fmt: skip
-    leg = explain["text"]
-    score = leg["score"]
-    if not score:
-        said = "none of the words of the question stands in it"
-        share = 0.0
-    else:
-        rank = f"no. {leg['rank']} by words" if leg["rank"] else "not among the best by words"
-        terms = ", ".join(explain.get("terms", ())[:6])
-        said = f"{rank}, bm25 {score:.2f}" + (f"; looked for {terms}" if terms else "")
-        share = score / max(asked.best, score)
-    if dropped := explain.get("terms_dropped"):
-        said += f"; too common to tell: {', '.join(dropped[:6])}"
-    _line(text, "words", share, shown.one_line(said), colours["accent"], width, columns)
+    score = explain["text"]["score"]
+    share = score / max(asked.best, score) if score else 0.0
+    _line(text, "words", share, legs.words(explain), colours["accent"], width, columns)
 
 
 def _meaning(text: Text, explain: Mapping[str, Any], colours: Mapping[str, str], width: int, columns: int) -> None:
-    leg = explain["vector"]
-    score = leg["score"]
-    if score is None:
-        said = "not compared by meaning"
-    else:
-        rank = f"no. {leg['rank']} by meaning" if leg["rank"] else "not among the nearest by meaning"
-        said = f"{rank}, {max(score, 0):.0%} alike"
-    _line(text, "meaning", score or 0.0, said, colours["secondary"], width, columns)
+    share = explain["vector"]["score"] or 0.0
+    _line(text, "meaning", share, legs.meaning(explain), colours["secondary"], width, columns)
 
 
 def _fusion(
@@ -200,12 +184,12 @@ def _fusion(
         parts.insert(0, ("words", total - meaning - recency - speaker, ""))
     text.append("What each weighs", f"bold {colours['primary']}")
     text.append(", against what else was found\n", "dim")
-    most = max([abs(value) for _, value, _ in parts] + [0.01])
+    most = max([abs(value) for _, value, _ in parts] + [abs(total), 0.01])  # one scale for all of them
     for name, value, said in parts:
         colour = colours["success"] if value >= 0 else colours["error"]
         _line(text, name, abs(value) / most, f"{value:+.2f}  {said}", colour, width, columns)
     text.append(f"{'together':<{_LABEL}}", "bold")
-    text.append(bar(memory.get("score") or 0.0, columns), colours["primary"])
+    text.append(bar(abs(total) / most, columns), colours["primary" if total >= 0 else "error"])
     text.append(f"  {total:+.2f}", "bold")
     text.append(f" = a score of {memory.get('score', 0.0):.2f}\n")
     if moved:
@@ -221,7 +205,8 @@ def who(
     accesses: Sequence[Mapping[str, Any]], colours: Mapping[str, str], width: int, *, everyone: bool = False
 ) -> Text:
     """The programs that got it, most recent first, then each time with the question and its rank."""
-    others = [access for access in accesses if everyone or access["client"] != CLIENT]
+    got = [access for access in accesses if access["what"] in _GOT]
+    others = [access for access in got if everyone or access["client"] != CLIENT]
     text = Text()
     text.append("Who got it\n", f"bold {colours['primary']}")
     if not others:
@@ -258,5 +243,5 @@ def _access(text: Text, access: Mapping[str, Any], colours: Mapping[str, str], w
         text.append(shown.fit(f"“{shown.one_line(query)}”" if query else "(forgotten)", room))
         text.append(f"  {told}", "dim")
     else:
-        text.append(_WHAT.get(access["what"], shown.one_line(access["what"])), "dim")
+        text.append(_GOT[access["what"]], "dim")
     text.append("\n")

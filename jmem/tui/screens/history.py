@@ -29,7 +29,7 @@ _BESIDE = (
 _WORDS = {
     "add": "added", "edit": "edited", "tag": "tagged", "delete": "deleted", "restore": "brought back", "archive": "archived",
     "pause": "paused", "resume": "active again", "approve": "approved", "review": "waits", "privacy": "moved here",
-    "purge": "forgotten", "blank": "nothing",
+    "purge": "forgotten", "blank": "nothing", "undo": "undone", "redo": "done again",
 }  # fmt: skip
 MODES = ("before", "now", "whole")
 _MODES = {"before": "what it changed", "now": "against what it says now", "whole": "as it was"}
@@ -86,7 +86,7 @@ class VersionList(Rows[Version]):
         if item.head:
             text.append("  conflict", self.style("warn"))
         elif item.newest:
-            text.append("  now", self.style("accent"))
+            text.append("  current", self.style("accent"))
         when = age(revision["at"])
         room = max(width - len(when) - 2, 1)
         text.truncate(room, overflow="ellipsis")

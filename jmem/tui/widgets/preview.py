@@ -10,9 +10,9 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from jmem.cli.render import card_fields, explain_lines
+from jmem.cli.render import card_fields
 from jmem.cli.text import wrap
-from jmem.tui import shown
+from jmem.tui import legs, shown
 
 CHARS = 6_000
 """Of a text, what is shown here; all of it is a key away."""
@@ -85,14 +85,15 @@ def card(
         body.append(f"\n… {len(content) - limit:,} more characters: Enter shows all", f"italic {colours['warning']}")
     body.append("\n\n")
     for name, value in card_fields(memory):
+        if name == "id" and limit is not None:
+            value = value[-6:]  # the last ones tell it apart; all of it is in the memory itself
         _field(body, name, value, width, colours["success"] if name == "tags" else "")
     if memory.get("also"):
         _field(body, "also", f"{len(memory['also'])} more with the same text", width, "")
     if memory.get("explain"):
         body.append("\nwhy\n", f"bold {colours['secondary']}")
-        for line in explain_lines(memory["explain"]):
-            leg, _, said = line.partition(": ")
-            _field(body, leg, said, width, "dim")
+        _field(body, "words", legs.words(memory["explain"]), width, "dim")
+        _field(body, "meaning", legs.meaning(memory["explain"]), width, "dim")
     return body
 
 
