@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import signal
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -60,6 +62,7 @@ class JmemApp(Undoing):
     """One user's memory on a screen. `facts` is what every place shows of the daemon."""
 
     TITLE = "jmem"
+    NOTIFICATION_TIMEOUT = 3
     ENABLE_COMMAND_PALETTE = False  # ours is opened by an action of ours
     BINDINGS = actions.bindings("app")  # type: ignore[assignment]
     MODES: ClassVar[dict[str, Any]] = {
@@ -142,6 +145,8 @@ class JmemApp(Undoing):
     def on_mount(self) -> None:
         for problem in self._problems:
             self.notify(problem, severity="warning", timeout=10, markup=False)
+        if not self.is_headless:  # it gives the terminal back; SIGHUP ends at once, for then there is none
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, None, 128 + signal.SIGTERM)
         self._feed.start()
         self._wake()
         self.set_timer(1.0, _collect)
@@ -284,6 +289,9 @@ class JmemApp(Undoing):
     def action_tab(self, mode: str) -> None:
         """To another place."""
         if len(self.screen_stack) == 1:
+            for said in list(self._notifications):
+                if said.severity == "information" and said.message != STARTING:
+                    self._unnotify(said, refresh=False)  # it was about the place that one leaves
             self.switch_mode(mode)
 
     def action_leave(self) -> None:

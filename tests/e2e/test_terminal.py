@@ -134,12 +134,15 @@ def test_leaving_gives_the_terminal_back(home: Home) -> None:
 
 
 def test_a_signal_gives_the_terminal_back(home: Home) -> None:
-    with Terminal(["bash", "--norc", "-c", f"{JMEM}; echo ended with $?; sleep 100"], home.env) as terminal:
+    command = f"{JMEM}; echo ended with $?; stty -a | grep -oE '.icanon'; sleep 100"
+    with Terminal(["bash", "--norc", "-c", command], home.env) as terminal:
         terminal.see("The kettle", "live")
         children = f"/proc/{terminal.pid}/task/{terminal.pid}/children"
         with open(children) as file:  # noqa: PTH123
             os.kill(int(file.read().split()[0]), signal.SIGTERM)
-        terminal.see("ended with")
+        screen = terminal.see("ended with 143", "icanon")
+        assert "-icanon" not in screen
+        assert "The kettle" not in screen
 
 
 def _first(screen: str) -> str:
