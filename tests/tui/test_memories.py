@@ -19,7 +19,7 @@ from jmem.tui.screens.memories import MemoriesPlace
 from jmem.tui.screens.reader import Reader
 from jmem.tui.screens.tags import Tagger, TagLine, signed
 from jmem.tui.widgets.longtext import LongText, folded
-from jmem.tui.widgets.results import Results
+from jmem.tui.widgets.results import Results, tags_in
 from tests.tui.conftest import Open, texts, until
 
 pytestmark = pytest.mark.timeout(180)
@@ -372,6 +372,19 @@ async def test_what_is_read_whole_is_tended_by_the_keys_of_the_list(some: Home, 
     assert memory["id"] not in listed
 
 
+async def test_what_is_told_stays_in_its_place_and_not_for_long(some: Home, api: Api, opened: Open) -> None:
+    memory = api.add("told of for a moment")
+    async with opened(some) as pilot:
+        await on_top(pilot, memory["id"])
+        await pilot.press("x")
+        await told(pilot, "Archived")
+        assert {said.timeout for said in pilot.app._notifications} == {3}
+        await pilot.press("2")
+        await until(pilot, lambda: pilot.app.current_mode == "activity")
+        assert "Archived" not in toasts(pilot)
+        assert "Archived: " not in texts(pilot)
+
+
 async def test_how_to_quit_is_told_while_one_types(some: Home, opened: Open) -> None:
     async with opened(some) as pilot:
         await until(pilot, lambda: "^q Quit" in texts(pilot))
@@ -497,3 +510,24 @@ async def test_several_batches_are_one_undo(many: Home, opened: Open, monkeypatc
         await pilot.press("u")
         await until(pilot, lambda: f"Undone: {count:,} memories are active" in toasts(pilot), 60)
         await until(pilot, lambda: found.total == count)
+
+
+@pytest.mark.parametrize(
+    ("tags", "room", "shown"),
+    [((), 10, ""), (("a", "bc"), 10, "#a #bc"), (("travel", "food", "home"), 10, "#travel +2"), (("a" * 20, "b"), 10, "#aaaaa… +1")],
+)  # fmt: skip
+def test_tags_that_do_not_fit_are_counted(tags: tuple[str, ...], room: int, shown: str):
+    assert tags_in(tags, room) == shown
+
+
+async def test_a_line_tells_what_is_local_and_what_ends(some: Home, opened: Open):
+    with contextlib.closing(some.api()) as api:
+        ids = [api.must("POST", "/memories", {"content": "The alarm code hangs in the shed", "privacy": "local"})["id"],
+               api.must("POST", "/memories", {"content": "The pass is valid", "expires_at": "2999-01-01"})["id"]]  # fmt: skip
+        async with opened(some, (140, 40)) as pilot:
+            await until(pilot, lambda: "The alarm code" in texts(pilot))
+            lines = texts(pilot).splitlines()
+            assert any("The alarm code" in line and " local " in line for line in lines)
+            assert any("The pass is valid" in line and " ends in " in line for line in lines)
+        for id in ids:
+            api.must("DELETE", f"/memories/{id}?purge=true")
