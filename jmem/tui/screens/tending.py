@@ -11,46 +11,24 @@ from textual.message import Message
 from jmem.client import Client
 from jmem.core.errors import JmemError, from_problem
 from jmem.tui import saving
-from jmem.tui.screens.base import Missed, Place, say
-from jmem.tui.screens.tended import Advanced, Copied, Done, Fresh, Marked, bulk_of, named, slim, some
+from jmem.tui.screens.base import say
+from jmem.tui.screens.choosing import Choosing
+from jmem.tui.screens.tended import Advanced, Done, Fresh, bulk_of, named, some
 from jmem.tui.widgets.results import Results
 
 Memory = dict[str, Any]
-_COPIED = 2_000
-"""Memories whose texts are read to be copied."""
 
 
-class Tending(Place):
+class Tending(Choosing):
     """`known_tags` are offered for completion, most used first."""
 
     _at_work = False
     """A change is under way; the next one waits for what becomes of it."""
-    _reading: Memory | None = None
-    """what was read whole, and is to be changed now"""
 
     @property
     def known_tags(self) -> list[tuple[str, int]]:
         """Tags with their counts."""
         return []
-
-    @property
-    def results(self) -> Results:
-        """The list."""
-        return self.query_one(Results)
-
-    @property
-    def current(self) -> Memory | None:
-        """What an action on one memory is about."""
-        return self._reading or self.results.current
-
-    @property
-    def chosen(self) -> list[Memory]:
-        """What an action on one or all marked ones is about."""
-        return [self._reading] if self._reading else self.results.chosen
-
-    def _work(self, call: Callable[[Client], Message]) -> None:
-        """Ask the daemon; what comes of it is a message."""
-        self.fetch(call, lambda message: message, group="tend")
 
     # ---- one memory
 
@@ -299,62 +277,3 @@ class Tending(Place):
         if not memories and self.chosen:
             self.notify("It is not deleted; h shows its earlier versions", markup=False)
         self._each("Back again", {"op": "restore"}, memories)
-
-    # ---- marks
-
-    def action_mark_all(self) -> None:
-        """All, however long the list is; none when all are."""
-        results = self.results
-        if results.total and len(results.marked) >= results.total:
-            results.marked.clear()
-            self._marks_changed()
-            return
-        view, total = results.view, results.total
-        if view.searching or len(results.rows) >= total:
-            self._mark_these(Marked(list(results.rows.values()), first=True))
-            return
-
-        async def run() -> None:
-            """Page by page; one of long texts has fewer than were asked for."""
-            offset, held = 0, [Memory()]
-            try:
-                while held and offset < total and view == results.view:
-                    page = await self.remote(
-                        lambda daemon, offset=offset: view.page(daemon, offset, limit=saving.STEP)  # type: ignore[misc]
-                    )
-                    held = [slim(memory) for memory in page["memories"]]
-                    self.post_message(Marked(held, first=offset == 0))
-                    offset += len(held)
-            except JmemError as error:
-                self.post_message(Missed(error))
-
-        self.begin(run, group="mark", exclusive=True)
-
-    @on(Marked)
-    def _mark_these(self, marked: Marked) -> None:
-        results = self.results
-        if marked.first:
-            results.marked.clear()
-        results.marked.update((memory["id"], memory) for memory in marked.memories)
-        self._marks_changed()
-
-    def _marks_changed(self) -> None:
-        """Show how many are marked."""
-        self.results.refresh()
-
-    def action_copy(self) -> None:
-        """The text, or all texts with an empty line between."""
-        memories = self.chosen
-        if len(memories) == 1 and memories[0] is self.results.current:
-            self._copy(Copied([memories[0]["content"]]))
-        elif len(memories) > _COPIED:
-            self.notify(f"More than {_COPIED:,} at once: `jmem export` writes them to a file", severity="warning", markup=False)  # fmt: skip
-        elif memories:
-            ids = [memory["id"] for memory in memories]
-            held = {memory["id"]: memory["content"] for memory in memories if not memory.get("slim")}
-            self._work(lambda daemon: Copied([held[id] if id in held else daemon.get(id)["content"] for id in ids]))
-
-    @on(Copied)
-    def _copy(self, copied: Copied) -> None:
-        self.app.copy_to_clipboard("\n\n".join(copied.texts))
-        self.notify("Copied" if len(copied.texts) == 1 else f"Copied {len(copied.texts):,} memories", markup=False)
