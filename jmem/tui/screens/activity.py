@@ -27,7 +27,8 @@ PAGE, PAGES = 200, 5
 """Accesses read at once, and pages read at most until some of them are shown."""
 KEPT = 4_000
 """Events that are kept; more are read from the log again."""
-WRITES = ("add", "edit", "delete", "restore")
+TEXTED = ("add", "edit", "delete", "restore", "get")
+"""What is about one memory, whose text stands in the line."""
 SETTLE_S = 0.15
 """How long the cursor rests on a line before its answers are read."""
 NARROW, TALL, LOW = 100, 28, 16
@@ -174,7 +175,7 @@ class ActivityPlace(Place):
         self._seen(event)
         if not _wanted(event, self.only, self.own):
             return
-        if event["what"] in WRITES:
+        if event["what"] in TEXTED:
             self._unread.append(event["id"])
             if len(self._unread) == 1:
                 self.set_timer(2 * SETTLE_S, self._read_texts)
@@ -326,7 +327,7 @@ def _page(daemon: Client, only: str, own: bool, before: int | None) -> tuple[lis
         before = int(page[-1]["id"]) if len(page) == PAGE else None
         if before is None or len(found) >= PAGE // 2:
             break
-    if written := [event["id"] for event in found if event["what"] in WRITES]:
+    if written := [event["id"] for event in found if event["what"] in TEXTED]:
         texts = _texts(daemon, min(written), max(written))
         for event in found:
             event["query"] = event["query"] or texts.get(event["id"])
@@ -335,7 +336,7 @@ def _page(daemon: Client, only: str, own: bool, before: int | None) -> tuple[lis
 
 def _texts(daemon: Client, first: int, last: int) -> dict[int, str]:
     """What was written by the accesses between two numbers."""
-    query = {"after": first - 1, "before": last + 1, "what": WRITES, "content": True, "limit": PAGE}
+    query = {"after": first - 1, "before": last + 1, "what": TEXTED, "content": True, "limit": PAGE}
     told = daemon.accesses(query)["accesses"]
     return {one["id"]: one["answers"][0]["content"] or "" for one in told if one["answers"]}
 

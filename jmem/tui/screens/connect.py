@@ -96,12 +96,12 @@ class Connect(Dialog[None]):
     Connect VerticalScroll { width: 1fr; padding: 0 1 0 2; scrollbar-size-vertical: 1; }
     Connect .keys { height: 1; color: $foreground 60%; }
     Connect.-narrow Horizontal { layout: vertical; }
-    Connect.-narrow _List { width: 1fr; height: 10; }
+    Connect.-narrow _List { width: 1fr; height: 6; }
     Connect.-narrow VerticalScroll { height: 1fr; padding: 1 1 0 1; }
     Connect.-low > .box { border: none; height: 100%; }
     Connect.-low _List { height: 3; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [("enter", "connect", "Connect")]
+    BINDINGS: ClassVar[list[BindingType]] = [("enter", "connect", "Connect"), ("y", "copy", "Copy the address")]
     AUTO_FOCUS = "_List"
 
     def __init__(self, start: str = "") -> None:
@@ -178,11 +178,14 @@ class Connect(Dialog[None]):
         item, plan = self.query_one(_List).current, self._plan
         keys = "Esc leaves"
         if item is not None and item.name == OTHER:
-            keys = "Enter names it and makes its addresses · " + keys
+            does = "names another one" if self._other else "names it and makes its addresses"
+            keys = f"Enter {does} · {keys}"
         elif self._ready(item):
             keys = "Enter writes this into its settings · " + keys
         elif item is not None and plan is not None and plan.diff:
             keys = f"It does not seem to be installed (jmem connect {item.name} --force) · " + keys
+        if plan is not None and plan.addresses.get("http"):
+            keys = "y copies the address · " + keys
         self.query_one(".keys", Static).update(keys)
         body = Text("Looking…", "dim") if plan is None else _plan_text(plan, self.app.theme_variables, width)
         if item is not None and item.name == OTHER and not self._other:
@@ -199,12 +202,18 @@ class Connect(Dialog[None]):
 
             await self.app.push_screen(
                 Line("Name of the program", placeholder="my-agent", check=_wrong_name,
-                     help="Lower-case letters, digits and - _ . It stands beside everything that the program writes."),
+                     help="It stands beside everything that the program writes."),
                 self._named,
             )  # fmt: skip
         elif self._ready(item):
             self._busy = True
             self.begin(partial(self._do, item.name), group="do")
+
+    def action_copy(self) -> None:
+        """The address by HTTP to the clipboard: on the screen a line may break it."""
+        if self._plan is not None and (address := self._plan.addresses.get("http")):
+            self.app.copy_to_clipboard(address)
+            self.notify("The address is copied; it holds the program's key", markup=False)
 
     def _ready(self, item: Known | None) -> bool:
         """Whether Enter would write something."""

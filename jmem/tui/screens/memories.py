@@ -295,7 +295,10 @@ class MemoriesPlace(Tending):
     def action_facets(self) -> None:
         """To the filters, which a narrow screen shows only then."""
         self.set_class(not self.has_class("-filtering"), "-filtering")
-        self.query_one(Facets if self.has_class("-filtering") or not self.has_class("-narrow") else Results).focus()
+        facets = self.query_one(Facets)
+        (facets if self.has_class("-filtering") or not self.has_class("-narrow") else self.query_one(Results)).focus()
+        if facets.has_focus and facets.highlighted is None:
+            facets.action_first()
 
     def action_sort(self) -> None:
         """By the next order."""

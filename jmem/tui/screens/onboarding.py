@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from jmem.core.errors import JmemError, SecretFound
 from jmem.tui import shown
 from jmem.tui.screens.base import Dialog
+from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.writing import WriteLine
 
 ABOUT = (
@@ -53,6 +54,7 @@ class Welcome(Dialog[None]):
     Welcome #said { color: $success; height: 1; display: none; }
     Welcome #said.-bad { color: $error; height: auto; }
     Welcome OptionList { height: auto; max-height: 9; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1; }
+    Welcome OptionList:focus { border: none; }
     Welcome OptionList:blur > .option-list--option-highlighted { background: transparent; color: $foreground; text-style: none; }
     Welcome .keys { height: 1; margin-top: 1; color: $foreground 60%; }
     Welcome.-low > .box { padding: 0 1; }
@@ -73,6 +75,7 @@ class Welcome(Dialog[None]):
             yield Static("2  Give it to your programs", classes="step")
             yield OptionList(id="programs")
             yield Static("", classes="keys", markup=False)
+        yield KeyBar()  # over that of the place behind, whose keys do nothing here
 
     def on_mount(self) -> None:
         self._list()

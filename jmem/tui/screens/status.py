@@ -162,6 +162,8 @@ class StatusPlace(Place):
         backups = state.backups["backups"] if state.backups else []
         self._backups.show(backups)
         self.set_class(not backups, "-unbacked")
+        if backups and self.focused is None:
+            self._backups.focus()  # it was hidden when this place opened
         self._none.update(NO_BACKUP if state.backups is not None else UNKNOWN)
         log = self._log
         if tuple(log.items) != state.log:

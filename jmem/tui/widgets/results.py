@@ -16,6 +16,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from jmem.cli.text import age
 from jmem.tui import shown
 from jmem.tui.view import PAGE, View
 
@@ -23,6 +24,23 @@ Memory = dict[str, Any]
 KEPT = 40 * PAGE
 """Rows that are kept; those far from the screen are dropped first."""
 _AGE = 5
+
+
+def tags_in(tags: Sequence[str], room: int) -> str:
+    """As many tags as there is room for, and how many more there are; the first one in any case, cut."""
+    names = ["#" + shown.one_line(tag) for tag in tags]
+    for count in range(len(names), 0, -1):
+        text = " ".join(names[:count]) + (f" +{len(names) - count}" if count < len(names) else "")
+        if shown.cell_len(text) <= room:
+            return text
+    more = f" +{len(names) - 1}" if len(names) > 1 else ""
+    return shown.fit(names[0], max(room - len(more), 4)).rstrip() + more if names else ""
+
+
+def _held(memory: Memory) -> list[str]:
+    """What else sets a memory apart: that it never leaves this machine, that it ends."""
+    words = ["local"] if memory.get("privacy") == "local" else []
+    return [*words, f"ends {age(memory['expires_at'])}"] if memory.get("expires_at") else words
 
 
 class Results(ScrollView, can_focus=True):
@@ -223,8 +241,10 @@ class Results(ScrollView, can_focus=True):
         beside: list[tuple[str, str]] = []
         if state != "active":
             beside.append((state, "state"))
-        if width >= 60:
-            tags = shown.fit(" ".join("#" + shown.one_line(tag) for tag in memory["tags"]), width // 4).rstrip()
+        if width >= 48:
+            beside += [(word, "state") for word in _held(memory)]
+        if width >= 40:
+            tags = tags_in(memory["tags"], width // 4)
             beside += [(tags, "tag")] if tags else []
             beside.append((shown.fit(shown.one_line(memory["client"]), 12), "dim")) if width >= 90 else None
         taken = sum(shown.cell_len(text) + 2 for text, _ in beside)
