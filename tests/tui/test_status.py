@@ -47,7 +47,7 @@ async def asked(pilot: Pilot[None], key: str, answer: str) -> None:
 async def test_everything_at_a_glance(some: Home, opened: Open, size: tuple[int, int]):
     async with opened(some, size) as pilot:
         await there(pilot)
-        await until(pilot, lambda: "2 memories" in texts(pilot))
+        await until(pilot, lambda: "2 memories" in texts(pilot) and "not signed in" in texts(pilot))
         shown = texts(pilot)
         assert f"pid {some.pid}" in shown
         assert f"port {some.state['port']}" in shown

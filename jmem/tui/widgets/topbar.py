@@ -50,9 +50,11 @@ class TopBar(Widget):
         width = self.size.width
         line = Text(" jmem " if width >= 84 else "", style=style("name"), no_wrap=True, end="")
         self._spans = []
+        # a daemon that does not answer is worth more room than the keys
+        numbered = width >= (76 if self.facts.get("daemon") == "live" else 88)
         for mode, title in TABS:
             start = line.cell_len
-            key = self._key(mode) if width >= 76 else ""
+            key = self._key(mode) if numbered else ""
             line.append(f" {key} {title} " if key else f" {title} ", style("here" if mode == self.here else "tab"))
             waiting = self.facts.get("review", 0) if mode == "review" else 0
             if waiting:
