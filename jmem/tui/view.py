@@ -8,7 +8,7 @@ from typing import Any
 
 from jmem.client import Client
 
-HITS = 200
+HITS = 100
 """Hits of a search."""
 PAGE = 100
 """Memories of a list that are read at once."""
