@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hosted.ops.rows import Driver
 
 _OPS = "SELECT payload FROM jmem.ops WHERE user_id = $1 AND memory_id = $2 ORDER BY stamp"
+_STEPS = """
+SELECT o.stamp, a.kind FROM jmem.ops o JOIN jmem.actions a ON a.user_id = o.user_id AND a.id = o.action
+WHERE o.user_id = $1 AND o.memory_id = $2 AND a.kind IN ('undo', 'redo')"""
 _TOUCHED = """
 SELECT o.action, count(DISTINCT o.memory_id) AS n, (array_agg(o.memory_id ORDER BY o.seq))[1:1000] AS ids FROM jmem.ops o
 WHERE o.user_id = $1 AND o.seq BETWEEN $2 AND $3 AND o.action = ANY ($4::bigint[]) GROUP BY o.action"""
@@ -31,7 +34,7 @@ async def history(raw: Driver, user_id: UUID, part: str, actor: Actor) -> Histor
     """The history of a memory, deleted ones included; raises NotFound, Ambiguous."""
     id = await resolve(raw, user_id, part, actor, deleted=True)
     log = [Op.parse(record["payload"]) for record in await raw.fetch(_OPS, user_id, id)]
-    return history_of(id, log)
+    return history_of(id, log, {r["stamp"]: r["kind"] for r in await raw.fetch(_STEPS, user_id, id)})
 
 
 async def log_page(

@@ -106,10 +106,7 @@ def _change(conn: sqlite3.Connection, id: str, wanted: Span) -> Change | None:
         parts = ({name: fields[name] for name in differ} for fields in (old, new))
         return Change(id, "edited", at, clients, after.content, *parts)
     if is_ and after is not None:
-        kind = "added" if before is None else "restored"
-        if before is None:
-            at = iso(stamp_ms(inside[0].stamp))  # not when it was last touched, as by an undo
-        return Change(id, kind, at, clients, after.content, None, _set(after))
+        return Change(id, "added" if before is None else "restored", at, clients, after.content, None, _set(after))
     assert before is not None
     return Change(id, "deleted", at, clients, before.content, _set(before), None)
 
