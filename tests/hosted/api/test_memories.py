@@ -84,7 +84,7 @@ async def test_a_batch_is_one_action(me: Client) -> None:
     assert undone["changed"] == 2
     assert [m["content"] for m in (await me.ask("GET", "/memories")).json()["memories"]] == ["kept"]
     history = (await me.ask("GET", f"/memories/{kept['id']}/history")).json()
-    assert [r["kind"] for r in history["revisions"]] == ["add", "edit", "edit"]
+    assert [r["kind"] for r in history["revisions"]] == ["add", "edit", "undo"]
     log = (await me.ask("GET", "/log")).json()["actions"]
     assert [(a["kind"], a["preview"]) for a in log] == [("undo", "one"), ("batch", "one"), ("add", "kept")]
 
