@@ -204,6 +204,11 @@ class Home:
 
     # -- commands
 
+    @property
+    def coloured(self) -> dict[str, str]:
+        """The environment of a person at a terminal with colours, which commands in tests do without."""
+        return {name: value for name, value in self.env.items() if name != "NO_COLOR"}
+
     def jmem(
         self,
         *args: str,

@@ -28,7 +28,7 @@ def visible(home: Home) -> float:
     """Milliseconds from starting `jmem` until its first screen is written to the terminal."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
-    environ = {**home.env, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    environ = {**home.coloured, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     start = time.perf_counter()
     process = subprocess.Popen([JMEM], stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True)
     os.close(theirs)
@@ -72,7 +72,7 @@ def bench(options: Options) -> list[Row]:
             5 if options.quick else 15,
             [lambda n: floor.run(floor.BARE_PYTHON, home.env), lambda n: visible(home)],
         )
-        with Terminal([JMEM], home.env, 140, 40) as terminal:
+        with Terminal([JMEM], home.coloured, 140, 40) as terminal:
             terminal.see("newest first")
             repaint, fresh = typed(terminal, keys)
             terminal.keys("C-u")

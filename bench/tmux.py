@@ -114,6 +114,11 @@ class Terminal:
         return int(self._say("display-message -p '#{pane_pid}'")[0])
 
     @property
+    def title(self) -> str:
+        """What the program, or a text that it let through, has called the window."""
+        return self._say("display-message -p '#{pane_title}'")[0]
+
+    @property
     def ended(self) -> bool:
         """Whether the program has left."""
         return self._control.poll() is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 from daemon.api.common import listing
 from daemon.http import Answer, Call, Routes
-from jmem.core.search import Hit, SearchQuery
+from jmem.core.query import Hit, SearchQuery
 from jmem.core.wire import answers
 from jmem.core.wire.asks import SearchAsk
 from jmem.core.wire.common import make_filter, past_of

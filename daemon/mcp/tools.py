@@ -14,7 +14,7 @@ from jmem.core.drafts import Added, Draft
 from jmem.core.extract import remember
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_BATCH, is_id
-from jmem.core.search import SearchQuery
+from jmem.core.query import SearchQuery
 from jmem.core.wire.common import make_filter
 
 SEARCH_LIMIT = 10

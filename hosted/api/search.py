@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import Response
 
 from hosted.api.routing import Call, Routes, listing
-from hosted.memories.search import Hit, SearchQuery
 from jmem.core.errors import Invalid
+from jmem.core.query import Hit, SearchQuery
 from jmem.core.wire import answers
 from jmem.core.wire.asks import SearchAsk
 from jmem.core.wire.common import make_filter

@@ -28,6 +28,7 @@ from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
 from jmem.core.fusion import Candidate, demote_superseded, fuse, relevance
 from jmem.core.model import Memory, now_iso
+from jmem.core.query import MODES, Hit, SearchOutcome, SearchQuery
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
         def moved(self) -> None: ...
 
 
-MODES = ("hybrid", "text", "vector")
 LEXICAL_POOL, VECTOR_POOL = 100, 60
 """Candidates of each leg, more for a higher limit."""
 _LINKS = 8
@@ -54,40 +54,6 @@ _LINKS = 8
 _NO_INDEX = "this account has no vector index"
 _FILLING = "the index is being filled for another embedder"
 _LINKED = "SELECT EXISTS (SELECT FROM jmem.memories WHERE user_id = $1 AND supersedes IS NOT NULL)"
-
-
-@dataclass(frozen=True, slots=True)
-class SearchQuery:
-    """What is searched for. `mode`: hybrid, text (words alone) or vector (meaning alone)."""
-
-    query: str
-    limit: int = 10
-    filter: Filter = field(default_factory=Filter)
-    mode: str = "hybrid"
-    fold: bool = True
-    explain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A memory that answers. `score` (0 to 1) compares within one answer; `also` are ids of equal texts."""
-
-    memory: Memory
-    score: float
-    also: tuple[str, ...] = ()
-    explain: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SearchOutcome:
-    """`confident` is False when jmem thinks it knows nothing about this; `degraded` says why vectors were not used."""
-
-    query: str
-    took_ms: float
-    confident: bool
-    mode: str
-    hits: list[Hit]
-    degraded: str | None = None
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from hosted.db.engine import Database, driver
 from hosted.memories import finding, history, listing, undo, writes
-from hosted.memories.search import Searcher, SearchOutcome, SearchQuery
+from hosted.memories.search import Searcher
 from hosted.ops.events import Bus
 from hosted.ops.writer import Writer, writing
 from jmem.core.actor import Actor
@@ -24,6 +24,7 @@ from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_BATCH, Memory, now_iso, parse_time
 from jmem.core.paging import Page, check_limit
+from jmem.core.query import SearchOutcome, SearchQuery
 from jmem.core.receipts import BatchResult, PlaceReceipt, Purged, erased
 from jmem.core.revert import Group, UndoReport
 from jmem.core.revisions import History, LogEntry, edit_kind

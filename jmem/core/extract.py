@@ -330,7 +330,7 @@ def remember(service: MemoryService, extractor: Extractor | None, draft: Draft, 
 
 def _known(service: MemoryService, extractor: Extractor, draft: Draft, actor: Actor) -> list[Memory]:
     """Near memories that this actor may read and this model may see; none when search fails."""
-    from jmem.core.search import SearchQuery
+    from jmem.core.query import SearchQuery
 
     if not actor.read or service.searcher is None:
         return []

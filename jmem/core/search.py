@@ -29,6 +29,7 @@ from jmem.core.filter import Filter
 from jmem.core.fusion import Candidate, demote_superseded, fuse, relevance
 from jmem.core.index import VectorIndex
 from jmem.core.model import Memory, now_iso
+from jmem.core.query import MODES, Hit, SearchOutcome, SearchQuery
 from jmem.core.receipts import PlaceReceipt, erased
 from jmem.core.store import Store
 from jmem.core.terms import Frequencies, Weighed, query_terms
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MODES = ("hybrid", "text", "vector")
 LEXICAL_POOL, VECTOR_POOL = 100, 60
 """Candidates of each leg, more for a higher limit. Measured: more of the vector leg's helps nothing."""
 LEXICAL_DEPTH = 300
@@ -56,44 +56,6 @@ REMOTE_PAUSE = 10.0
 FRESH_EMBEDDED = 4
 """Texts without a vector yet that one search embeds by itself."""
 CACHED_QUERIES = 512
-
-
-@dataclass(frozen=True, slots=True)
-class SearchQuery:
-    """What is searched for. `mode`: hybrid, text (words alone) or vector (meaning alone). `as_of`: a moment in the form
-    of `model.iso`; the answer is that of then."""
-
-    query: str
-    limit: int = 10
-    filter: Filter = field(default_factory=Filter)
-    mode: str = "hybrid"
-    fold: bool = True
-    explain: bool = False
-    as_of: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A memory that answers. `score` (0 to 1) compares within one answer; `also` are ids of equal texts."""
-
-    memory: Memory
-    score: float
-    also: tuple[str, ...] = ()
-    explain: dict[str, Any] | None = None
-    legs: dict[str, Any] | None = None
-    """what the access log keeps: rank and score by words and by meaning, without a word of the query"""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchOutcome:
-    """`confident` is False when jmem thinks it knows nothing about this; `degraded` says why vectors were not used."""
-
-    query: str
-    took_ms: float
-    confident: bool
-    mode: str
-    hits: list[Hit]
-    degraded: str | None = None
 
 
 class Searcher:

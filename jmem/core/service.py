@@ -36,7 +36,7 @@ from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
 from jmem.core.timeline import PAST, Timeline
 
 if TYPE_CHECKING:
-    from jmem.core.search import SearchOutcome, SearchQuery
+    from jmem.core.query import SearchOutcome, SearchQuery
 
 __all__ = [
     "Actor", "Added", "Applied", "BatchResult", "Decided", "Deleted", "Draft", "Edited", "History", "LogEntry", "MemoryService",

@@ -17,7 +17,8 @@ from jmem.core.embed.bundled import BundledEmbedder
 from jmem.core.filter import Filter
 from jmem.core.index import VectorIndex
 from jmem.core.indexer import Indexer
-from jmem.core.search import Searcher, SearchQuery
+from jmem.core.query import SearchQuery
+from jmem.core.search import Searcher
 from jmem.core.service import Actor, MemoryService
 from jmem.core.store import Store
 from jmem.core.vectors import VectorStore

@@ -12,7 +12,7 @@ from jmem.core.drafts import Draft
 from jmem.core.errors import Invalid, NotFound, Refused
 from jmem.core.filter import Filter
 from jmem.core.model import iso, now_iso
-from jmem.core.search import SearchQuery
+from jmem.core.query import SearchQuery
 
 ME = Actor("cli")
 Open = Callable[..., Any]

@@ -19,7 +19,7 @@ from jmem.core.errors import Refused, SecretFound
 from jmem.core.extract import Extractor, is_loopback, make_extractor, remember
 from jmem.core.filter import Filter
 from jmem.core.model import Memory
-from jmem.core.search import Hit, SearchOutcome, SearchQuery
+from jmem.core.query import Hit, SearchOutcome, SearchQuery
 from jmem.core.service import MemoryService
 from jmem.core.settings import load
 from jmem.core.store import MEMORY_COLUMNS, Store, row_memory

@@ -14,7 +14,7 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
 from jmem.core.filter import Filter
 from jmem.core.model import now_iso
-from jmem.core.search import SearchQuery
+from jmem.core.query import SearchQuery
 from jmem.core.texts import text_key
 
 ME = Actor("cli")

@@ -16,7 +16,7 @@ from jmem.core.filter import Filter
 from jmem.core.model import iso
 from jmem.core.portable.exporting import EVERYTHING, export_jsonl
 from jmem.core.portable.importing import import_items
-from jmem.core.search import SearchQuery
+from jmem.core.query import SearchQuery
 from jmem.core.service import Actor, MemoryService
 from jmem.wire import loads
 from tests.core.conftest import Recall, User, open_user

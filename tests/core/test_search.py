@@ -11,7 +11,7 @@ from jmem.core.drafts import Draft
 from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
 from jmem.core.fusion import Candidate, demote_superseded, fuse, named_speaker, ranked, z_scores
-from jmem.core.search import SearchQuery
+from jmem.core.query import SearchQuery
 from jmem.core.terms import MAX_TERMS, Frequencies, match_any, query_terms
 
 ME = Actor("cli")

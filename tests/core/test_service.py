@@ -8,7 +8,7 @@ from jmem.core import opcheck
 from jmem.core.errors import Ambiguous, Conflict, Invalid, JmemError, NotFound, Refused, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_CONTENT_BYTES, Op
-from jmem.core.search import SearchQuery
+from jmem.core.query import SearchQuery
 from jmem.core.service import Actor, Added, Draft, MemoryService, draft_of
 from jmem.core.store import oplog
 from tests.core.conftest import User

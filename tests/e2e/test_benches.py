@@ -12,7 +12,7 @@ from bench import harness, text
 from bench.__main__ import benches
 from bench.harness import Options, Row, Sample
 
-NAMES = {"answers", "commands", "footprint", "imports", "recall", "scale", "soak", "writes"}
+NAMES = {"answers", "commands", "footprint", "imports", "recall", "scale", "push", "soak", "terminal", "writes"}
 TWO, FIVE = Sample((1.0, 2.0, 9.0)), Sample((4.0, 5.0, 6.0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def home() -> Iterator[Home]:
 
 @pytest.fixture
 def terminal(home: Home) -> Iterator[Terminal]:
-    with Terminal([JMEM], home.env) as made:
+    with Terminal([JMEM], home.coloured) as made:
         made.see("The kettle", "live")
         yield made
 
@@ -100,7 +101,14 @@ def test_the_terminal_may_shrink_to_nothing_and_back(terminal: Terminal) -> None
 def test_a_memory_cannot_speak_to_the_terminal(home: Home, terminal: Terminal) -> None:
     home.jmem("add", "evil \x1b]0;owned\x07 \x1b[2J\x1b[31m title \x9b31m")
     terminal.see("evil \\x1b]0;owned\\x07")
-    assert "\x1b]0;owned" not in terminal.screen(styled=True)
+    assert terminal.title != "owned"
+
+
+COLOUR = re.compile(r"\x1b\[(\d+;)*(3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
+
+
+def test_a_good_terminal_gets_colours(terminal: Terminal) -> None:
+    assert COLOUR.search(terminal.screen(styled=True))
 
 
 @pytest.mark.parametrize(
@@ -109,11 +117,11 @@ def test_a_memory_cannot_speak_to_the_terminal(home: Home, terminal: Terminal) -
 )  # fmt: skip
 def test_a_poor_terminal_is_enough(home: Home, environ: dict[str, str]) -> None:
     home.jmem("add", "Café ☕ — naïve")
-    with Terminal([JMEM], {**home.env, **environ}) as terminal:
+    with Terminal([JMEM], {**home.coloured, **environ}) as terminal:
         terminal.see("The kettle", "live")
         styled = terminal.screen(styled=True)
         if "NO_COLOR" in environ:
-            assert not any(f"\x1b[{kind}" in styled for kind in ("38;", "48;", "31m", "32m", "33m"))
+            assert not COLOUR.search(styled)
         else:
             assert styled.isascii()
             assert "Cafe ?" in terminal.screen()

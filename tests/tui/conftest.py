@@ -13,7 +13,7 @@ import pytest
 from textual.pilot import Pilot
 
 import jmem.cli.text
-from bench.home import Home, temporary_home
+from bench.home import Api, Home, temporary_home
 from jmem import launch
 from jmem.client import Client
 from jmem.tui.app import JmemApp
@@ -69,6 +69,14 @@ def opened() -> Open:
             yield pilot
 
     return open_
+
+
+def emptied(home: Home) -> Iterator[Api]:
+    """A connection to a home without a memory: what an earlier test left is forgotten."""
+    with contextlib.closing(home.api()) as made:
+        for memory in list(made.every()):
+            made.call("DELETE", f"/api/v1/memories/{memory['id']}?purge=true")
+        yield made
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], object], seconds: float = 15.0) -> None:

@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from bench.home import Api, Home, temporary_home
+from bench.home import Api, Home
 from jmem.tui.screens import pairs
 from jmem.tui.screens.confirm import Choice
 from jmem.tui.screens.duplicates import DuplicatesPlace
@@ -17,7 +17,7 @@ from jmem.tui.screens.merging import Merging
 from jmem.tui.screens.pairs import Judging
 from jmem.tui.screens.similar import SimilarPage
 from jmem.tui.widgets.writing import WriteArea
-from tests.tui.conftest import Open, texts, until
+from tests.tui.conftest import Open, emptied, texts, until
 
 NEAR = (
     ("first: Anna is allergic to peanuts", "first: Anna has a peanut allergy"),
@@ -26,19 +26,13 @@ NEAR = (
 
 
 @pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    with temporary_home() as made:
-        made.start()
-        yield made
+def home(daemon: Home) -> Home:
+    return daemon
 
 
 @pytest.fixture
 def api(home: Home) -> Iterator[Api]:
-    made = home.api()
-    for memory in list(made.every()):
-        made.call("DELETE", f"/api/v1/memories/{memory['id']}?purge=true")
-    yield made
-    made.close()
+    yield from emptied(home)
 
 
 @pytest.fixture

@@ -9,30 +9,24 @@ from contextlib import closing
 import pytest
 from textual.widgets import Static
 
-from bench.home import Api, Home, temporary_home
+from bench.home import Api, Home
 from jmem.tui import diff
 from jmem.tui.screens.chain import ChainDialog
 from jmem.tui.screens.history import HistoryPage, VersionList, versions_of
-from tests.tui.conftest import Open, texts, until
+from tests.tui.conftest import Open, emptied, texts, until
 
 EVIL = "red \x1b[31mtext\x1b]52;c;aGk=\x07 \u202eevil\u202c"
 COLOURS = {"error": "#ff0000", "success": "#00ff00", "warning": "#ffff00"}
 
 
 @pytest.fixture(scope="module")
-def home() -> Iterator[Home]:
-    with temporary_home() as made:
-        made.start()
-        yield made
+def home(daemon: Home) -> Home:
+    return daemon
 
 
 @pytest.fixture
 def api(home: Home) -> Iterator[Api]:
-    made = home.api()
-    for memory in list(made.every()):
-        made.call("DELETE", f"/api/v1/memories/{memory['id']}?purge=true")
-    yield made
-    made.close()
+    yield from emptied(home)
 
 
 def edited(api: Api, first: str, *later: str) -> str:

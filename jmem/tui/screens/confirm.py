@@ -3,9 +3,9 @@ receipt of what was forgotten."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events, on
@@ -113,14 +113,21 @@ class Choice(Dialog[str | None]):
         self.dismiss(given.value)
 
 
-def unsaved() -> Choice:
-    """Asks before a text is left that is not saved: "save", "drop", or to go on."""
+def leave_unsaved(dialog: Dialog[Any], save: Callable[[], None], without: Any = None) -> None:
+    """Ask before what was written in a dialog is left: save it, leave `without` it, or go on."""
     answers = (
         Answer("", "e", "go on editing"),
         Answer("save", "s", "save"),
         Answer("drop", "d", "throw away", dangerous=True),
     )
-    return Choice("Not saved yet", "What you wrote is not saved.", answers)
+
+    def decided(answer: str | None) -> None:
+        if answer == "save":
+            save()
+        elif answer == "drop":
+            dialog.dismiss(without)
+
+    dialog.app.push_screen(Choice("Not saved yet", "What you wrote is not saved.", answers), decided)
 
 
 def secret(body: str) -> Choice:

@@ -340,11 +340,4 @@ class Editor(Dialog[dict[str, Any] | None]):
         if not self.changed:
             self.dismiss(None)
             return
-
-        def decided(answer: str | None) -> None:
-            if answer == "save":
-                self.action_save()
-            elif answer == "drop":
-                self.dismiss(None)
-
-        self.app.push_screen(confirm.unsaved(), decided)
+        confirm.leave_unsaved(self, self.action_save)

@@ -110,11 +110,4 @@ class Merging(Dialog[bool]):
         if self.query_one(WriteArea).content == self._begun:
             self.dismiss(False)
             return
-
-        def decided(answer: str | None) -> None:
-            if answer == "save":
-                self.action_save()
-            elif answer == "drop":
-                self.dismiss(False)
-
-        self.app.push_screen(confirm.unsaved(), decided)
+        confirm.leave_unsaved(self, self.action_save, False)

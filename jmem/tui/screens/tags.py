@@ -224,13 +224,6 @@ class Tagger(Dialog[tuple[list[str], list[str]] | None]):
         if not self._set:
             self.dismiss(None)
             return
-
-        def decided(answer: str | None) -> None:
-            if answer == "save":
-                self.action_save()
-            elif answer == "drop":
-                self.dismiss(None)
-
-        self.app.push_screen(confirm.unsaved(), decided)
+        confirm.leave_unsaved(self, self.action_save)
 
     action_dismiss_none = action_leave

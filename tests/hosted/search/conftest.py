@@ -12,7 +12,7 @@ import pytest
 
 from hosted.db.engine import Database
 from hosted.dev.qdrant import Store, in_process
-from hosted.memories.search import Hit, Searcher, SearchOutcome, SearchQuery
+from hosted.memories.search import Searcher
 from hosted.memories.service import Backend, Memories
 from hosted.ops.events import Bus
 from hosted.vectors.alias import VectorIndex
@@ -20,6 +20,7 @@ from hosted.vectors.client import Vectors
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
 from jmem.core.filter import Filter
+from jmem.core.query import Hit, SearchOutcome, SearchQuery
 from tests.hosted.vectors.conftest import Account, Words
 
 OWNER = Actor("cli")

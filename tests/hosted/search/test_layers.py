@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from hosted.db.engine import Database
-from hosted.memories.search import Searcher, SearchQuery
+from hosted.memories.search import Searcher
 from hosted.vectors.client import Found, Vectors
 from jmem.core.model import new_id
+from jmem.core.query import SearchQuery
 from tests.hosted.search.conftest import OWNER, Place
 
 

@@ -13,12 +13,13 @@ import pytest
 
 from hosted.db.engine import Database
 from hosted.dev.qdrant import Store, in_process
-from hosted.memories.search import Searcher, SearchQuery
+from hosted.memories.search import Searcher
 from hosted.vectors.alias import VectorIndex
 from hosted.vectors.client import Vectors
 from hosted.vectors.embed import LocalSource
 from jmem.core.actor import Actor
 from jmem.core.model import new_id
+from jmem.core.query import SearchQuery
 from tests.hosted.vectors.conftest import Account
 
 NOTES = Path(__file__).parents[3] / "bench" / "data" / "notes.json"

@@ -12,13 +12,14 @@ import pytest
 from hosted.db.engine import Database
 from hosted.dev.qdrant import Store, in_process
 from hosted.dev.qdrant.errors import QdrantError
-from hosted.memories.search import Searcher, SearchQuery
+from hosted.memories.search import Searcher
 from hosted.vectors.alias import VectorIndex
 from hosted.vectors.client import Vectors
 from hosted.vectors.embed import Model, Source
 from jmem.core.actor import Actor
 from jmem.core.errors import Conflict
 from jmem.core.model import new_id
+from jmem.core.query import SearchQuery
 from tests.hosted.vectors.conftest import Account, Words
 
 NAME = "jonathans_memory_main"
