@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import httpx
 from fastapi import FastAPI
 from qdrant_client import AsyncQdrantClient
 
@@ -14,6 +17,7 @@ import jmem
 from hosted import api
 from hosted.api import problems
 from hosted.db.engine import Database, driver_dsn
+from hosted.identity import compose
 from hosted.identity.services import Services
 from hosted.memories.search import Searcher
 from hosted.memories.service import Backend
@@ -21,36 +25,79 @@ from hosted.memories.similar import similar
 from hosted.ops.events import Bus
 from hosted.settings import Settings
 from hosted.vectors.compose import vector_index
+from hosted.vectors.forget import NoIndex, TenantIndex
 from jmem.core.wire.answers import Problem
 
 _ABOUT = "One person's memory for every AI assistant they use: the account that machines and assistants share."
+HTTP_TIMEOUT = 10.0
+"""Seconds that Supabase may take to answer."""
 
 
-def make_app(backend: Backend, *, identity: Any, services: Services | None = None) -> FastAPI:
-    """The app over parts that are made already; `identity` tells who asks, `services` are for the account's own routes."""
+Context = Callable[[], AbstractAsyncContextManager[object]]
+
+
+def make_app(
+    backend: Backend, *, identity: Any, services: Services | None = None, settings: Settings | None = None
+) -> FastAPI:
+    """The app over parts that are made already; `identity` tells who asks, `services` are for the account's own routes.
+
+    `app.state.contexts` is a list of what is entered before the first request and left after the last one.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        backend.bus.start()
-        if backend.index is not None:
-            backend.bus.on_change(backend.index.hear)
-            backend.index.start()
-        yield
-        await backend.bus.close()
-        if backend.index is not None:
-            await backend.index.close()
-        await backend.database.close()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(backend.database.close)
+            backend.bus.start()
+            stack.push_async_callback(backend.bus.close)
+            if backend.index is not None:
+                backend.bus.on_change(backend.index.hear)
+                backend.index.start()
+                stack.push_async_callback(backend.index.close)
+            for context in app.state.contexts:
+                await stack.enter_async_context(context())
+            yield
 
     app = FastAPI(title="jmem", version=jmem.__version__, description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None,
                   redirect_slashes=False)  # fmt: skip
     app.state.backend = backend
     app.state.identity = identity
     app.state.services = services
+    app.state.settings = settings or Settings(database_url="")
+    app.state.contexts = list[Context]()
     problems.install(app)
     for group in (*api.groups(), *(api.account_groups() if services else ())):
         app.include_router(group.router)
     _document(app)
     return app
+
+
+def app_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> FastAPI:
+    """The whole app of a deployment; `qdrant` as in `backend_of`. Raises Invalid `setting`."""
+    backend = backend_of(settings, qdrant)
+    http = httpx.AsyncClient(timeout=HTTP_TIMEOUT)
+    public_url = settings.public_url.rstrip("/") or f"http://127.0.0.1:{settings.port}"
+    index = backend.index
+    vectors = NoIndex() if index is None else TenantIndex(index.vectors, index.collections)
+    known = compose.identity(
+        settings, backend.database, http, resource_metadata=f"{public_url}/.well-known/oauth-protected-resource"
+    )
+    services = compose.services(settings, backend.database, vectors, http, public_url)
+    app = make_app(backend, identity=known, services=services, settings=settings)
+    app.state.contexts += [lambda: http, lambda: background(services.accounts.work())]
+    return app
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Something that goes on while the app serves, and is cancelled with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def backend_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> Backend:
@@ -67,9 +114,11 @@ def backend_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> B
     )  # fmt: skip
 
 
-def read_settings() -> Settings:
-    """The settings of this process's environment."""
-    return Settings.read(os.environ)
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of an environment, by default this process's; raises Invalid `setting`."""
+    found = os.environ if environment is None else environment
+    public_url = found.get("RENDER_EXTERNAL_URL", "")  # where the platform itself tells it
+    return Settings.read({"PUBLIC_URL": public_url, **found})
 
 
 def _document(app: FastAPI) -> None:

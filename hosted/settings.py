@@ -50,6 +50,7 @@ class Settings:
     qdrant_api_key: str = _setting("", "its key", secret=True)
     main_qdrant_collection_name: str = _setting("jonathans_memory_main", "the collection of all tenants")
     port: int = _setting(8080, "the port to serve")
+    public_url: str = _setting("", "where people and programs reach this backend; http://127.0.0.1:PORT by default")
 
     @staticmethod
     def read(environment: Mapping[str, str]) -> Settings:

@@ -47,12 +47,16 @@ class Bus:
         if self._dsn is not None and self._task is None:
             self._task = asyncio.create_task(self._run())
 
-    async def close(self) -> None:
-        """Wake everybody for the last time and end."""
+    def end_streams(self) -> None:
+        """Wake everybody for the last time: streams end, while what was written meanwhile is still told of."""
         self.closing = True
         for events in self._waiting.values():
             for event in events:
                 event.set()
+
+    async def close(self) -> None:
+        """End the streams, and no longer hear or tell of changes."""
+        self.end_streams()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
