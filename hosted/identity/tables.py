@@ -78,3 +78,18 @@ tombstones = Table(
     Column("deleted_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
 )
 """What is left of a deleted account: the SHA-256 of its id, so that an old token gets 410."""
+
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("refresh_until", DateTime(timezone=True)),
+    Column("agent", _C, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("used_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    UniqueConstraint("digest", name="web_sessions_digest"),
+)
+"""The page's sessions. `sealed` are the tokens, which only the browser's cookie opens."""
