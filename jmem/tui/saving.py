@@ -79,3 +79,9 @@ def _alone(daemon: Client, operation: dict[str, Any]) -> dict[str, Any]:
     if op == "purge":
         return {"status": 200, "purged": daemon.purge(id)["purged"][0]}
     return {"status": 200, "memory": daemon.restore(id) if op == "restore" else daemon.edit(id, operation)}
+
+
+def last_writer(daemon: Client, id: str) -> str:
+    """Who changed a memory last."""
+    actions = daemon.log({"limit": 1, "id": id})["actions"]
+    return str(actions[0]["client"]) if actions else ""

@@ -12,7 +12,7 @@ from jmem.client import Client
 from jmem.core.errors import JmemError
 from jmem.tui import saving
 from jmem.tui.screens.base import Missed, Place
-from jmem.tui.screens.tended import Copied, Marked, slim
+from jmem.tui.tended import Copied, Marked, slim
 from jmem.tui.widgets.results import Results
 
 Memory = dict[str, Any]
@@ -23,23 +23,10 @@ _COPIED = 2_000
 class Choosing(Place):
     """A place with `Results`, whose memories are marked and copied."""
 
-    _reading: Memory | None = None
-    """what was read whole, and is to be changed now"""
-
     @property
     def results(self) -> Results:
         """The list."""
         return self.query_one(Results)
-
-    @property
-    def current(self) -> Memory | None:
-        """What an action on one memory is about."""
-        return self._reading or self.results.current
-
-    @property
-    def chosen(self) -> list[Memory]:
-        """What an action on one or all marked ones is about."""
-        return [self._reading] if self._reading else self.results.chosen
 
     def _work(self, call: Callable[[Client], Message]) -> None:
         """Ask the daemon; what comes of it is a message."""
@@ -89,7 +76,7 @@ class Choosing(Place):
 
     def action_copy(self) -> None:
         """The text, or all texts with an empty line between."""
-        memories = self.chosen
+        memories = self.results.chosen
         if len(memories) == 1 and memories[0] is self.results.current:
             self._copy(Copied([memories[0]["content"]]))
         elif len(memories) > _COPIED:

@@ -19,13 +19,9 @@ from textual.widgets import Checkbox, Input, Static, TextArea
 
 from jmem.core.errors import Conflict, JmemError, NotFound, SecretFound
 from jmem.core.model import MAX_CONTENT_BYTES
-from jmem.tui import saving, shown
+from jmem.tui import outside, saving, shown
 from jmem.tui.feed import Changed
-from jmem.tui.saving import time_of, time_text
-from jmem.tui.screens import confirm, conflict, outside
-from jmem.tui.screens.base import Dialog
-from jmem.tui.screens.confirm import Answer, Choice
-from jmem.tui.screens.handing import (
+from jmem.tui.handing import (
     LINES,
     NEW,
     Disputed,
@@ -38,6 +34,10 @@ from jmem.tui.screens.handing import (
     write,
     written,
 )  # fmt: skip
+from jmem.tui.saving import time_of, time_text
+from jmem.tui.screens import confirm, conflict
+from jmem.tui.screens.base import Dialog
+from jmem.tui.screens.confirm import Answer, Choice
 from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.writing import Tick, WriteArea, WriteLine
 

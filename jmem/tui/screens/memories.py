@@ -270,8 +270,8 @@ class MemoriesPlace(Tending):
         self.query_one("#told", Static).update("no answer", layout=False)
 
     @on(Results.Moved)
-    def _preview(self, moved: Results.Moved) -> None:
-        self.query_one(Preview).show(moved.memory, self.query_one(Results).words)
+    def _preview(self) -> None:
+        self.query_one(Preview).show(self.results.current, self.results.words)
 
     # ---- what is typed and chosen
 

@@ -62,20 +62,17 @@ class Resembles(Message):
 class Waiting(Results):
     """The list, with the program first: whom one trusts is what one decides by."""
 
-    def _row(self, memory: Memory, width: int) -> Text:
-        def style(name: str) -> Any:
-            return self.get_component_rich_style(f"results--{name}", partial=True)
-
+    def line(self, memory: Memory, number: int, width: int) -> Text:
         line = Text(end="", no_wrap=True)
-        line.append("▌ " if memory["id"] in self.marked else "  ", style("mark"))
-        line.append(shown.fit(shown.one_line(memory["client"]), 12 if width >= 60 else 8) + "  ", style("state"))
+        line.append("▌ " if memory["id"] in self.marked else "  ", self.style("name"))
+        line.append(shown.fit(shown.one_line(memory["client"]), 12 if width >= 60 else 8) + "  ", self.style("warn"))
         tags = " ".join("#" + shown.one_line(tag) for tag in memory["tags"]) if width >= 60 else ""
         beside = shown.fit(tags, min(shown.cell_len(tags), width // 4))
         right = age(memory["created_at"]).rjust(4) + " "
         room = max(width - line.cell_len - shown.cell_len(beside) - len(right) - (2 if beside else 0), 8)
         line.append(shown.fit(shown.headline(memory), room))
-        line.append(f"  {beside}" if beside else "", style("tag"))
-        line.append(right, style("dim"))
+        line.append(f"  {beside}" if beside else "", self.style("good"))
+        line.append(right, self.style("dim"))
         return line
 
 
@@ -181,8 +178,8 @@ class ReviewPlace(Place):
             )  # fmt: skip
 
     @on(Results.Moved)
-    def _preview(self, moved: Results.Moved) -> None:
-        memory = moved.memory
+    def _preview(self) -> None:
+        memory = self._list.current
         self._text.show(memory)
         if self._resting is not None:
             self._resting.stop()
@@ -209,7 +206,7 @@ class ReviewPlace(Place):
         if memory is not None and memory["id"] == resembles.id:
             self._text.resembles(resembles.near)
 
-    @on(Results.Opened)
+    @on(Results.Chosen)
     def _clicked(self) -> None:
         self.action_open()
 

@@ -18,7 +18,7 @@ from jmem.core.model import MAX_TAG_CHARS
 from jmem.tui import actions, shown
 from jmem.tui.screens import confirm
 from jmem.tui.screens.base import Dialog
-from jmem.tui.screens.tended import named
+from jmem.tui.tended import named
 from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.writing import WriteLine
 

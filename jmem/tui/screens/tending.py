@@ -13,7 +13,7 @@ from jmem.core.errors import JmemError, from_problem
 from jmem.tui import saving
 from jmem.tui.screens.base import say
 from jmem.tui.screens.choosing import Choosing
-from jmem.tui.screens.tended import Advanced, Done, Fresh, bulk_of, named, some
+from jmem.tui.tended import Advanced, Done, Fresh, bulk_of, named, some
 from jmem.tui.widgets.results import Results
 
 Memory = dict[str, Any]
@@ -32,23 +32,32 @@ class Tending(Choosing):
 
     # ---- one memory
 
-    @on(Results.Opened)
+    @on(Results.Chosen)
     def _clicked(self) -> None:
         self.action_open()
 
     def action_open(self) -> None:
-        """All of it."""
+        """All of it; what one wants to do to it there, is done when it is closed."""
         from jmem.tui.screens.reader import Reader
 
         if (memory := self.results.current) is None:
             return
         reader = Reader(memory, self.results.words, tend=True)
 
-        def closed(answer: str | None) -> None:
-            if answer is not None:
-                self._reading = reader.memory
-                getattr(self, f"action_{answer}")()
-                self._reading = None
+        def closed(wish: str | None) -> None:
+            read = reader.memory
+            if wish == "edit":
+                self._edit(read)
+            elif wish == "tag":
+                self._tag([read])
+            elif wish == "archive":
+                self._switch([read], "archived", "Archived")
+            elif wish == "delete":
+                self._delete([read])
+            elif wish == "history":
+                self._history(read)
+            elif wish == "explain":
+                self._explain(read)
 
         self.app.push_screen(reader, closed)
 
@@ -61,7 +70,7 @@ class Tending(Choosing):
 
     def action_edit(self) -> None:
         """Here."""
-        if (memory := self.current) is not None:
+        if (memory := self.results.current) is not None:
             self._edit(memory)
 
     def _edit(self, memory: Memory, content: str | None = None, problem: JmemError | None = None) -> None:
@@ -93,13 +102,13 @@ class Tending(Choosing):
 
     def action_edit_outside(self) -> None:
         """In $VISUAL or $EDITOR, from the text as it is now."""
-        if (memory := self.current) is not None:
+        if (memory := self.results.current) is not None:
             id = memory["id"]
             self._work(lambda daemon: Fresh(daemon.get(id)))
 
     @on(Fresh)
     def _outside(self, fresh: Fresh) -> None:
-        from jmem.tui.screens import outside
+        from jmem.tui import outside
 
         memory = fresh.memory
         text = outside.edited(self.jmem, memory["content"], f"jmem-{memory['id'][-6:]}-")
@@ -123,26 +132,32 @@ class Tending(Choosing):
 
     def action_history(self) -> None:
         """Its versions."""
+        if (memory := self.results.current) is not None:
+            self._history(memory)
+
+    def _history(self, memory: Memory) -> None:
         from jmem.tui.screens.history import HistoryPage
 
-        if (memory := self.current) is not None:
-            self.app.push_screen(HistoryPage(memory))
+        self.app.push_screen(HistoryPage(memory))
 
     def action_explain(self) -> None:
         """Why it stands where it stands, and who got it."""
+        if (memory := self.results.current) is not None:
+            self._explain(memory)
+
+    def _explain(self, memory: Memory) -> None:
         from jmem.tui.screens.explain import Asked, ExplainPage
 
         results = self.results
-        if (memory := self.current) is not None:
-            scores = [(row.get("explain") or {}).get("text", {}).get("score") or 0.0 for row in results.rows.values()]
-            asked = Asked(results.view.text, results.cursor + 1, results.total, max(scores, default=0.0))
-            self.app.push_screen(ExplainPage(memory, asked if results.view.searching else None))
+        scores = [(row.get("explain") or {}).get("text", {}).get("score") or 0.0 for row in results.rows.values()]
+        asked = Asked(results.view.text, results.cursor + 1, results.total, max(scores, default=0.0))
+        self.app.push_screen(ExplainPage(memory, asked if results.view.searching else None))
 
     def action_similar(self) -> None:
         """What says nearly the same."""
         from jmem.tui.screens.similar import SimilarPage
 
-        if (memory := self.current) is not None:
+        if (memory := self.results.current) is not None:
             if memory.get("deleted"):
                 self.notify("It is deleted: bring it back first", severity="warning", markup=False)
             else:
@@ -200,15 +215,17 @@ class Tending(Choosing):
         self.results.marked.clear()
         self.reload()
         if purged:
-            from jmem.tui.screens.receipt import receipt
+            from jmem.tui.receipt import receipt
+            from jmem.tui.screens.confirm import Sheet
 
-            self.app.push_screen(receipt(purged, self.app.theme_variables))
+            self.app.push_screen(Sheet(*receipt(purged, self.app.theme_variables)))
 
     def action_tag(self) -> None:
         """Add and remove tags."""
-        from jmem.tui.screens.tags import Tagger
+        self._tag(self.results.chosen)
 
-        memories = self.chosen
+    def _tag(self, memories: Sequence[Memory]) -> None:
+        from jmem.tui.screens.tags import Tagger
 
         def decided(changes: tuple[list[str], list[str]] | None) -> None:
             if changes is not None:
@@ -225,24 +242,27 @@ class Tending(Choosing):
 
     def action_archive(self) -> None:
         """Or bring back."""
-        self._switch("archived", "Archived")
+        self._switch(self.results.chosen, "archived", "Archived")
 
     def action_pause(self) -> None:
         """Or bring back."""
-        self._switch("paused", "Paused")
+        self._switch(self.results.chosen, "paused", "Paused")
 
-    def _switch(self, state: str, word: str) -> None:
-        memories = [memory for memory in self.chosen if not memory.get("deleted") and memory["state"] != "review"]
-        if not memories and self.chosen:
+    def _switch(self, chosen: Sequence[Memory], state: str, word: str) -> None:
+        memories = [memory for memory in chosen if not memory.get("deleted") and memory["state"] != "review"]
+        if not memories and chosen:
             self.notify("Deleted and waiting memories have no such state", severity="warning", markup=False)
         back = all(memory["state"] == state for memory in memories)
         self._each("Active again" if back else word, {"op": "edit", "state": "active" if back else state}, memories)
 
     def action_delete(self) -> None:
         """At once; asks only for several."""
+        self._delete(self.results.chosen)
+
+    def _delete(self, chosen: Sequence[Memory]) -> None:
         from jmem.tui.screens.confirm import Answer, Choice
 
-        memories = [memory for memory in self.chosen if not memory.get("deleted")]
+        memories = [memory for memory in chosen if not memory.get("deleted")]
         if len(memories) < 2:
             self._each("Deleted", {"op": "delete"}, memories)
             return
@@ -258,7 +278,7 @@ class Tending(Choosing):
         """Asks, always; then shows the receipt."""
         from jmem.tui.screens.confirm import Answer, Choice
 
-        memories = self.chosen
+        memories = self.results.chosen
         if not memories:
             return
 
@@ -273,7 +293,7 @@ class Tending(Choosing):
 
     def action_restore(self) -> None:
         """Of the deleted ones."""
-        memories = [memory for memory in self.chosen if memory.get("deleted")]
-        if not memories and self.chosen:
+        memories = [memory for memory in self.results.chosen if memory.get("deleted")]
+        if not memories and self.results.chosen:
             self.notify("It is not deleted; h shows its earlier versions", markup=False)
         self._each("Back again", {"op": "restore"}, memories)

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 from jmem.cli.text import age
 from jmem.tui import shown
 from jmem.tui.view import PAGE, View
+from jmem.tui.widgets.rows import Lines
 
 Memory = dict[str, Any]
 KEPT = 40 * PAGE
@@ -43,41 +40,13 @@ def _held(memory: Memory) -> list[str]:
     return [*words, f"ends {age(memory['expires_at'])}"] if memory.get("expires_at") else words
 
 
-class Results(ScrollView, can_focus=True):
+class Results(Lines[Memory]):
     """Rows by their place in the list. Rows that it lacks are asked for by `Wanted` and given by `put`."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "results--row", "results--cursor", "results--match", "results--tag", "results--dim", "results--mark", "results--state",
-    }  # fmt: skip
-    DEFAULT_CSS = """
-    Results { height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; background: transparent; }
-    Results > .results--row { color: $foreground; }
-    Results > .results--cursor { background: $primary 18%; }
-    Results:focus > .results--cursor { background: $primary 38%; }
-    Results > .results--match { color: $accent; text-style: bold; }
-    Results > .results--tag { color: $success; }
-    Results > .results--dim { color: $dim; }
-    Results > .results--mark { color: $primary; text-style: bold; }
-    Results > .results--state { color: $warning; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False), Binding("down,j", "move(1)", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", show=False), Binding("pagedown", "page(1)", show=False),
-        Binding("home,g", "edge(-1)", show=False), Binding("end,G", "edge(1)", show=False),
         Binding("shift+up", "mark_move(-1)", show=False), Binding("shift+down", "mark_move(1)", show=False),
     ]  # fmt: skip
-    cursor: reactive[int] = reactive(0)
     total: reactive[int] = reactive(0)
-
-    class Moved(Message):
-        """The cursor stands on another memory, or on none."""
-
-        def __init__(self, memory: Memory | None) -> None:
-            super().__init__()
-            self.memory = memory
-
-    class Opened(Message):
-        """A memory was chosen by a click."""
 
     class Wanted(Message):
         """Rows from `offset` on are on the screen and not here."""
@@ -115,7 +84,7 @@ class Results(ScrollView, can_focus=True):
         self._go_to_sought()
         self._follow()
         self.refresh()
-        self.post_message(self.Moved(self.current))
+        self.post_message(self.Moved(self))
 
     def seek(self, id: str) -> None:
         """Stand on a memory as soon as it is here, unless the person moves before."""
@@ -137,16 +106,18 @@ class Results(ScrollView, can_focus=True):
             self.rows = {at: self.rows[at] for at in near}
         self.refresh()
         if self.current is not before:
-            self.post_message(self.Moved(self.current))
+            self.post_message(self.Moved(self))
 
     def failed(self, offset: int) -> None:
         """Rows that were asked for won't come; they are asked for again when they are drawn again."""
         self._wanted.discard(offset)
 
     @property
-    def current(self) -> Memory | None:
-        """The memory under the cursor."""
-        return self.rows.get(self.cursor)
+    def count(self) -> int:
+        return self.total
+
+    def item(self, at: int) -> Memory | None:
+        return self.rows.get(at)
 
     @property
     def chosen(self) -> list[Memory]:
@@ -158,32 +129,9 @@ class Results(ScrollView, can_focus=True):
 
     # ---- moving and marking
 
-    def validate_cursor(self, cursor: int) -> int:
-        return max(0, min(cursor, self.total - 1))
-
-    def watch_cursor(self, before: int, after: int) -> None:
-        if before != after:
-            self._follow()
-            self.refresh()
-            self.post_message(self.Moved(self.current))
-
-    def _follow(self) -> None:
-        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
-
-    def action_move(self, step: int) -> None:
-        """Up or down."""
+    def go(self, at: int, step: int = 1) -> None:
         self._sought = ""
-        self.cursor += step
-
-    def action_page(self, step: int) -> None:
-        """A screen up or down."""
-        self._sought = ""
-        self.cursor += step * max(self.size.height - 1, 1)
-
-    def action_edge(self, step: int) -> None:
-        """To the first or the last."""
-        self._sought = ""
-        self.cursor = 0 if step < 0 else self.total - 1
+        super().go(at, step)
 
     def action_mark_move(self, step: int) -> None:
         """Mark, and go on."""
@@ -201,32 +149,14 @@ class Results(ScrollView, can_focus=True):
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        at = self.scroll_offset.y + event.y
-        if at < self.total:
-            self._sought, self.cursor = "", at
-            if event.ctrl:
-                self.mark()
-            elif event.chain == 2:
-                self.post_message(self.Opened())
+        super().on_click(event)
+        if event.ctrl and event.chain == 1 and self.scroll_offset.y + event.y == self.cursor:
+            self.mark()
 
     # ---- drawing
 
-    def render_line(self, y: int) -> Strip:
-        width = self.size.width
-        at = self.scroll_offset.y + y
-        if at >= self.total:
-            return Strip.blank(width, self.rich_style)
-        base = self.rich_style + self.get_component_rich_style("results--row", partial=True)
-        if at == self.cursor:
-            base += Style(bgcolor=self.get_component_rich_style("results--cursor").bgcolor)
-        memory = self.rows.get(at)
-        if memory is None:
-            self._want(at)
-            return Strip([Segment(shown.fit("  …", width), base)], width)
-        text = self._row(memory, width)
-        return Strip(list(text.render(self.app.console)), width).adjust_cell_length(width).apply_style(base)
-
-    def _want(self, at: int) -> None:
+    def lacks(self, at: int) -> None:
+        """Ask for it, with what is missing around it."""
         offset = at
         while offset > 0 and offset - 1 not in self.rows and at - offset < PAGE // 2:
             offset -= 1
@@ -234,30 +164,30 @@ class Results(ScrollView, can_focus=True):
             self._wanted.add(offset)
             self.post_message(self.Wanted(offset))
 
-    def _row(self, memory: Memory, width: int) -> Text:
+    def line(self, memory: Memory, number: int, width: int) -> Text:
         marked = memory["id"] in self.marked
         state = shown.state_of(memory)
         right = shown.age_of(memory, self.sort).rjust(_AGE)
         beside: list[tuple[str, str]] = []
         if state != "active":
-            beside.append((state, "state"))
+            beside.append((state, "warn"))
         if width >= 48:
-            beside += [(word, "state") for word in _held(memory)]
+            beside += [(word, "warn") for word in _held(memory)]
         if width >= 40:
             tags = tags_in(memory["tags"], width // 4)
-            beside += [(tags, "tag")] if tags else []
+            beside += [(tags, "good")] if tags else []
             beside.append((shown.fit(shown.one_line(memory["client"]), 12), "dim")) if width >= 90 else None
         taken = sum(shown.cell_len(text) + 2 for text, _ in beside)
         room = max(width - 2 - taken - _AGE - 1, 8)
-        match = self.get_component_rich_style("results--match", partial=True)
+        match = self.style("accent")
         line = Text(end="", no_wrap=True)
-        line.append("▌ " if marked else "  ", self.get_component_rich_style("results--mark", partial=True))
+        line.append("▌ " if marked else "  ", self.style("name"))
         body = shown.marked(shown.fit(shown.headline(memory), room), self.words, match)
         if state != "active":
-            body.stylize(self.get_component_rich_style("results--dim", partial=True))
+            body.stylize(self.style("dim"))
         line.append_text(body)
         for text, kind in beside:
             line.append("  ")
-            line.append(text, self.get_component_rich_style(f"results--{kind}", partial=True))
-        line.append(right + " ", self.get_component_rich_style("results--dim", partial=True))
+            line.append(text, self.style(kind))
+        line.append(right + " ", self.style("dim"))
         return line

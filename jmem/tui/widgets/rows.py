@@ -1,4 +1,8 @@
-"""A list of anything, of which only what is on the screen is drawn: each item takes the same few lines."""
+"""Lists of anything, of which only what is on the screen is drawn: each item takes the same few lines.
+
+`Lines` is what all of them have: a cursor, keys, clicks, drawing. `Rows` holds its items; `Results`, in its own module,
+holds only those near the screen.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,8 @@ from textual.strip import Strip
 T = TypeVar("T")
 
 
-class Rows(ScrollView, Generic[T], can_focus=True):
-    """Items in order. A subclass says how one looks (`line`) and what it is known by (`key`)."""
+class Lines(ScrollView, Generic[T], can_focus=True):
+    """A subclass says how many items there are (`count`), which one stands where (`item`), and how one looks (`line`)."""
 
     LINES: ClassVar[int] = 1
     """Lines of one item."""
@@ -28,17 +32,17 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         "rows--name",
     }  # fmt: skip
     DEFAULT_CSS = """
-    Rows { height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; background: transparent; }
-    Rows > .rows--row { color: $foreground; }
-    Rows > .rows--cursor { background: $primary 18%; }
-    Rows:focus > .rows--cursor { background: $primary 38%; }
-    Rows > .rows--dim { color: $dim; }
-    Rows > .rows--head { color: $secondary; text-style: bold; }
-    Rows > .rows--accent { color: $accent; text-style: bold; }
-    Rows > .rows--good { color: $success; }
-    Rows > .rows--bad { color: $error; }
-    Rows > .rows--warn { color: $warning; }
-    Rows > .rows--name { color: $primary; text-style: bold; }
+    Lines { height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; background: transparent; }
+    Lines > .rows--row { color: $foreground; }
+    Lines > .rows--cursor { background: $primary 18%; }
+    Lines:focus > .rows--cursor { background: $primary 38%; }
+    Lines > .rows--dim { color: $dim; }
+    Lines > .rows--head { color: $secondary; text-style: bold; }
+    Lines > .rows--accent { color: $accent; text-style: bold; }
+    Lines > .rows--good { color: $success; }
+    Lines > .rows--bad { color: $error; }
+    Lines > .rows--warn { color: $warning; }
+    Lines > .rows--name { color: $primary; text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False), Binding("down,j", "move(1)", show=False),
@@ -48,38 +52,140 @@ class Rows(ScrollView, Generic[T], can_focus=True):
     cursor: reactive[int] = reactive(0)
 
     class Moved(Message):
-        """The cursor stands on another item; `control` is the list."""
+        """The cursor stands on another item, or on none; `control` is the list."""
 
-        def __init__(self, rows: Rows[Any]) -> None:
+        def __init__(self, rows: Lines[Any]) -> None:
             super().__init__()
             self.rows = rows
 
         @property
-        def control(self) -> Rows[Any]:
+        def control(self) -> Lines[Any]:
             return self.rows
 
     class Chosen(Moved):
         """An item was clicked twice."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.items: Sequence[T] = ()
-
     # ---- what a subclass says
+
+    @property
+    def count(self) -> int:
+        """How many items there are."""
+        raise NotImplementedError
+
+    def item(self, at: int) -> T | None:
+        """The item of a place; None while it is not here."""
+        raise NotImplementedError
 
     def line(self, item: T, number: int, width: int) -> Text:
         """Line `number` of an item, in at most `width` columns."""
         raise NotImplementedError
 
-    def key(self, item: T) -> Any:
-        """What an item is known by when the list is another one."""
-        return item
-
     def passable(self, item: T) -> bool:
         """Whether the cursor may stand on it; headings are passed over."""
         return True
 
-    # ---- what it holds
+    def lacks(self, at: int) -> None:
+        """An item that is not here is to be drawn."""
+
+    # ---- where one stands
+
+    @property
+    def current(self) -> T | None:
+        """The item under the cursor."""
+        return self.item(self.cursor) if 0 <= self.cursor < self.count else None
+
+    def style(self, name: str) -> Style:
+        """The style of a component class, over what lies below."""
+        return self.get_component_rich_style(f"rows--{name}", partial=True)
+
+    def validate_cursor(self, cursor: int) -> int:
+        return max(0, min(cursor, self.count - 1))
+
+    def watch_cursor(self, before: int, after: int) -> None:
+        if before != after:
+            self._follow()
+            self.refresh()
+            self.post_message(self.Moved(self))
+
+    def _follow(self) -> None:
+        at = self.cursor
+        while at > 0 and (above := self.item(at - 1)) is not None and not self.passable(above):
+            at -= 1  # a heading is seen with its first item
+        top = at * self.LINES
+        self.scroll_to_region(
+            Region(0, top, 1, (self.cursor + 1) * self.LINES - top), animate=False, force=True, x_axis=False
+        )
+
+    def _standable(self, at: int, step: int) -> int:
+        """The place, or where a heading stands there the next one in a direction, or else in the other one."""
+        at = self.validate_cursor(at)
+        for way in (step, -step):
+            here = at
+            while 0 <= here < self.count:
+                item = self.item(here)
+                if item is None or self.passable(item):
+                    return here
+                here += 1 if way > 0 else -1
+        return at
+
+    def go(self, at: int, step: int = 1) -> None:
+        """Where the person wants to stand, coming in a direction."""
+        self.cursor = self._standable(at, step)
+
+    def action_move(self, step: int) -> None:
+        """Up or down."""
+        self.go(self.cursor + step, step)
+
+    def action_page(self, step: int) -> None:
+        """A screen up or down."""
+        self.go(self.cursor + step * max(self.size.height // self.LINES - 1, 1), step)
+
+    def action_edge(self, step: int) -> None:
+        """To the first or the last."""
+        self.go(0 if step < 0 else self.count - 1, -step)
+
+    def on_click(self, event: events.Click) -> None:
+        at = (self.scroll_offset.y + event.y) // self.LINES
+        if at < self.count and at == self._standable(at, 1):
+            self.go(at)
+            if event.chain == 2:
+                self.post_message(self.Chosen(self))
+
+    # ---- drawing
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        at, number = divmod(self.scroll_offset.y + y, self.LINES)
+        if at >= self.count:
+            return Strip.blank(width, self.rich_style)
+        base = self.rich_style + self.style("row")
+        item = self.item(at)
+        if at == self.cursor and (item is None or self.passable(item)):
+            base += Style(bgcolor=self.get_component_rich_style("rows--cursor").bgcolor)
+        if item is None:
+            self.lacks(at)
+        text = self.line(item, number, width) if item is not None else Text("  …")
+        strip = Strip(list(text.render(self.app.console, end="")))
+        return strip.adjust_cell_length(width, base).apply_style(base)
+
+
+class Rows(Lines[T]):
+    """Items in order. A subclass says how one looks (`line`) and what it is known by (`key`)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.items: Sequence[T] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.items)
+
+    def item(self, at: int) -> T | None:
+        return self.items[at]
+
+    def key(self, item: T) -> Any:
+        """What an item is known by when the list is another one."""
+        return item
 
     def show(self, items: Sequence[T], *, keep: bool = True) -> None:
         """Another list; with `keep` the cursor stays on its item, and the item on its line of the screen."""
@@ -96,86 +202,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
             self.cursor = max(wanted, 0)
         if place is not None and moved and old:
             self.scroll_to(y=self.scroll_offset.y + moved * self.LINES, animate=False, force=True)
-        self._step_over(1)
+        self.go(self.cursor)
         self._follow()
         self.refresh()
         self.post_message(self.Moved(self))
-
-    @property
-    def current(self) -> T | None:
-        """The item under the cursor."""
-        return self.items[self.cursor] if 0 <= self.cursor < len(self.items) else None
-
-    def style(self, name: str) -> Style:
-        """The style of a component class, over what lies below."""
-        return self.get_component_rich_style(f"rows--{name}", partial=True)
-
-    # ---- moving
-
-    def validate_cursor(self, cursor: int) -> int:
-        return max(0, min(cursor, len(self.items) - 1))
-
-    def watch_cursor(self, before: int, after: int) -> None:
-        if before != after:
-            self._follow()
-            self.refresh()
-            self.post_message(self.Moved(self))
-
-    def _follow(self) -> None:
-        at = self.cursor
-        while at > 0 and not self.passable(self.items[at - 1]):
-            at -= 1  # a heading is seen with its first item
-        top = at * self.LINES
-        self.scroll_to_region(
-            Region(0, top, 1, (self.cursor + 1) * self.LINES - top), animate=False, force=True, x_axis=False
-        )
-
-    def _step_over(self, step: int) -> None:
-        """From a heading to the next item in a direction, or else in the other one."""
-        for way in (step, -step):
-            at = self.cursor
-            while 0 <= at < len(self.items):
-                if self.passable(self.items[at]):
-                    self.cursor = at
-                    return
-                at += way
-
-    def action_move(self, step: int) -> None:
-        """Up or down."""
-        at = self.cursor + step
-        while 0 <= at < len(self.items) and not self.passable(self.items[at]):
-            at += step
-        if 0 <= at < len(self.items):
-            self.cursor = at
-
-    def action_page(self, step: int) -> None:
-        """A screen up or down."""
-        self.cursor += step * max(self.size.height // self.LINES - 1, 1)
-        self._step_over(step)
-
-    def action_edge(self, step: int) -> None:
-        """To the first or the last."""
-        self.cursor = 0 if step < 0 else len(self.items) - 1
-        self._step_over(-step)
-
-    def on_click(self, event: events.Click) -> None:
-        at = (self.scroll_offset.y + event.y) // self.LINES
-        if at < len(self.items) and self.passable(self.items[at]):
-            self.cursor = at
-            if event.chain == 2:
-                self.post_message(self.Chosen(self))
-
-    # ---- drawing
-
-    def render_line(self, y: int) -> Strip:
-        width = self.size.width
-        at, number = divmod(self.scroll_offset.y + y, self.LINES)
-        if at >= len(self.items):
-            return Strip.blank(width, self.rich_style)
-        base = self.rich_style + self.style("row")
-        item = self.items[at]
-        if at == self.cursor and self.passable(item):
-            base += Style(bgcolor=self.get_component_rich_style("rows--cursor").bgcolor)
-        text = self.line(item, number, width)
-        strip = Strip(list(text.render(self.app.console, end="")))
-        return strip.adjust_cell_length(width, base).apply_style(base)

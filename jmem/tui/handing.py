@@ -12,7 +12,6 @@ from jmem.client import Client
 from jmem.core.errors import Conflict, JmemError
 from jmem.tui import saving
 from jmem.tui.saving import time_of, time_text
-from jmem.tui.screens import outside
 
 LINES: tuple[tuple[str, str, str], ...] = (
     ("tags", "Tags", "travel, food"),
@@ -127,5 +126,5 @@ def write(
                 raise
         theirs = daemon.get(base["id"])
         if both := saving.disputed(base, theirs, values):
-            return Disputed(theirs, values, both, outside.last_writer(daemon, base["id"]))
+            return Disputed(theirs, values, both, saving.last_writer(daemon, base["id"]))
         also = saving.named(name for name in saving.FIELDS if theirs[name] != base[name] and name not in values)

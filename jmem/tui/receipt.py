@@ -9,15 +9,14 @@ from rich.text import Text
 
 from jmem.cli.text import local_time, wrap
 from jmem.tui import shown
-from jmem.tui.screens.confirm import Sheet
 
 SHOWN = 20
 """Memories whose receipts are shown; the places are the same for all."""
 _PLACE = 24
 
 
-def receipt(purged: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> Sheet:
-    """A sheet that says where the memories were, and that they are there no more."""
+def receipt(purged: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> tuple[str, Text]:
+    """A heading, and a text that says where the memories were, and that they are there no more."""
     text = Text()
     for one in purged[:SHOWN]:
         lines = one["receipt"]
@@ -32,4 +31,4 @@ def receipt(purged: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> 
     if len(purged) > SHOWN:
         text.append(f"\nand {len(purged) - SHOWN:,} more, each from the same places\n", "dim")
     text.rstrip()
-    return Sheet("Forgotten for ever" if len(purged) == 1 else f"{len(purged):,} forgotten for ever", text)
+    return "Forgotten for ever" if len(purged) == 1 else f"{len(purged):,} forgotten for ever", text

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from textual.app import SuspendNotSupported
 
 from jmem.cli import editor
-from jmem.client import Client
 from jmem.core.errors import JmemError
 
 if TYPE_CHECKING:
@@ -38,9 +37,3 @@ def edited(app: JmemApp, text: str, name: str) -> str | None:
     path, after = edited
     os.unlink(path)  # noqa: PTH108
     return text if after == text.rstrip("\n") else after
-
-
-def last_writer(daemon: Client, id: str) -> str:
-    """Who changed a memory last."""
-    actions = daemon.log({"limit": 1, "id": id})["actions"]
-    return str(actions[0]["client"]) if actions else ""
