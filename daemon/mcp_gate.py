@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.mcp import Mcp
 from daemon.mcp.caller import Caller
-from daemon.mcp.sessions import Sessions
 from daemon.metrics import Metrics
 from daemon.security import IDENTITY, Identity
 from daemon.users import Users
 from jmem.core.errors import NotFound
+from jmem.core.mcp.sessions import Sessions
 from jmem.core.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from daemon.mcp.caller import Caller
-from daemon.mcp.sessions import Sessions
 from daemon.problems import HttpProblem
 from jmem.core.errors import NotFound
+from jmem.core.mcp.sessions import Sessions
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
     from daemon.mcp.early import Early
-    from daemon.mcp.endpoints import Endpoints
+    from jmem.core.mcp.endpoints import Endpoints
 
 PREFIX = "/mcp/"
 WARM_AFTER_SECONDS = 1.0
@@ -115,7 +115,7 @@ class Mcp:
         return self._ready
 
     def _build(self) -> Endpoints:
-        module = importlib.import_module("daemon.mcp.endpoints")
+        module = importlib.import_module("jmem.core.mcp.endpoints")
         endpoints: Endpoints = module.Endpoints(self._make_server(), self._sessions)
         return endpoints
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from daemon.mcp.sessions import thread_of
 from jmem.core.actor import Actor
+from jmem.core.mcp.sessions import thread_of
 
 if TYPE_CHECKING:
     from daemon.metrics import Histogram
@@ -22,6 +22,11 @@ class Caller:
     thread: str | None = None
     searches: Histogram | None = None
     """where the time of a search is noted"""
+
+    @property
+    def account(self) -> str:
+        """The user's id."""
+        return self.user.id
 
     @property
     def client(self) -> str:

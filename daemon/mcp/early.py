@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.mcp.about import INSTRUCTIONS, SERVER, declaration, offered
+from daemon.mcp.about import INSTRUCTIONS
 from daemon.mcp.caller import Caller
-from daemon.mcp.sessions import SESSION_HEADER, Sessions
+from jmem.core.mcp.sessions import SESSION_HEADER, Sessions
+from jmem.core.mcp.tools import SERVER, offered
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The SDK's protocol versions with a handshake."""
@@ -37,7 +38,7 @@ class Early:
 
     def __init__(self, sessions: Sessions, *, delete_all: bool) -> None:
         self._sessions = sessions
-        self._tools = {"tools": [declaration(tool) for tool in offered(delete_all=delete_all).values()]}
+        self._tools = {"tools": [tool.declaration() for tool in offered(delete_all=delete_all).values()]}
 
     def answer(
         self, handler: str, caller: Caller, headers: list[tuple[bytes, bytes]], body: bytes
@@ -56,7 +57,7 @@ class Early:
             return None
         session: tuple[tuple[bytes, bytes], ...] = ()
         if handler == _HTTP and message["method"] == "initialize":
-            id = given[_SESSION].decode() if _SESSION in given else self._sessions.new(caller.user.id, caller.client)
+            id = given[_SESSION].decode() if _SESSION in given else self._sessions.new(caller.account, caller.client)
             session = ((_SESSION, id.encode()),)
         text = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}, ensure_ascii=False)
         try:
@@ -70,7 +71,7 @@ class Early:
         if handler != _HTTP:
             return True
         session = given.get(_SESSION)
-        if session is not None and not self._sessions.known(session.decode("latin-1"), caller.user.id, caller.client):
+        if session is not None and not self._sessions.known(session.decode("latin-1"), caller.account, caller.client):
             return False
         if any(name.startswith(b"mcp-") and name not in (_SESSION, _VERSION) for name in given):
             return False

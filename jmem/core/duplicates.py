@@ -11,7 +11,7 @@ from typing import Any
 from jmem.core.actor import Actor
 from jmem.core.drafts import Near
 from jmem.core.filter import Filter
-from jmem.core.model import Memory
+from jmem.core.model import SESSION_THREAD, Memory
 from jmem.core.store.rows import MEMORY_COLUMNS, row_memory
 from jmem.core.texts import text_key
 
@@ -23,8 +23,6 @@ MAX_DOCS = 32
 MAX_LOOKED_AT = 6
 MAX_NEAR = 3
 MIN_SCORE = 0.5
-SESSION_THREAD = "mcp:"
-"""Begins the thread that a session of a program gives to what it adds: where it was said, not what was said."""
 _WORD = re.compile(r"[^\W_]+")
 
 

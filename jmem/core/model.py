@@ -34,6 +34,8 @@ MAX_BATCH = 1000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_ANSWER_BYTES = 512 * 1024
 MAX_OP_BYTES = 128 * 1024
+SESSION_THREAD = "mcp:"
+"""Begins the thread that a session of a program gives to what it adds: where it was said, not what was said."""
 LEAST_NEAR = 0.9
 """The cosine from which two memories are taken for near duplicates (measured on conversations: below it, most pairs are
 two answers of the same kind; from it on, most are the same thing said twice)."""

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
-from daemon.mcp import exchange
 from daemon.mcp.caller import Caller
 from daemon.mcp.early import VERSIONS, Early
 from daemon.mcp.server import make_server
-from daemon.mcp.sessions import Sessions
 from jmem.core.actor import Actor
+from jmem.core.mcp import exchange
+from jmem.core.mcp.sessions import Sessions
 from tests.mcp.raw import HELLO
 
 CALLER = Caller(SimpleNamespace(id="user"), Actor("claude"))  # type: ignore[arg-type]

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from daemon.mcp import exchange, streamable
-from daemon.mcp.arguments import Add, Delete, List, Search, schema
-from daemon.mcp.render import fit, lines
-from daemon.mcp.sessions import Sessions, thread_of
 from jmem.cli.commands.mcp import MAX_LINE_BYTES, repeatable
+from jmem.core.mcp import exchange, streamable
+from jmem.core.mcp.arguments import Add, Delete, List, Search, schema
+from jmem.core.mcp.render import fit, lines
+from jmem.core.mcp.sessions import Sessions, thread_of
 from jmem.core.model import MAX_ANSWER_BYTES, MAX_BATCH_BYTES
 
 

@@ -11,14 +11,14 @@ import hashlib
 import hmac
 import secrets
 
-from jmem.core.duplicates import SESSION_THREAD
+from jmem.core.model import SESSION_THREAD
 
 MAX_ENDED = 10_000
 SESSION_HEADER = "mcp-session-id"
 
 
 class Sessions:
-    """Makes and checks session ids. `secret` is the daemon's own: it outlives the process."""
+    """Makes and checks session ids. `secret` outlives the process."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = hashlib.sha256(b"jmem mcp session\0" + secret).digest()

@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from daemon.mcp import exchange
-from daemon.mcp.caller import Caller
-from daemon.mcp.exchange import BadMessage, Emit, Message
-from daemon.mcp.sessions import SESSION_HEADER, Sessions
+from jmem.core.mcp import exchange
+from jmem.core.mcp.asker import Asker
+from jmem.core.mcp.exchange import BadMessage, Emit, Message
+from jmem.core.mcp.sessions import SESSION_HEADER, Sessions
 
 KEEP_ALIVE_SECONDS = 15.0
 CONVERSATION_HEADER = "x-jmem-conversation"
@@ -34,12 +34,12 @@ class Streamable:
     server: Server[Any]
     sessions: Sessions
 
-    async def handle(self, request: Request, caller: Caller) -> Response:
+    async def handle(self, request: Request, caller: Asker) -> Response:
         """Answer a request of a caller whose right to be here is already proved."""
         if request.method == "GET":
             return Response(status_code=405, headers={"Allow": "POST, DELETE"})
         session = request.headers.get(SESSION_HEADER)
-        if session is not None and not self.sessions.known(session, caller.user.id, caller.client):
+        if session is not None and not self.sessions.known(session, caller.account, caller.client):
             return refusal("Session not found", 404)
         if request.method == "DELETE":
             if session is None:
@@ -51,7 +51,7 @@ class Streamable:
         except BadMessage as bad:
             return answer_response(bad.answer, exchange.status_of(bad.answer, None))
 
-    async def relay(self, request: Request, caller: Caller) -> Response:
+    async def relay(self, request: Request, caller: Asker) -> Response:
         """Answer one line of a stdio client. The relay's whole life is one conversation, which it names itself."""
         try:
             message = exchange.parse(await request.body())
@@ -63,7 +63,7 @@ class Streamable:
         known = caller.in_session(request.headers.get(CONVERSATION_HEADER))
         return answer_response(await exchange.answer(self.server, message, era, caller=known), 200)
 
-    async def _post(self, request: Request, caller: Caller, session: str | None) -> Response:
+    async def _post(self, request: Request, caller: Asker, session: str | None) -> Response:
         wants_json, wants_stream = accepted(request.headers.get("accept", "*/*"))
         if not (wants_json or wants_stream):
             return refusal("Accept must name application/json and text/event-stream", 406)
@@ -83,7 +83,7 @@ class Streamable:
             exchange.check_param_headers(self.server, message, headers)
         extra: dict[str, str] = {}
         if message["method"] == "initialize":
-            session = session or self.sessions.new(caller.user.id, caller.client)
+            session = session or self.sessions.new(caller.account, caller.client)
             extra[SESSION_HEADER] = session
         known = caller.in_session(session)
 

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from daemon.mcp.caller import Caller
-from daemon.mcp.sessions import Sessions
-from daemon.mcp.sse import Sse
-from daemon.mcp.streamable import Streamable
+from jmem.core.mcp.asker import Asker
+from jmem.core.mcp.sessions import Sessions
+from jmem.core.mcp.sse import Sse
+from jmem.core.mcp.streamable import Streamable
 
 
 class Endpoints:
@@ -22,12 +22,12 @@ class Endpoints:
         self._sse = Sse(server)
         self._streamable = Streamable(server, sessions)
 
-    async def serve(self, handler: str, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, handler: str, caller: Asker, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. `handler` is the fixed part of its route."""
         response = await self._respond(handler, caller, Request(scope, receive))
         await response(scope, receive, send)
 
-    async def _respond(self, handler: str, caller: Caller, request: Request) -> Response:
+    async def _respond(self, handler: str, caller: Asker, request: Request) -> Response:
         match handler:
             case "sse":
                 return self._sse.open(request)

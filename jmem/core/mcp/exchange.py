@@ -1,7 +1,7 @@
 """One JSON-RPC message in, at most one answer out: what every transport has in common.
 
 The protocol itself (versions, schemas, dispatch) is the SDK's; it is driven one request at a time, so that no
-answer depends on what an earlier connection said, and so on whether the daemon has been restarted since.
+answer depends on what an earlier connection said, and so on whether the server has been restarted since.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ async def answer(
         data = handler_exception_to_error_data(error)
         if data is None:
             log.exception("an MCP request failed: %s", message["method"])
-            data = ErrorData(code=INTERNAL_ERROR, message="Internal error; see `jmem daemon logs`")
+            data = ErrorData(code=INTERNAL_ERROR, message="Internal error; the log of the server has it")
         return _error(message["id"], data)
     return {"jsonrpc": "2.0", "id": message["id"], "result": result}
 
