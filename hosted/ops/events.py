@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -21,6 +21,7 @@ PER_NOTICE = 150
 """Tenants in one NOTIFY, whose payload is limited to 8,000 bytes."""
 log = logging.getLogger(__name__)
 Heard = Callable[[UUID, int], None]
+Carried = Callable[[str], None]
 
 
 class Bus:
@@ -35,12 +36,37 @@ class Bus:
         self._lost = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._pid = 0
+        self._conn: asyncpg.Connection[asyncpg.Record] | None = None
+        self._speaking = asyncio.Lock()  # the connection does one thing at a time
+        self._carried: dict[str, Carried] = {}
+        self._ends: list[Callable[[], None]] = []
         self.connected = asyncio.Event()
         self.closing = False
 
     def on_change(self, hook: Heard) -> None:
         """Call `hook(user_id, seq)` for every change heard of, whoever made it; it must not block."""
         self._hooks.append(hook)
+
+    def on_end(self, hook: Callable[[], None]) -> None:
+        """Call `hook` when streams are to end; it must not block."""
+        self._ends.append(hook)
+
+    def carry(self, channel: str, heard: Carried) -> None:
+        """Hear what other replicas `send` on a channel of its own, from the next `start` on; `heard` must not block."""
+        self._carried[channel] = heard
+
+    async def send(self, channel: str, payloads: Sequence[str]) -> None:
+        """Tell the other replicas these texts, all in this order or none. Each has less than 8,000 bytes.
+
+        Raises ConnectionError while nobody else can be told.
+        """
+        async with self._speaking:
+            if self._conn is None:
+                raise ConnectionError("other replicas can't be told now")
+            try:
+                await self._conn.execute("SELECT pg_notify($1, p) FROM unnest($2::text[]) p", channel, list(payloads))
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                raise ConnectionError("other replicas can't be told now") from error
 
     def start(self) -> None:
         """Begin to listen to the other replicas, and to tell them."""
@@ -53,6 +79,8 @@ class Bus:
         for events in self._waiting.values():
             for event in events:
                 event.set()
+        for hook in self._ends:
+            hook()
 
     async def close(self) -> None:
         """End the streams, and no longer hear or tell of changes."""
@@ -111,6 +139,9 @@ class Bus:
             self._lost.clear()
             conn.add_termination_listener(self._ended)
             await conn.add_listener(CHANNEL, self._heard)
+            for channel in self._carried:
+                await conn.add_listener(channel, self._carry)
+            self._conn = conn
             self.connected.set()
             for user_id in list(self._waiting):  # what was said meanwhile was not heard
                 self._wake(user_id, 0)
@@ -120,13 +151,16 @@ class Bus:
                 while self._outgoing and not self._lost.is_set():
                     await self._tell(conn)
         finally:
+            self._conn = None
             await conn.close(timeout=2)
 
     async def _tell(self, conn: asyncpg.Connection[asyncpg.Record]) -> None:
         """Tell of up to PER_NOTICE tenants at once. Outside the writes' transactions, whose commits a NOTIFY would put
         into one line."""
         told = dict(list(self._outgoing.items())[:PER_NOTICE])
-        await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, " ".join(f"{u.hex}:{s}" for u, s in told.items()))
+        text = " ".join(f"{u.hex}:{s}" for u, s in told.items())
+        async with self._speaking:
+            await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, text)
         for user_id, seq in told.items():
             if self._outgoing.get(user_id) == seq:
                 del self._outgoing[user_id]
@@ -134,6 +168,10 @@ class Bus:
     def _ended(self, conn: object) -> None:
         self._lost.set()
         self._changed.set()
+
+    def _carry(self, conn: object, pid: int, channel: str, payload: object) -> None:
+        if pid != self._pid:
+            self._carried[channel](str(payload))
 
     def _heard(self, conn: object, pid: int, channel: str, payload: object) -> None:
         if pid == self._pid:
