@@ -49,8 +49,27 @@ class Settings:
     qdrant_port: int = _setting(6333, "its port")
     qdrant_api_key: str = _setting("", "its key", secret=True)
     main_qdrant_collection_name: str = _setting("jonathans_memory_main", "the collection of all tenants")
+    support_contact: str = _setting("", "where people get help: an address for mail, or a page; shown on the support page")
+    activity_kept: int = _setting(20_000, "accesses that are kept in the activity of an account")
+    activity_days: int = _setting(365, "days for which they are kept; 0: without end")
     port: int = _setting(8080, "the port to serve")
     public_url: str = _setting("", "where people and programs reach this backend; http://127.0.0.1:PORT by default")
+
+    trusted_proxies: int = _setting(
+        0, "proxies before this backend whose word on who asks is taken; 0: X-Forwarded-For is ignored"
+    )
+    redis_url: str = _setting(
+        "", "Redis, where all replicas count requests; empty: each counts for itself", secret=True
+    )
+    rate_read: int = _setting(1200, "reads of one account a minute; this and the other rates: 0 for no limit")
+    rate_search: int = _setting(600, "searches and calls of assistants of one account a minute")
+    rate_write: int = _setting(600, "writes of one account a minute")
+    rate_sync: int = _setting(600, "sync requests of one account a minute")
+    rate_sign_in: int = _setting(30, "tries to sign in, sign up or reset a password from one address a minute")
+    rate_address: int = _setting(3000, "requests from one address a minute")
+    body_timeout: float = _setting(30.0, "seconds in which a request has to have arrived whole")
+    request_timeout: float = _setting(60.0, "seconds in which an answer has to begin")
+    cors_origins: str = _setting("", "web pages that may ask with a token, by their origins, with commas between")
 
     @staticmethod
     def read(environment: Mapping[str, str]) -> Settings:

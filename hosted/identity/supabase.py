@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -19,6 +20,7 @@ TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 VERSION = "2024-01-01"
 MAX_ANSWER = 256 * 1024
 Scope = Literal["local", "global", "others"]
+_NO_PROVIDERS = frozenset(("email", "phone", "anonymous_users"))
 
 
 class SignInRefused(JmemError):
@@ -67,6 +69,8 @@ class Supabase:
 
     def __init__(self, url: str, key: str, service_key: str, http: httpx.AsyncClient) -> None:
         self.base, self._key, self._service_key, self._http = f"{url.rstrip('/')}/auth/v1", key, service_key, http
+        self._offered: list[str] = []
+        self._offered_until = 0.0
 
     async def sign_up(self, email: str, password: str, *, redirect_to: str, pkce: Pkce | None = None) -> Session | None:
         """A new account; None: the address must be confirmed by mail first."""
@@ -102,6 +106,19 @@ class Supabase:
     def authorize_url(self, provider: str, *, redirect_to: str, pkce: Pkce) -> str:
         """Where to send a person who signs in with another account."""
         return f"{self.base}/authorize?" + urlencode({"provider": provider, "redirect_to": redirect_to, **pkce.body()})
+
+    async def offers(self) -> list[str]:
+        """Other accounts that one may sign in with (github, google, …), as the project is set up; kept for five minutes."""
+        if time.monotonic() > self._offered_until:
+            found = (await self._call("GET", "/settings")).get("external")
+            known = found if isinstance(found, dict) else {}
+            self._offered = sorted(name for name, on in known.items() if on is True and name not in _NO_PROVIDERS)
+            self._offered_until = time.monotonic() + 300
+        return self._offered
+
+    async def resend(self, kind: Literal["signup", "email_change"], email: str, *, redirect_to: str) -> None:
+        """Mail the code of a sign-up or a change of address again."""
+        await self._call("POST", "/resend", {"type": kind, "email": email}, params={"redirect_to": redirect_to})
 
     async def user(self, access_token: str) -> dict[str, Any]:
         """The user as Supabase knows it: this also tells whether the session lives there."""
