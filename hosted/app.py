@@ -19,6 +19,7 @@ from hosted.api import problems
 from hosted.db.engine import Database, driver_dsn
 from hosted.identity import compose
 from hosted.identity.services import Services
+from hosted.memories.activity import Activity, Kept
 from hosted.memories.search import Searcher
 from hosted.memories.service import Backend
 from hosted.memories.similar import similar
@@ -54,6 +55,8 @@ def make_app(
                 backend.bus.on_change(backend.index.hear)
                 backend.index.start()
                 stack.push_async_callback(backend.index.close)
+            if backend.activity is not None:
+                await stack.enter_async_context(backend.activity.running())
             for context in app.state.contexts:
                 await stack.enter_async_context(context())
             yield
@@ -110,6 +113,7 @@ def backend_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> B
     index = vector_index(settings, database, qdrant)
     return Backend(
         database, Bus(driver_dsn(heard) if heard else None), similar, () if index is None else (index.purge,),
+        activity=Activity(database, Kept(settings.activity_kept, settings.activity_days)),
         searcher=Searcher(database, index), index=index,
     )  # fmt: skip
 

@@ -52,6 +52,8 @@ class Settings:
     support_contact: str = _setting("", "where people get help: an address for mail, or a page; shown on the support page")
     activity_kept: int = _setting(20_000, "accesses that are kept in the activity of an account")
     activity_days: int = _setting(365, "days for which they are kept; 0: without end")
+    activity_kept: int = _setting(20_000, "accesses that are kept in the activity of an account")
+    activity_days: int = _setting(365, "days for which they are kept; 0: without end")
     port: int = _setting(8080, "the port to serve")
     public_url: str = _setting("", "where people and programs reach this backend; http://127.0.0.1:PORT by default")
 

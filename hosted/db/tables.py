@@ -153,4 +153,36 @@ index_heads = Table(
 )
 """How far the vector index of a model has followed the feed, and who is at it (or pauses) until when."""
 
-TENANT_TABLES: tuple[Table, ...] = (sync_heads, ops, refused, actions, memories, index_state, index_heads)
+access_heads = Table(
+    "access_heads", metadata, _key(), Column("last", BigInteger, nullable=False, server_default=text("0"))
+)
+"""The number of each tenant's last access; its lock keeps what is purged out of what is written then."""
+
+accesses = Table(
+    "accesses",
+    metadata,
+    _key(),
+    Column("id", BigInteger, primary_key=True),
+    Column("at", _C, nullable=False),
+    Column("client", _C, nullable=False),
+    Column("what", _C, nullable=False),
+    Column("query", _C),
+    Column("detail", JSON, nullable=False),
+    Column("ids", ARRAY(Uuid), nullable=False),
+    Column("scores", JSON),
+    Index("accesses_at", "at", postgresql_using="brin"),
+)
+"""Who asked for what. `ids` are the memories of the answer in their order, null for one that was purged since; `scores`
+has score and legs of each, in a search."""
+
+TENANT_TABLES: tuple[Table, ...] = (
+    sync_heads,
+    ops,
+    refused,
+    actions,
+    memories,
+    index_state,
+    index_heads,
+    access_heads,
+    accesses,
+)

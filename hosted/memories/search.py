@@ -26,7 +26,7 @@ from jmem.core.confidence import is_confident
 from jmem.core.embed import EmbedderUnavailable
 from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
-from jmem.core.fusion import Candidate, demote_superseded, fuse, relevance
+from jmem.core.fusion import Candidate, demote_superseded, fuse, legs, relevance
 from jmem.core.model import Memory, now_iso
 from jmem.core.query import MODES, Hit, SearchOutcome, SearchQuery
 
@@ -256,7 +256,7 @@ async def _read(raw: Driver, search: _Search, ordered: Sequence[Candidate]) -> l
     scope = Filter(visible=search.filter.visible, waiting_of=search.filter.waiting_of)
     shown = await with_successors(raw, search.user_id, scope, search.now, [memory for _, memory, _ in best.values()])
     return [
-        Hit(memory, relevance(c.total), tuple(also), search.explain(c) if search.query.explain else None)
+        Hit(memory, relevance(c.total), tuple(also), search.explain(c) if search.query.explain else None, legs(c))
         for memory, (c, _, also) in zip(shown, best.values(), strict=True)
     ]
 

@@ -6,28 +6,30 @@ the tenant is the one it was made for, and no argument names another.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hosted.db.engine import Database, driver
-from hosted.memories import finding, history, listing, undo, writes
+from hosted.db.engine import Database
+from hosted.memories import finding, listing, undo, writes
+from hosted.memories.activity import Activity, asks
+from hosted.memories.base import check_batch
 from hosted.memories.search import Searcher
+from hosted.memories.timeline import Timeline
 from hosted.ops.events import Bus
-from hosted.ops.writer import Writer, writing
+from jmem.core.accesses import MAX_ANSWERS, Access, Answer
 from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft, Near
 from jmem.core.edits import Edited
-from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, TooLarge
+from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, Refused
 from jmem.core.filter import Filter
-from jmem.core.model import MAX_BATCH, Memory, now_iso, parse_time
+from jmem.core.model import Memory, now_iso, parse_time
 from jmem.core.paging import Page, check_limit
 from jmem.core.query import SearchOutcome, SearchQuery
 from jmem.core.receipts import BatchResult, PlaceReceipt, Purged, erased
 from jmem.core.revert import Group, UndoReport
-from jmem.core.revisions import History, LogEntry, edit_kind
+from jmem.core.revisions import edit_kind
 
 if TYPE_CHECKING:
     from hosted.ops.rows import Driver
@@ -37,8 +39,6 @@ Similar = Callable[["Driver", UUID, str, Actor], Awaitable[tuple[Near, ...]]]
 """Names memories that resemble a text, within what the actor sees."""
 PurgeHook = Callable[[UUID, Sequence[str]], Awaitable[PlaceReceipt]]
 """Takes purged ids out of a place beyond the tables; says what became of them there, and raises nothing."""
-Accessed = Callable[[UUID, Actor, str, Sequence[str]], None]
-"""Is told who did what with which memories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Backend:
     bus: Bus
     similar: Similar | None = None
     purge_hooks: tuple[PurgeHook, ...] = ()
-    accessed: Accessed | None = None
+    activity: Activity | None = None
+    """None: nothing is recorded"""
     searcher: Searcher | None = None
     """None: search is by words alone"""
     index: VectorIndex | None = None
@@ -73,31 +74,35 @@ class _DryRun(Exception):
         self.report = report
 
 
-class Memories:
+class Memories(Timeline):
     """All that can be done with one account's memories; every method raises JmemError's subclasses for its refusals."""
-
-    def __init__(self, backend: Backend, user_id: UUID) -> None:
-        self._backend = backend
-        self.user_id = user_id
 
     # ---- adding -------------------------------------------------------------------------------
 
+    @asks("add")
     async def add(self, draft: Draft, actor: Actor, *, similar: bool = True) -> Added:
         """Store a memory durably; the equal one the actor can read is returned instead (`duplicate`).
 
         Raises Invalid, TooLarge, SecretFound, Refused, NotFound (`supersedes`).
         """
-        (added,) = await self.add_many([draft], actor, similar=similar)
+        actor.may("write")
+        (added,) = await self._add([draft], actor, "add", similar)
         if isinstance(added, JmemError):
             raise added
         return added
 
+    @asks("add")
     async def add_many(
         self, drafts: Sequence[Draft], actor: Actor, *, kind: str = "add", similar: bool = False
     ) -> list[Added | JmemError]:
         """Store up to 1,000 memories as one action in one commit; each result stands for itself."""
         actor.may("write")
-        _check_batch(drafts)
+        check_batch(drafts)
+        results = await self._add(drafts, actor, kind, similar)
+        self._log_refused(actor, [(kind, error) for error in results if isinstance(error, Refused)])
+        return results
+
+    async def _add(self, drafts: Sequence[Draft], actor: Actor, kind: str, similar: bool) -> list[Added | JmemError]:
         results: list[Added | JmemError | None] = []
         checked: list[tuple[Draft, dict[str, Any]]] = []
         for draft in drafts:
@@ -116,11 +121,12 @@ class Memories:
             told = iter(_with_near(stored, near))
             results = [next(told) if result is None else result for result in results]
         done = [result for result in results if result is not None]
-        self._accessed(actor, kind, [r.memory.id for r in done if isinstance(r, Added)])
+        self._log(actor, kind, [r.memory for r in done if isinstance(r, Added)])
         return done
 
     # ---- reading ------------------------------------------------------------------------------
 
+    @asks("get")
     async def get(self, id: str, actor: Actor, *, deleted: bool = False) -> Memory:
         """A memory by any unique part of its id; raises NotFound, Ambiguous."""
         actor.may("read")
@@ -128,9 +134,10 @@ class Memories:
             whole = await finding.resolve(raw, self.user_id, id, actor, deleted=deleted)
             found = [await finding.load(raw, self.user_id, whole)]
             (memory,) = await listing.with_successors(raw, self.user_id, actor.narrow(Filter()), now_iso(), found)
-        self._accessed(actor, "get", [memory.id])
+        self._log(actor, "get", [memory])
         return memory
 
+    @asks("list")
     async def list(
         self, filter: Filter, actor: Actor, *, limit: int = 100, cursor: str | None = None, sort: str = "-created",
         offset: int = 0,
@@ -141,55 +148,46 @@ class Memories:
         async with self._reading() as raw:
             page = await listing.page(raw, self.user_id, actor.narrow(filter), now, limit, cursor, sort, offset)
             shown = await listing.with_successors(raw, self.user_id, actor.narrow(Filter()), now, page.memories)
-        self._accessed(actor, "list", [memory.id for memory in shown])
+        self._log(actor, "list", shown)
         return Page(shown, page.next_cursor)
 
+    @asks("count")
     async def count(self, filter: Filter, actor: Actor) -> int:
         """How many memories pass the filter."""
         actor.may("read")
         async with self._reading() as raw:
             return await listing.count(raw, self.user_id, actor.narrow(filter), now_iso())
 
+    @asks("tags")
     async def tags(self, actor: Actor, filter: Filter | None = None) -> Sequence[tuple[str, int]]:
         """(tag, count) over active memories (or those of `filter`), most used first."""
         actor.may("read")
         async with self._reading() as raw:
             return await listing.tag_counts(raw, self.user_id, actor.narrow(filter or Filter()), now_iso())
 
+    @asks("stats")
     async def stats(self, actor: Actor) -> dict[str, Any]:
         """Counts of memories: all, by state, client, privacy and day; see `listing.stats`."""
         actor.may("read")
         async with self._reading() as raw:
             return await listing.stats(raw, self.user_id, actor.narrow(Filter(states=())), now_iso())
 
-    async def search(self, query: SearchQuery, actor: Actor) -> SearchOutcome:
-        """The best memories for a query, of what the actor sees."""
+    @asks("search")
+    async def search(self, query: SearchQuery, actor: Actor, *, keep_query: bool = True) -> SearchOutcome:
+        """The best memories for a query, of what the actor sees.
+
+        Without `keep_query` the access log does not get its words: they are a memory's, and a purge would miss them.
+        """
         searcher = self._backend.searcher or Searcher(self._backend.database, None)
         outcome = await searcher.search(self.user_id, query, actor)
-        self._accessed(actor, "search", [hit.memory.id for hit in outcome.hits])
+        detail = {"mode": outcome.mode, "took_ms": outcome.took_ms, "confident": outcome.confident}
+        answers = [Answer(hit.memory.id, hit.score, hit.legs) for hit in outcome.hits[:MAX_ANSWERS]]
+        self.record(Access(actor.client, "search", answers, query.query if keep_query else None, detail))
         return outcome
-
-    async def history(self, id: str, actor: Actor) -> History:
-        """Every revision of a memory, deleted ones included; raises NotFound, Ambiguous."""
-        actor.may("read", "every_tag")  # an earlier revision may not have had the tag it is visible by now
-        async with self._reading() as raw:
-            return await history.history(raw, self.user_id, id, actor)
-
-    async def log(
-        self, actor: Actor, *, limit: int = 50, cursor: str | None = None, id: str | None = None,
-        client: str | None = None, since: str | None = None,
-    ) -> tuple[Sequence[LogEntry], str | None]:  # fmt: skip
-        """Actions, newest first, and the next cursor; for actors with access to everything."""
-        actor.may("everything")
-        moment = None if since is None else parse_time(since, "since")
-        async with self._reading() as raw:
-            whole = None if id is None else await finding.resolve(raw, self.user_id, id, actor, deleted=True)
-            return await history.log_page(
-                raw, self.user_id, limit=limit, cursor=cursor, id=whole, client=client, since=moment
-            )
 
     # ---- changing -----------------------------------------------------------------------------
 
+    @asks("edit")
     async def edit(
         self, id: str, changes: Mapping[str, Any], actor: Actor, *, expected: str | None = None, secrets: str = "refuse"
     ) -> Edited:
@@ -202,14 +200,15 @@ class Memories:
                 state = (await finding.load(writer.raw, self.user_id, whole)).state
             action = writer.begin(actor.client, edit_kind(changes, lambda: state))
             edited = await writes.edit(writer, action, id, changes, actor, expected, secrets)
-        self._accessed(actor, "edit", [edited.memory.id])
+        self._log(actor, "edit", [edited.memory])
         return edited
 
+    @asks("delete")
     async def delete(self, id: str | Sequence[str], actor: Actor) -> Deleted:
         """Hide memories until they are restored, as one action; raises Ambiguous, nothing is deleted then."""
         actor.may("delete")
         parts = [id] if isinstance(id, str) else list(id)
-        _check_batch(parts)
+        check_batch(parts)
         whole: dict[str, None] = {}
         missing: dict[str, None] = {}
         async with self._writing() as writer:
@@ -223,31 +222,34 @@ class Memories:
             action = writer.begin(actor.client, "delete")
             for one in whole:
                 await writes.delete(writer, action, one, actor)
-        self._accessed(actor, "delete", list(whole))
+        self._log_ids(actor, "delete", list(whole))
         return Deleted(list(whole), list(missing))
 
+    @asks("restore")
     async def restore(self, id: str, actor: Actor, *, rev: str | int | None = None) -> Edited:
         """Bring a deleted memory back, or its fields as they were at a revision (number or stamp)."""
         actor.may("read", "write", *(() if rev is None else ("every_tag",)))
         async with self._writing() as writer:
             action = writer.begin(actor.client, "restore")
             edited = await writes.restore(writer, action, id, actor, None if rev is None else str(rev))
-        self._accessed(actor, "restore", [edited.memory.id])
+        self._log(actor, "restore", [edited.memory])
         return edited
 
+    @asks("purge")
     async def purge(self, id: str | Sequence[str], actor: Actor) -> Sequence[Purged]:
         """Forget memories for ever, in every place; a receipt each. Raises NotFound, Ambiguous, changing nothing."""
         actor.may("delete")
         parts = [id] if isinstance(id, str) else list(id)
-        _check_batch(parts)
+        check_batch(parts)
         async with self._writing() as writer:
             action = writer.begin(actor.client, "purge")
             found = [await finding.resolve(writer.raw, self.user_id, part, actor, deleted=True) for part in parts]
             whole = [await writes.purge(writer, action, one, actor) for one in dict.fromkeys(found)]
         receipt = await self._reach(whole)
-        self._accessed(actor, "purge", [])
+        self._log_ids(actor, "purge", [])
         return [Purged(one, receipt) for one in whole]
 
+    @asks("undo")
     async def undo(
         self, actor: Actor, *, n: int | None = None, redo: bool = False, dry_run: bool = False,
         client: str | None = None, since: str | None = None, upto: int | None = None,
@@ -274,39 +276,30 @@ class Memories:
                     raise _DryRun(report)
         except _DryRun as dry:
             return dry.report
-        self._accessed(actor, "redo" if redo else "undo", list(dict.fromkeys(i for u in report.undone for i in u.ids)))
+        self._log_ids(actor, "redo" if redo else "undo", list(dict.fromkeys(i for u in report.undone for i in u.ids)))
         return report
 
+    @asks("batch")
     async def batch(self, operations: Sequence[Mapping[str, Any]], actor: Actor) -> Sequence[BatchResult]:
         """Up to 1,000 operations as one action; each has a result of its own, in order."""
-        _check_batch(operations)
+        check_batch(operations)
         async with self._writing() as writer:
             results = await writes.batch(writer, writer.begin(actor.client, "batch"), operations, actor)
         if purged := [result.purged for result in results if result.purged is not None]:
             receipt = await self._reach(purged)
             results = [replace(r, receipt=receipt) if r.purged else r for r in results]
-        self._accessed(actor, "batch", [r.memory.id for r in results if r.memory is not None])
+        self._log(actor, "batch", [r.memory for r in results if r.memory is not None])
+        named = zip((str(operation.get("op")) for operation in operations), results, strict=True)
+        self._log_refused(actor, [(op, result.error) for op, result in named if isinstance(result.error, Refused)])
         return results
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _writing(self) -> AbstractAsyncContextManager[Writer]:
-        return writing(self._backend.database, self._backend.bus, self.user_id)
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[Driver]:
-        async with self._backend.database.tenant(self.user_id) as conn:
-            yield await driver(conn)
-
     async def _reach(self, purged: Sequence[str]) -> tuple[PlaceReceipt, ...]:
         """Take purged memories out of every place beyond the tables."""
-        places = [erased("memory and tags"), erased("operations"), erased("full-text index")]
+        places = [erased("memory and tags"), erased("operations"), erased("full-text index"), erased("access log")]
         places += [await hook(self.user_id, purged) for hook in self._backend.purge_hooks]
         return tuple(places)
-
-    def _accessed(self, actor: Actor, what: str, ids: Sequence[str]) -> None:
-        if self._backend.accessed is not None:
-            self._backend.accessed(self.user_id, actor, what, ids)
 
 
 def _with_near(stored: Sequence[Added | JmemError], near: Sequence[tuple[Near, ...]]) -> list[Added | JmemError]:
@@ -316,10 +309,3 @@ def _with_near(stored: Sequence[Added | JmemError], near: Sequence[tuple[Near, .
         else one
         for one, names in zip(stored, near, strict=True)
     ]
-
-
-def _check_batch(items: Sequence[Any]) -> None:
-    if not items:
-        raise Invalid("nothing was given", code="empty")
-    if len(items) > MAX_BATCH:
-        raise TooLarge(f"{len(items):,} items; a batch holds at most {MAX_BATCH:,}", limit=MAX_BATCH)

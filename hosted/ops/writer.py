@@ -15,6 +15,7 @@ from uuid import UUID
 
 from hosted.db.engine import Database, driver
 from hosted.ops import rows
+from hosted.ops.purge import forget_accesses
 from hosted.ops.rows import Row
 from jmem.core import merge
 from jmem.core.clock import Clock, new_node, wall_ms
@@ -197,6 +198,7 @@ class Writer:
         await columns.write(self.raw, self.user_id)
         if purged:
             await self._blank(purged)
+            await forget_accesses(self.raw, self.user_id, purged)
 
     async def merge_whole(self, op: Op, text: str) -> None:
         """Take the whole op in the place of a blanked copy that came first, without the purge that made it so."""

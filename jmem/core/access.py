@@ -13,17 +13,17 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jmem.core.accesses import MAX_ACCESSES, Access, Answer, Wanted
 from jmem.core.errors import StorageFailed
-from jmem.core.model import now_iso
 from jmem.core.store.failures import primary_code, storage_failed
 
+__all__ = ["Access", "AccessLog", "Answer", "Wanted"]
+
 DATABASE = "access.db"
-MAX_ACCESSES = 20_000
 MAX_WAITING = 10_000
 GATHER_SECONDS = 0.25
 """How long the first waiting record waits for company."""
@@ -43,86 +43,25 @@ _SCHEMA = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A memory in an answer, with its score and its rank and score in each leg of a search (`search.legs`)."""
-
-    id: str
-    score: float | None = None
-    legs: Mapping[str, Any] | None = None
-    rank: int = field(default=0, compare=False)
-    """its place in the answer, from 1; 0 until it is read from the log"""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The shape of an answer in GET /access."""
-        return {"id": self.id, "rank": self.rank, "score": self.score, "legs": dict(self.legs) if self.legs else None}
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """One request: who (client), what (search, list, get, add, …), when, and which memories it got."""
-
-    client: str
-    what: str
-    answers: Sequence[Answer] = ()
-    query: str | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    at: str = field(default_factory=now_iso)
-    id: int = field(default=0, compare=False)
-    """its number in the log, rising; 0 until it is read from there"""
-
-    @property
-    def count(self) -> int:
-        """How many memories it got, also where the log holds only the first of them."""
-        return int(self.detail.get("count", len(self.answers)))
-
-    @property
-    def refused(self) -> str | None:
-        """The code of the error that it was refused with, where it was."""
-        return self.detail.get("refused")
-
-    @property
-    def review(self) -> bool:
-        """Whether what it added had to wait for the owner's review."""
-        return bool(self.detail.get("review"))
-
-    def as_dict(self) -> dict[str, Any]:
-        """The shape of GET /access."""
-        return {
-            "id": self.id, "at": self.at, "client": self.client, "what": self.what, "query": self.query, "detail": dict(self.detail),
-            "answers": [answer.as_dict() for answer in self.answers],
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which accesses: of one client, of some kinds (`what`), with one memory in the answer, newer or older than one."""
-
-    client: str | None = None
-    what: Sequence[str] = ()
-    memory: str | None = None
-    after: int | None = None
-    before: int | None = None
-
-    def sql(self) -> tuple[str, list[Any]]:
-        """A condition on table `accesses`."""
-        conditions, params = ["1"], list[Any]()
-        if self.client is not None:
-            conditions.append("client = ?")
-            params.append(self.client)
-        if self.what:
-            conditions.append("what IN (SELECT value FROM json_each(?))")
-            params.append(json.dumps(list(self.what)))
-        if self.memory is not None:
-            conditions.append("id IN (SELECT access FROM answers WHERE memory_id = ?)")
-            params.append(self.memory)
-        if self.after is not None:
-            conditions.append("id > ?")
-            params.append(self.after)
-        if self.before is not None:
-            conditions.append("id < ?")
-            params.append(self.before)
-        return " AND ".join(conditions), params
+def _condition(wanted: Wanted) -> tuple[str, list[Any]]:
+    """A condition on table `accesses`."""
+    conditions, params = ["1"], list[Any]()
+    if wanted.client is not None:
+        conditions.append("client = ?")
+        params.append(wanted.client)
+    if wanted.what:
+        conditions.append("what IN (SELECT value FROM json_each(?))")
+        params.append(json.dumps(list(wanted.what)))
+    if wanted.memory is not None:
+        conditions.append("id IN (SELECT access FROM answers WHERE memory_id = ?)")
+        params.append(wanted.memory)
+    if wanted.after is not None:
+        conditions.append("id > ?")
+        params.append(wanted.after)
+    if wanted.before is not None:
+        conditions.append("id < ?")
+        params.append(wanted.before)
+    return " AND ".join(conditions), params
 
 
 class AccessLog:
@@ -165,7 +104,7 @@ class AccessLog:
 
     def find(self, wanted: Wanted, limit: int = 100) -> list[Access]:
         """The newest accesses, newest first; of those with `wanted.memory`, only that answer."""
-        where, params = wanted.sql()
+        where, params = _condition(wanted)
         sql = f"SELECT * FROM accesses WHERE {where} ORDER BY id DESC LIMIT ?"
         return self._read(sql, (*params, limit), only=wanted.memory)
 

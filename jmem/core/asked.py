@@ -1,7 +1,4 @@
-"""A request that is refused is an access too: who asked for what, and that it was not permitted.
-
-Neither the query nor an id is kept of it: nothing was answered, so a purge could not find the record again.
-"""
+"""A request that is refused is an access too: who asked for what, and that it was not permitted."""
 
 from __future__ import annotations
 
@@ -10,7 +7,8 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, Protocol, TypeVar, cast
 
-from jmem.core.access import Access, AccessLog
+from jmem.core.access import AccessLog
+from jmem.core.accesses import refusal
 from jmem.core.actor import Actor
 from jmem.core.errors import Refused
 
@@ -23,8 +21,8 @@ class _Logs(Protocol):
 
 
 def note(log: AccessLog, actor: Actor, what: str, error: Refused) -> None:
-    """Record a refusal: `refused` in the detail of the access is the error's code."""
-    log.record(Access(actor.client, what, detail={"refused": error.code}))
+    """Record a refusal."""
+    log.record(refusal(actor, what, error))
 
 
 @contextmanager

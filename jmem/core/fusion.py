@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from math import exp, sqrt
+from typing import Any
 
 LEXICAL_WEIGHT, THREADED_WEIGHT = 0.6, 0.95
 """Of bm25 against the cosine, where memories stand alone and where all of them have context from a thread."""
@@ -117,3 +118,17 @@ def relevance(total: float) -> float:
 def _day(date_text: str) -> int:
     """`2026-11-22` as a number of days."""
     return date.fromisoformat(date_text).toordinal()
+
+
+def legs(c: Candidate) -> dict[str, Any]:
+    """Why a candidate stands where it stands, in short: each leg that gave it a score, and what else moved it."""
+    found: dict[str, Any] = {}
+    if c.lexical is not None:
+        found["text"] = {"rank": c.lexical_rank, "score": round(c.lexical, 4)}
+    if c.vector is not None:
+        found["vector"] = {"rank": c.vector_rank, "score": round(c.vector, 4)}
+    if c.boost:
+        found["speaker"] = c.boost
+    if c.superseded_by is not None:
+        found["superseded_by"] = c.superseded_by
+    return found

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from jmem.core import ids, paging
-from jmem.core.access import Access
+from jmem.core.accesses import Access, Told, told_of
 from jmem.core.actor import Actor
 from jmem.core.idparts import preview as preview_of
 from jmem.core.revisions import FORGOTTEN, MAX_IDS, History, LogEntry, history_of
@@ -22,16 +20,6 @@ _STOOD = """
 SELECT substr(json_extract(payload, '$.set.content'), 1, 400) FROM ops
 WHERE memory_id = ?1 AND json_type(payload, '$.set.content') = 'text'
 AND seq <= (SELECT MAX(seq) FROM ops WHERE action = ?2 AND memory_id = ?1) ORDER BY action = ?2 DESC, stamp DESC LIMIT 1"""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A memory of an answer: its text at that moment (None: no longer held), whether it reads differently now, and
-    whether it is gone (deleted, forgotten)."""
-
-    content: str | None
-    changed: bool
-    gone: bool
 
 
 def history(conn: sqlite3.Connection, part: str, actor: Actor) -> History:
@@ -86,22 +74,14 @@ WHERE memory_id = ? AND json_type(payload, '$.set.content') = 'text' ORDER BY st
 
 def told(conn: sqlite3.Connection, accesses: Sequence[Access]) -> list[list[Told]]:
     """For each answer of each access, the memory's text as the answer gave it."""
-    now: dict[str, tuple[str, int] | None] = {}
+    now: dict[str, tuple[str, bool] | None] = {}
     texts: dict[str, list[tuple[str, str]]] = {}
 
     def one(id: str, at: str) -> Told:
         if id not in now:
-            now[id] = conn.execute(_NOW, (id,)).fetchone()
+            held = conn.execute(_NOW, (id,)).fetchone()
+            now[id] = None if held is None else (held[0], bool(held[1]))
             texts[id] = conn.execute(_TEXTS, (id,)).fetchall()
-        held = now[id]
-        if held is None:
-            return Told(None, changed=False, gone=True)
-        until = f"{_epoch_ms(at) + 1:012x}"
-        then = next((text for stamp, text in reversed(texts[id]) if stamp < until), held[0])
-        return Told(then, changed=then != held[0], gone=bool(held[1]))
+        return told_of(now[id], texts[id], at)
 
     return [[one(answer.id, access.at) for answer in access.answers] for access in accesses]
-
-
-def _epoch_ms(at: str) -> int:
-    return round(datetime.fromisoformat(at).timestamp() * 1000)

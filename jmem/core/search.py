@@ -26,7 +26,7 @@ from jmem.core.embed import Embedder, EmbedderUnavailable, embed_text, local_emb
 from jmem.core.embed.base import MAX_EMBED_CHARS
 from jmem.core.errors import Invalid, StorageFailed
 from jmem.core.filter import Filter
-from jmem.core.fusion import Candidate, demote_superseded, fuse, relevance
+from jmem.core.fusion import Candidate, demote_superseded, fuse, legs, relevance
 from jmem.core.index import VectorIndex
 from jmem.core.model import Memory, now_iso
 from jmem.core.query import MODES, Hit, SearchOutcome, SearchQuery
@@ -355,20 +355,6 @@ class _Search:
             "terms": [*self.weighed.scored, *self.weighed.counted],
             "terms_dropped": list(self.weighed.dropped),
         }
-
-
-def legs(c: Candidate) -> dict[str, Any]:
-    """Why a candidate stands where it stands, in short: each leg that gave it a score, and what else moved it."""
-    found: dict[str, Any] = {}
-    if c.lexical is not None:
-        found["text"] = {"rank": c.lexical_rank, "score": round(c.lexical, 4)}
-    if c.vector is not None:
-        found["vector"] = {"rank": c.vector_rank, "score": round(c.vector, 4)}
-    if c.boost:
-        found["speaker"] = c.boost
-    if c.superseded_by is not None:
-        found["superseded_by"] = c.superseded_by
-    return found
 
 
 def _confident(search: _Search) -> bool:

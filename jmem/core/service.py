@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from jmem.core import asof, duplicates, foreign, history, ids, listing, paging, purge, quota, review, undo, writes
 from jmem.core import batch as batches
 from jmem.core.access import Access, AccessLog, Answer, Wanted
+from jmem.core.accesses import MAX_ANSWERS, Told, access_of
 from jmem.core.actor import Actor
 from jmem.core.asked import asks, note
 from jmem.core.chain import with_successors
@@ -22,7 +23,6 @@ from jmem.core.edits import Edited
 from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, RateLimited, Refused, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.foreign import Applied
-from jmem.core.history import Told
 from jmem.core.model import MAX_BATCH, MAX_CONTENT_BYTES, Memory, Op, now_iso, parse_time
 from jmem.core.nearness import Nearness
 from jmem.core.neighbours import Neighbours
@@ -45,8 +45,6 @@ __all__ = [
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_ANSWERS_KEPT = 100
-"""ids that are logged of one answer"""
 
 
 class Searcher(Protocol):
@@ -203,7 +201,7 @@ class MemoryService(Timeline, Neighbours):
         outcome = self.searcher.search(replace(query, filter=actor.narrow(query.filter)))
         if actor.tags is not None:  # the legs filter already; this is the promise itself
             outcome = replace(outcome, hits=[hit for hit in outcome.hits if actor.sees(hit.memory.tags)])
-        answers = [Answer(hit.memory.id, hit.score, hit.legs) for hit in outcome.hits[:_ANSWERS_KEPT]]
+        answers = [Answer(hit.memory.id, hit.score, hit.legs) for hit in outcome.hits[:MAX_ANSWERS]]
         detail = {"mode": outcome.mode, "took_ms": outcome.took_ms, "confident": outcome.confident}
         if query.as_of is not None:
             detail["as_of"] = query.as_of
@@ -448,8 +446,7 @@ class MemoryService(Timeline, Neighbours):
             note(self.access, actor, what, error)
 
     def _log_ids(self, actor: Actor, what: str, whole: Sequence[str], more: Mapping[str, Any] | None = None) -> None:
-        detail = {**(more or {}), **({"count": len(whole)} if len(whole) > _ANSWERS_KEPT else {})}
-        self.access.record(Access(actor.client, what, [Answer(id) for id in whole[:_ANSWERS_KEPT]], detail=detail))
+        self.access.record(access_of(actor, what, whole, more))
 
 
 class _DryRun(Exception):

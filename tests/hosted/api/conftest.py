@@ -15,6 +15,7 @@ from hosted.app import make_app
 from hosted.db.engine import Database
 from hosted.identity.errors import BadToken
 from hosted.identity.principal import Principal, current, owner
+from hosted.memories.activity import Activity
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
 from jmem.core.actor import Actor
@@ -49,7 +50,7 @@ class Client:
 @pytest.fixture
 def app(database: Database) -> FastAPI:
     """The app, whose callers are let in by `let_in`."""
-    made = make_app(Backend(database, Bus()), identity=None)
+    made = make_app(Backend(database, Bus(), activity=Activity(database)), identity=None)
     made.dependency_overrides[current] = made.dependency_overrides[owner] = let_in
     return made
 

@@ -1,0 +1,254 @@
+"""Who asked an account for what, and what they were answered: written behind the answers, a batch a tenant.
+
+`record` only queues, so that no request waits for the log or fails by it. What can't be written (too much at once, the
+database away) is lost and counted. The log holds no memory's text, and a query is forgotten with the memories it found:
+records that are still queued then are written without them, since both take the lock of the tenant's `access_heads`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+
+from hosted.db.engine import Database, driver
+from hosted.identity.errors import of_database
+from hosted.memories.finding import Params
+from hosted.ops.purge import NUMBER_ACCESSES
+from jmem.core.accesses import MAX_ACCESSES, Access, Answer, Told, Wanted, told_of
+from jmem.core.actor import Actor
+from jmem.core.errors import Refused
+from jmem.core.model import Op, iso
+
+if TYPE_CHECKING:
+    from hosted.ops.rows import Driver
+
+MAX_WAITING = 5_000
+"""Records that wait in one replica."""
+GATHER_S = 0.25
+"""How long the first waiting record waits for company."""
+PRUNE_EVERY = 100
+"""Records of a tenant between two looks for those that are too many."""
+FORGET_EVERY_S = 3_600.0
+DEFAULT_DAYS = 365
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Records(Protocol):
+    def refused(self, actor: Actor, what: str, error: Refused) -> None: ...
+
+
+_PURGED = "SELECT id FROM jmem.memories WHERE user_id = $1 AND purged AND id = ANY ($2::text[])"
+_INSERT = (
+    "INSERT INTO jmem.accesses (user_id, id, at, client, what, query, detail, ids, scores)"
+    " SELECT $1, u.id, u.at, u.client, u.what, u.query, u.detail::json,"
+    " ARRAY(SELECT nullif(e, '-')::uuid FROM unnest(string_to_array(u.ids, ',')) WITH ORDINALITY s (e, n) ORDER BY n),"
+    " u.scores::json FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],"
+    " $9::text[]) AS u (id, at, client, what, query, detail, ids, scores)"
+)
+_PRUNE = "DELETE FROM jmem.accesses WHERE user_id = $1 AND id <= $2"
+_NOW = "SELECT id, content, deleted FROM jmem.memories WHERE user_id = $1 AND content IS NOT NULL AND id = ANY ($2::text[])"
+_TEXTS = (
+    "SELECT memory_id, stamp, payload FROM jmem.ops WHERE user_id = $1 AND memory_id = ANY ($2::text[]) ORDER BY stamp"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of the log is kept: so many accesses of an account, for so many days (0: for ever)."""
+
+    accesses: int = MAX_ACCESSES
+    days: int = DEFAULT_DAYS
+
+
+class Activity:
+    """The access log of all accounts, as one replica writes it. Lives on one event loop."""
+
+    def __init__(self, database: Database, kept: Kept = Kept()) -> None:
+        self._database, self._kept = database, kept
+        self._waiting: dict[UUID, list[Access]] = {}
+        self._count = 0
+        self._changed = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self.lost = 0
+        """records that were not written"""
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not written yet."""
+        return self._count
+
+    def record(self, user_id: UUID, access: Access) -> None:
+        """Queue a record; one too many is lost and counted."""
+        if self._count >= MAX_WAITING:
+            self.lost += 1
+            return
+        self._waiting.setdefault(user_id, []).append(access)
+        self._count += 1
+        self._changed.set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Write what gathers, and forget what is too old, until this is left; what is queued then is written."""
+        tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._forget_days())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.flush()
+
+    async def flush(self, user_id: UUID | None = None) -> None:
+        """Write what is queued (of one account), now."""
+        for tenant in list(self._waiting) if user_id is None else [user_id]:
+            async with self._writing:
+                batch = self._waiting.pop(tenant, [])
+                self._count -= len(batch)
+                if batch:
+                    await self._write(tenant, batch)
+
+    async def forget_days(self) -> int:
+        """Forget what is older than it is kept, in all accounts; how many records."""
+        if self._kept.days <= 0:
+            return 0
+        before = datetime.now(UTC) - timedelta(days=self._kept.days)
+        async with self._database.tenant(UUID(int=0)) as conn:  # nobody's: the function alone looks past the tenant
+            moment = iso(int(before.timestamp() * 1000))
+            return int(await (await driver(conn)).fetchval("SELECT jmem.forget_accesses($1)", moment))
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(GATHER_S)  # gathering costs one commit for many records
+            self._changed.clear()
+            await self.flush()
+
+    async def _forget_days(self) -> None:
+        while True:
+            try:
+                await self.forget_days()
+            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                log.warning("old activity is not forgotten now: %s", type(error).__name__)
+            await asyncio.sleep(FORGET_EVERY_S)
+
+    async def _write(self, user_id: UUID, batch: Sequence[Access]) -> None:
+        try:
+            async with self._database.tenant(user_id) as conn:
+                raw = await driver(conn)
+                await raw.execute("SET LOCAL synchronous_commit = off")
+                last = int(await raw.fetchval(NUMBER_ACCESSES, user_id, len(batch)))
+                await _insert(raw, user_id, last - len(batch) + 1, batch)
+                if last // PRUNE_EVERY != (last - len(batch)) // PRUNE_EVERY:
+                    await raw.execute(_PRUNE, user_id, last - self._kept.accesses)
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            if of_database(error) is None:  # of an account that was deleted nothing is to be kept
+                self.lost += len(batch)
+                log.warning("the access log lost %d records: %s", len(batch), type(error).__name__)
+
+
+def asks(what: str) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Coroutine[Any, Any, R]]]:
+    """For a method of `Memories` that takes an `Actor`: what is refused to it is recorded as `what`."""
+
+    def wrap(method: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        @wraps(method)
+        async def run(*args: P.args, **named: P.kwargs) -> R:
+            try:
+                return await method(*args, **named)
+            except Refused as error:
+                actor = next(one for one in (*args, *named.values()) if isinstance(one, Actor))
+                cast(_Records, args[0]).refused(actor, what, error)
+                raise
+
+        return run
+
+    return wrap
+
+
+async def find(raw: Driver, user_id: UUID, wanted: Wanted, limit: int) -> list[Access]:
+    """The newest accesses, newest first; of those with `wanted.memory`, only that answer."""
+    params = Params(user_id)
+    where = ["user_id = $1"]
+    for sql, value in (
+        ("client = {}", wanted.client), ("what = ANY ({}::text[])", list(wanted.what) or None),
+        ("id > {}", wanted.after), ("id < {}", wanted.before),
+        ("{}::uuid = ANY (ids)", wanted.memory and UUID(wanted.memory)),
+    ):  # fmt: skip
+        if value is not None:
+            where.append(sql.format(params.add(value)))
+    records = await raw.fetch(
+        "SELECT id, at, client, what, query, detail::text AS detail, ids, scores::text AS scores FROM jmem.accesses"
+        f" WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT {params.add(limit)}",
+        *params.values,
+    )
+    return [_access(record, wanted.memory) for record in records]
+
+
+async def told(raw: Driver, user_id: UUID, accesses: Sequence[Access]) -> list[list[Told]]:
+    """For each answer of each access, the memory's text as the answer gave it."""
+    ids = list({answer.id for access in accesses for answer in access.answers})
+    now = {r["id"]: (r["content"], r["deleted"]) for r in await raw.fetch(_NOW, user_id, ids)} if ids else {}
+    texts: dict[str, list[tuple[str, str]]] = {}
+    for record in await raw.fetch(_TEXTS, user_id, list(now)) if now else ():
+        content = Op.parse(record["payload"]).set.get("content")
+        if isinstance(content, str):
+            texts.setdefault(record["memory_id"], []).append((record["stamp"], content))
+    return [
+        [told_of(now.get(answer.id), texts.get(answer.id, ()), access.at) for answer in access.answers]
+        for access in accesses
+    ]
+
+
+async def _insert(raw: Driver, user_id: UUID, first: int, batch: Sequence[Access]) -> None:
+    asked = list({answer.id for access in batch for answer in access.answers})
+    purged = {r["id"] for r in await raw.fetch(_PURGED, user_id, asked)} if asked else frozenset[str]()
+    rows: list[tuple[Any, ...]] = []
+    for number, access in enumerate(batch, first):
+        gone = any(answer.id in purged for answer in access.answers)
+        rows.append((
+            number, access.at, access.client, access.what, None if gone else _plain(access.query),
+            "{}" if gone else _encode(access.detail),
+            ",".join("-" if answer.id in purged else answer.id for answer in access.answers), _scores(access),
+        ))  # fmt: skip
+    await raw.execute(_INSERT, user_id, *map(list, zip(*rows, strict=True)))
+
+
+def _access(record: asyncpg.Record, only: str | None) -> Access:
+    scores = json.loads(record["scores"]) if record["scores"] else [None] * len(record["ids"])
+    answers = [
+        Answer(str(id), score[0] if score else None, score[1] if score else None, rank)
+        for rank, (id, score) in enumerate(zip(record["ids"], scores, strict=True), 1)
+        if id is not None and (only is None or str(id) == only)
+    ]
+    detail = json.loads(record["detail"])
+    return Access(record["client"], record["what"], answers, record["query"], detail, record["at"], record["id"])
+
+
+def _scores(access: Access) -> str | None:
+    """Score and legs of each answer; None where none has any."""
+    if all(answer.score is None for answer in access.answers):
+        return None
+    return _encode([[answer.score, answer.legs] for answer in access.answers])
+
+
+def _plain(query: str | None) -> str | None:
+    """A query in a form that Postgres takes."""
+    return None if query is None else query.replace("\0", " ").encode("utf-8", "replace").decode()
+
+
+def _encode(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,59 @@
+"""What an account answers about time: what happened, and who was told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hosted.memories import activity, finding, history
+from hosted.memories.activity import asks
+from hosted.memories.base import Account
+from jmem.core.accesses import Access, Told, Wanted
+from jmem.core.actor import Actor
+from jmem.core.model import parse_time
+from jmem.core.paging import check_limit
+from jmem.core.revisions import History, LogEntry
+
+
+class Timeline(Account):
+    """The part of `Memories` that looks back."""
+
+    @asks("history")
+    async def history(self, id: str, actor: Actor) -> History:
+        """Every revision of a memory, deleted ones included; raises NotFound, Ambiguous."""
+        actor.may("read", "every_tag")  # an earlier revision may not have had the tag it is visible by now
+        async with self._reading() as raw:
+            return await history.history(raw, self.user_id, id, actor)
+
+    @asks("log")
+    async def log(
+        self, actor: Actor, *, limit: int = 50, cursor: str | None = None, id: str | None = None,
+        client: str | None = None, since: str | None = None,
+    ) -> tuple[Sequence[LogEntry], str | None]:  # fmt: skip
+        """Actions, newest first, and the next cursor; for actors with access to everything."""
+        actor.may("everything")
+        moment = None if since is None else parse_time(since, "since")
+        async with self._reading() as raw:
+            whole = None if id is None else await finding.resolve(raw, self.user_id, id, actor, deleted=True)
+            return await history.log_page(
+                raw, self.user_id, limit=limit, cursor=cursor, id=whole, client=client, since=moment
+            )
+
+    @asks("access")
+    async def accesses(
+        self, actor: Actor, *, id: str | None = None, client: str | None = None, what: Sequence[str] = (),
+        after: int | None = None, before: int | None = None, limit: int = 100,
+    ) -> Sequence[Access]:  # fmt: skip
+        """Who asked for what, newest first: of one client, with one memory in the answer, newer or older than one."""
+        actor.may("everything")
+        check_limit(limit)
+        if self._backend.activity is not None:
+            await self._backend.activity.flush(self.user_id)
+        async with self._reading() as raw:
+            whole = None if id is None else await finding.resolve(raw, self.user_id, id, actor, deleted=True)
+            return await activity.find(raw, self.user_id, Wanted(client, tuple(what), whole, after, before), limit)
+
+    async def told(self, accesses: Sequence[Access], actor: Actor) -> Sequence[Sequence[Told]]:
+        """For each answer of each access, the text as it was then, and what has become of it."""
+        actor.may("everything")
+        async with self._reading() as raw:
+            return await activity.told(raw, self.user_id, accesses)
