@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sqlite3
 import sys
 import threading
@@ -20,20 +19,10 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from jmem.core.redaction import redacted
+
 KEEP = 5
 MAX_BYTES = 5 * 1024 * 1024
-
-_SECRET = re.compile(r"(/mcp/[^/\s\"]*/[^/\s\"]*/)[^/\s\"?]+|((?:[Bb]earer|sk-|[Aa]pi[-_]key[\"':= ]+)\s*)[\w.\-]{8,}")
-
-_HINTS = ("/mcp/", "earer", "sk-", "pi-key", "pi_key")
-"""one of them is in every text with a secret: looking for them costs less than the expression"""
-
-
-def redacted(text: str) -> str:
-    """The text without the keys of MCP paths and without tokens."""
-    if not any(hint in text for hint in _HINTS):
-        return text
-    return _SECRET.sub(lambda m: (m[1] or m[2]) + "…", text)
 
 
 class RotatingFile:

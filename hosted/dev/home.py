@@ -73,8 +73,11 @@ def _made(data: Path | None) -> Path:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         folder.chmod(0o711)  # the user of Postgres passes through
         return folder
+    new = not data.exists()
     try:
         data.mkdir(parents=True, exist_ok=True)
+        if new:
+            data.chmod(0o711)
     except OSError as error:
         raise Invalid(f"{data}: {error.strerror}", field="data", fix="name another folder by --data") from error
     return data.resolve()
@@ -112,7 +115,9 @@ def _postgres(folder: Path) -> Path:
     if not note.exists():
         note.write_text(str(ELSEWHERE / uuid.uuid4().hex))
     place = Path(note.read_text())
-    place.mkdir(parents=True, exist_ok=True)
+    ELSEWHERE.mkdir(parents=True, exist_ok=True)
+    ELSEWHERE.chmod(0o711)
+    place.mkdir(exist_ok=True)
     (place / "for").write_text(str(note))
     return place
 

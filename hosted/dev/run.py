@@ -65,6 +65,7 @@ class Ready:
 
 def dev(port: int, data: Path | None, *, as_json: bool) -> None:
     """Serve until a signal. Raises JmemError, with the command that mends it."""
+    os.umask(0o077)  # what is kept is nobody else's
     with contextlib.suppress(serving.Interrupted), serving.interruptible(), contextlib.ExitStack() as stack:
         try:
             _serve(stack, port, data, as_json=as_json)

@@ -19,8 +19,9 @@ from daemon.files import read_json, write_json
 from daemon.http import Table
 from daemon.keys import api_token, load_secret, mcp_key
 from daemon.lock import FileLock, read_note
-from daemon.logs import Log, RotatingFile, redacted
+from daemon.logs import Log, RotatingFile
 from jmem.core.errors import Conflict, Invalid, NotFound, StorageFailed
+from jmem.core.redaction import redacted
 from jmem.core.wire.asks import ListQuery
 from jmem.core.wire.base import parse_query
 
