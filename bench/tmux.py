@@ -73,6 +73,11 @@ class Terminal:
         """Type a text as it is."""
         self._say(f"send-keys -l {shlex.quote(text)}")
 
+    def paste(self, path: str) -> None:
+        """Put a file's text in as a terminal does that does not mark a paste: a key for each character."""
+        self._say(f"load-buffer {shlex.quote(path)}")
+        self._say("paste-buffer")
+
     def resize(self, columns: int, rows: int) -> None:
         """Another size of the window."""
         self.size = columns, rows

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -28,6 +30,8 @@ from jmem.tui.undoing import Undoing
 STARTING = "Starting the daemon…"
 LEAST = Size(10, 3)
 """In a smaller window this much is drawn, and cut off by it: nothing can be folded into no columns."""
+END_S = 3.0
+"""After a signal, in which the terminal can be given back; one that is gone may take no more output."""
 COUNT_S = 1.0
 """Between two countings for the top bar while programs write."""
 
@@ -145,8 +149,9 @@ class JmemApp(Undoing):
     def on_mount(self) -> None:
         for problem in self._problems:
             self.notify(problem, severity="warning", timeout=10, markup=False)
-        if not self.is_headless:  # it gives the terminal back; SIGHUP ends at once, for then there is none
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, None, 128 + signal.SIGTERM)
+        if not self.is_headless:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, self._end, number)
         self._feed.start()
         self._wake()
         self.set_timer(1.0, _collect)
@@ -158,6 +163,13 @@ class JmemApp(Undoing):
             await self.remote(lambda daemon: daemon.start())
         except JmemError as error:
             say(self.screen, error)
+
+    def _end(self, number: int) -> None:
+        """A signal asks for the end: give the terminal back, unless there is none any more."""
+        last = threading.Timer(END_S, os._exit, (128 + number,))
+        last.daemon = True
+        last.start()
+        self.exit(None, 128 + number)
 
     def on_unmount(self) -> None:
         self._feed.stop()

@@ -13,7 +13,7 @@ import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
-from bench.home import JMEM, Home, temporary_home
+from bench.home import JMEM, Home, temporary_home, wait_gone
 from bench.tmux import Terminal
 
 
@@ -141,16 +141,41 @@ def test_leaving_gives_the_terminal_back(home: Home) -> None:
         assert "live" not in screen
 
 
-def test_a_signal_gives_the_terminal_back(home: Home) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["term", "hup"])
+def test_a_signal_gives_the_terminal_back(home: Home, number: signal.Signals) -> None:
     command = f"{JMEM}; echo ended with $?; stty -a | grep -oE '.icanon'; sleep 100"
     with Terminal(["bash", "--norc", "-c", command], home.env) as terminal:
         terminal.see("The kettle", "live")
         children = f"/proc/{terminal.pid}/task/{terminal.pid}/children"
         with open(children) as file:  # noqa: PTH123
-            os.kill(int(file.read().split()[0]), signal.SIGTERM)
-        screen = terminal.see("ended with 143", "icanon")
+            os.kill(int(file.read().split()[0]), number)
+        screen = terminal.see(f"ended with {128 + number}", "icanon")
         assert "-icanon" not in screen
         assert "The kettle" not in screen
+
+
+def test_a_terminal_that_is_gone_leaves_nothing_behind(home: Home) -> None:
+    terminal = Terminal([JMEM], home.env)
+    try:
+        terminal.see("The kettle", "live")
+        pid = terminal.pid
+    finally:
+        terminal.close()
+    wait_gone(pid, 10)
+
+
+def test_a_paste_that_the_terminal_does_not_mark(home: Home, terminal: Terminal) -> None:
+    """As tmux gives it, without `-p`: a key for each character."""
+    text = "\n".join(f"Line {number} of a long text [that] one \\pastes" for number in range(700))
+    buffer = home.path.parent / "buffer"
+    buffer.write_text(text)
+    terminal.keys("C-n")
+    terminal.see("New memory")
+    terminal.paste(str(buffer))
+    terminal.see(f"{len(text):,} bytes", seconds=30)
+    terminal.keys("C-s")
+    terminal.until(lambda screen: "New memory" not in screen, "it to be saved")
+    assert text in [memory["content"] for memory in home.json("list")["memories"]]
 
 
 def _first(screen: str) -> str:
