@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from hosted.api.routing import PROBLEM, HttpProblem
+from hosted.edge.context import request_id
 from hosted.identity.errors import BadToken, MissingScope, of_database
 from jmem.core.errors import JmemError, Unreachable
 from jmem.core.wire.refusals import invalid_answer
@@ -25,8 +26,10 @@ _LATER = {"retry-after": "1"}
 
 
 def problem(error: JmemError, headers: Mapping[str, str] | None = None) -> Response:
-    """The problem document of an error."""
-    return Response(to_json(error.problem()), error.status, dict(headers or {}), PROBLEM)
+    """The problem document of an error, with the id of the request."""
+    known = request_id()
+    document = {**({"request": known} if known else {}), **error.problem()}
+    return Response(to_json(document), error.status, dict(headers or {}), PROBLEM)
 
 
 def install(app: FastAPI) -> None:
@@ -37,7 +40,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(PoolTimeout, _busy)
     for kind in (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
         app.add_exception_handler(kind, _database)
-    app.add_exception_handler(Exception, _internal)
+    app.add_exception_handler(Exception, internal)
 
 
 def _ours(request: Request, error: Exception) -> Response:
@@ -69,28 +72,39 @@ def _http(request: Request, error: Exception) -> Response:
 
 
 def _busy(request: Request, error: Exception) -> Response:
-    busy = Unreachable("every connection to the database is in use", code="busy", fix="ask again in a second")
-    return problem(busy, _LATER)
+    return problem(_full(), _LATER)
 
 
 def _database(request: Request, error: Exception) -> Response:
     """What the database could not do: not now, or a mistake of ours."""
+    known = error_of(error)
+    if known is None:
+        return internal(request, error)
+    return problem(known, _LATER if isinstance(known, Unreachable) else None)
+
+
+def error_of(error: Exception) -> JmemError | None:
+    """What a failure of the database means to who asked; None: a mistake of ours."""
+    if isinstance(error, PoolTimeout):
+        return _full()
     if (deleted := of_database(error)) is not None:
-        return problem(deleted)
+        return deleted
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     state = getattr(cause, "sqlstate", None) or ""
     away = isinstance(cause, OSError | TimeoutError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError)
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     if away or lost or state[:2] in ("08", "53", "57", "40"):  # no connection, no resources, stopped, serialization
         log.warning("the database can't answer: %s", type(cause).__name__)
-        return problem(
-            Unreachable("the database can't answer now", code="unavailable", fix="ask again in a second"), _LATER
-        )
-    return _internal(request, error)
+        return Unreachable("the database can't answer now", code="unavailable", fix="ask again in a second")
+    return None
 
 
-def _internal(request: Request, error: Exception) -> Response:
+def _full() -> Unreachable:
+    return Unreachable("every connection to the database is in use", code="busy", fix="ask again in a second")
+
+
+def internal(request: Request, error: Exception) -> Response:
     """The answer to a failure nobody foresaw: it names the log line and nothing else."""
-    number = secrets.token_hex(6)
+    number = request_id() or secrets.token_hex(6)
     log.error("request %s failed", number, exc_info=error)
     return problem(JmemError("the server failed while answering this", code="internal", request=number))

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from hosted.edge.rates import admit
 from hosted.identity.principal import Principal, current
 from hosted.memories.service import Backend, Memories
 from jmem.core.actor import Actor
@@ -84,6 +85,7 @@ class Routes:
 
         def declare(handler: Callable[[Call, A], Awaitable[Response]]) -> Callable[[Call, A], Awaitable[Response]]:
             async def endpoint(request: Request, principal: Principal = Depends(who)) -> Response:  # noqa: B008
+                await admit(principal)
                 asked = await _asked(request, ask, body_limit)
                 return await handler(Call(request, principal, request.app.state.backend), asked)
 

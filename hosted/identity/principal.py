@@ -17,6 +17,7 @@ from uuid import UUID
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from hosted.edge.rates import admit
 from hosted.identity import secret
 from hosted.identity.errors import AccountDeleted, BadToken, MissingScope
 from hosted.identity.jwt import MAX_TOKEN, Verifier
@@ -77,6 +78,7 @@ class Identity:
             self._observe(error.code)
             raise
         self._observe(found.via)
+        await admit(found)
         return found
 
     async def of_connector(self, client: str, key: str) -> Principal:
@@ -91,6 +93,7 @@ class Identity:
             self._observe(error.code)
             raise
         self._observe(found.via)
+        await admit(found)
         return found
 
     async def _of_key(self, key: str, via: Literal["api_key", "connector"]) -> Principal:

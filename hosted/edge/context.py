@@ -1,0 +1,34 @@
+"""The request that is being answered, known to whatever runs for it: logs, problems, rate limits, the audit log."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hosted.edge.rates import Counted, Rates
+    from hosted.identity.principal import Principal
+
+
+@dataclass(slots=True)
+class Asking:
+    """One request. `principal` is known once it was admitted, `counted` has the limits it was counted against."""
+
+    id: str
+    address: str
+    method: str = ""
+    path: str = ""
+    kind: str | None = None
+    rates: Rates | None = None
+    principal: Principal | None = None
+    counted: list[Counted] = field(default_factory=list)
+
+
+current: ContextVar[Asking | None] = ContextVar("asking", default=None)
+
+
+def request_id() -> str | None:
+    """The id of the request that is being answered; None outside of any."""
+    asking = current.get()
+    return None if asking is None else asking.id
