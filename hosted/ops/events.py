@@ -43,6 +43,11 @@ class Bus:
         self.connected = asyncio.Event()
         self.closing = False
 
+    @property
+    def alone(self) -> bool:
+        """Whether this process neither hears nor tells others."""
+        return self._dsn is None
+
     def on_change(self, hook: Heard) -> None:
         """Call `hook(user_id, seq)` for every change heard of, whoever made it; it must not block."""
         self._hooks.append(hook)
