@@ -2,6 +2,10 @@
 
 A moment is a span: "last week" begins on its Monday and ends with its Sunday, so that `--since "last week"`
 means from its start and `--until yesterday` means to its end.
+
+A season is three whole months, as meteorologists count: summer is June to August, and a winter has the year in which
+it begins. South of the equator it is the other way round; that is taken from the local zone, where it sets its clocks
+forward in January rather than in July, and a zone that never does counts as northern.
 """
 
 from __future__ import annotations
@@ -26,6 +30,9 @@ _IN_SOME = re.compile(
 )
 _LAST_SOME = re.compile(rf"(?:the )?(?:last|past) (\d{{1,5}}|{'|'.join(_NUMBERS)}) ({_UNITS})s?")
 _PERIOD = re.compile(r"(?:the )?(?:(this|last|past|previous|next) )(day|week|month|year)")
+_SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
+"""The month in which each begins in the north."""
+_SEASON = re.compile(rf"(?:in |the )*(?:(this|last|past|previous|next) )?({'|'.join(_SEASONS)})(?: (?:of )?(\d{{4}}))?")
 _YEAR_MONTH = re.compile(r"(\d{4})-(\d{1,2})")
 _YEAR = re.compile(r"(?:in )?(\d{4})")
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -43,7 +50,12 @@ def parse_moment(text: str, now: datetime | None = None, *, field: str = "time")
     try:
         span = None
         if words and len(words) <= MAX_CHARS:
-            span = _iso(text.strip(), now) or _relative(words, here) or _calendar(words, here) or _parsed(words, here)
+            span = (
+                _iso(text.strip(), now)
+                or _relative(words, here, _southern(now))
+                or _calendar(words, here)
+                or _parsed(words, here)
+            )
         if span is None:
             raise ValueError
         start, end = (_utc(moment, now) for moment in span)
@@ -71,7 +83,7 @@ def _iso(text: str, now: datetime | None) -> Span | None:
     return (moment, moment) if len(text) > 10 else None
 
 
-def _relative(words: str, now: datetime) -> Span | None:
+def _relative(words: str, now: datetime, southern: bool) -> Span | None:
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if words in ("now", "just now"):
         return now, now
@@ -85,6 +97,13 @@ def _relative(words: str, now: datetime) -> Span | None:
     if match := _LAST_SOME.fullmatch(words):
         start, _ = _ago(int(_NUMBERS.get(match[1], 0) or match[1]), match[2], now)
         return start, now
+    if (match := _SEASON.fullmatch(words)) and not (match[1] and match[3]):
+        return _season(
+            (match[1] or "").replace("past", "last").replace("previous", "last"),
+            (_SEASONS[match[2]] + 6 * southern) % 12 or 12,
+            int(match[3] or 0),
+            now,
+        )
     if match := _PERIOD.fullmatch(words):
         step = {"this": 0, "next": 1}.get(match[1], -1)
         return _period(match[2], _shift(now, match[2], step))
@@ -126,6 +145,26 @@ def _period(unit: str, inside: datetime) -> Span:
     elif unit == "year":
         start = start.replace(month=1, day=1)
     return start, _shift(start, unit, 1)
+
+
+def _season(which: str, month: int, year: int | None, now: datetime) -> Span:
+    """That which begins in `month` of a year; without one the latest that has begun, `last` the latest that is over."""
+    first = datetime(now.year if year is None else year, month, 1)
+    if year is None and which != "this":
+        while (first if which != "last" else _shift(first, "month", 3)) > now:
+            first = _shift(first, "year", -1)
+        if which == "next":
+            first = _shift(first, "year", 1)
+    elif which == "this" and _shift(first, "month", -9) > now:  # the winter that one is in began last year
+        first = _shift(first, "year", -1)
+    return first, _shift(first, "month", 3)
+
+
+def _southern(now: datetime | None) -> bool:
+    """Whether clocks go forward for a summer in January."""
+    moments = [datetime((now or datetime.now()).year, month, 1) for month in (1, 7)]
+    january, july = (m.astimezone() if now is None else m.replace(tzinfo=now.tzinfo) for m in moments)
+    return (january.utcoffset() or timedelta()) > (july.utcoffset() or timedelta())
 
 
 def _calendar(words: str, now: datetime) -> Span | None:

@@ -52,6 +52,49 @@ def test_words(words: str, start: str, end: str) -> None:
     assert (found[0][:16], found[1][:16]) == (start, end)
 
 
+SUMMER, JANUARY = datetime(2026, 7, 10, 12, tzinfo=ZoneInfo("UTC")), datetime(2026, 1, 10, 12, tzinfo=ZoneInfo("UTC"))
+SYDNEY = datetime(2026, 11, 22, 12, tzinfo=ZoneInfo("Australia/Sydney"))
+
+
+@pytest.mark.parametrize(
+    ("words", "now", "start", "end"),
+    [
+        ("last summer", NOW, "2026-06-01", "2026-09-01"),
+        ("last summer", SUMMER, "2025-06-01", "2025-09-01"),
+        ("this summer", SUMMER, "2026-06-01", "2026-09-01"),
+        ("this summer", NOW, "2026-06-01", "2026-09-01"),
+        ("the summer", SUMMER, "2026-06-01", "2026-09-01"),
+        ("next summer", NOW, "2027-06-01", "2027-09-01"),
+        ("in spring", NOW, "2026-03-01", "2026-06-01"),
+        ("spring", JANUARY, "2025-03-01", "2025-06-01"),
+        ("last fall", SUMMER, "2025-09-01", "2025-12-01"),
+        ("autumn", NOW, "2026-09-01", "2026-12-01"),
+        ("last autumn", NOW, "2025-09-01", "2025-12-01"),
+        ("last winter", NOW, "2025-12-01", "2026-03-01"),
+        ("last winter", JANUARY, "2024-12-01", "2025-03-01"),
+        ("this winter", JANUARY, "2025-12-01", "2026-03-01"),
+        ("this winter", NOW, "2026-12-01", "2027-03-01"),
+        ("Summer of 2024", NOW, "2024-06-01", "2024-09-01"),
+        ("winter 2024", NOW, "2024-12-01", "2025-03-01"),
+    ],
+)
+def test_seasons(words: str, now: datetime, start: str, end: str) -> None:
+    found = parse_moment(words, now)
+    assert (found[0][:10], found[1][:10]) == (start, end)
+
+
+def test_seasons_are_the_other_way_round_where_january_is_summer() -> None:
+    start, end = parse_moment("last summer", SYDNEY)
+    assert (start[:13], end[:13]) == ("2025-11-30T13", "2026-02-28T13")
+    assert parse_moment("last winter", SYDNEY)[0].startswith("2026-05-31T14")
+
+
+@pytest.mark.parametrize("words", ["last summer 2024", "summer 99999", "summer 0000"])
+def test_what_is_no_season(words: str) -> None:
+    with pytest.raises(Invalid):
+        parse_moment(words, NOW)
+
+
 def test_the_time_zone_decides_when_a_day_begins() -> None:
     assert parse_moment("today", BERLIN) == ("2026-11-21T23:00:00.000Z", "2026-11-22T23:00:00.000Z")
     assert parse_moment("march", BERLIN) == ("2026-02-28T23:00:00.000Z", "2026-03-31T22:00:00.000Z")
