@@ -115,9 +115,12 @@ class Mcp:
         return self._ready
 
     def _build(self) -> Endpoints:
-        module = importlib.import_module("jmem.core.mcp.endpoints")
-        endpoints: Endpoints = module.Endpoints(self._make_server(), self._sessions)
-        return endpoints
+        endpoints, sse, streamable = (
+            importlib.import_module(f"jmem.core.mcp.{name}") for name in ("endpoints", "sse", "streamable")
+        )
+        server = self._make_server()
+        made: Endpoints = endpoints.Endpoints(sse.Sse(server), streamable.Streamable(server, self._sessions))
+        return made
 
 
 async def _read(receive: Receive) -> Messages:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from mcp.server.lowlevel import Server
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from jmem.core.mcp.asker import Asker
-from jmem.core.mcp.sessions import Sessions
 from jmem.core.mcp.sse import Sse
 from jmem.core.mcp.streamable import Streamable
 
@@ -18,9 +14,9 @@ from jmem.core.mcp.streamable import Streamable
 class Endpoints:
     """Answers requests of callers whose right to be there is proved."""
 
-    def __init__(self, server: Server[Any], sessions: Sessions) -> None:
-        self._sse = Sse(server)
-        self._streamable = Streamable(server, sessions)
+    def __init__(self, sse: Sse, streamable: Streamable) -> None:
+        self._sse = sse
+        self._streamable = streamable
 
     async def serve(self, handler: str, caller: Asker, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. `handler` is the fixed part of its route."""

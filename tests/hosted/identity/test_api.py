@@ -52,7 +52,7 @@ class Api:
         return answer.status_code, answer.json().get("code", "")
 
     async def url(self, address: str) -> httpx.Response:
-        return await self.http.get(urlsplit(address).path)
+        return await self.http.get("/whose" + urlsplit(address).path)
 
     async def another(self) -> Api:
         made = await self.app.state.services.supabase.sign_up(
@@ -72,8 +72,8 @@ async def api(supabase: Running, database: Database, database_url: str) -> Async
         services = compose.services(settings, database, Points(), outside, PUBLIC + "/")
         app = make_app(Backend(database, Bus(None)), identity=identity, services=services)
 
-        @app.get("/mcp/{client}/{transport}/{key}")
-        async def mcp(client: str, key: str) -> dict[str, str]:
+        @app.get("/whose/mcp/{client}/{transport}/{key}")
+        async def whose(client: str, key: str) -> dict[str, str]:
             return {"user": str((await identity.of_connector(client, key)).user_id)}
 
         @app.get("/whoami")
