@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from qdrant_client import AsyncQdrantClient
 
 import jmem
-from hosted import api, edge
+from hosted import api, edge, mcp
 from hosted.api import problems
 from hosted.db.engine import Database, driver_dsn
 from hosted.identity import compose
@@ -72,6 +72,7 @@ def make_app(
     for group in (*api.groups(), *(api.account_groups() if services else ())):
         app.include_router(group.router)
     _document(app)
+    mcp.mount(app)
     edge.install(app, settings)
     return app
 
