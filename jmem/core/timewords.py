@@ -98,12 +98,9 @@ def _relative(words: str, now: datetime, southern: bool) -> Span | None:
         start, _ = _ago(int(_NUMBERS.get(match[1], 0) or match[1]), match[2], now)
         return start, now
     if (match := _SEASON.fullmatch(words)) and not (match[1] and match[3]):
-        return _season(
-            (match[1] or "").replace("past", "last").replace("previous", "last"),
-            (_SEASONS[match[2]] + 6 * southern) % 12 or 12,
-            int(match[3] or 0),
-            now,
-        )
+        which = {"past": "last", "previous": "last"}.get(match[1], match[1] or "")
+        begins = (_SEASONS[match[2]] + 6 * southern) % 12 or 12
+        return _season(which, begins, int(match[3]) if match[3] else None, now)
     if match := _PERIOD.fullmatch(words):
         step = {"this": 0, "next": 1}.get(match[1], -1)
         return _period(match[2], _shift(now, match[2], step))
