@@ -1,0 +1,323 @@
+"""Two accounts in one backend, and what the one tries with what is the other's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import httpx
+
+from jmem.core.clock import Clock
+from jmem.core.model import Op, new_id, new_nonce
+from tests.hosted.isolation.requests import ENDS, NEW, WHERE, Operation, Request
+from tests.hosted.world import Person, World
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_STAMP = re.compile(r"\b[0-9a-f]{12}-[0-9a-f]{4}-[0-9a-f]{8}\b")
+_DIGEST = re.compile(r"\bsha256:[0-9a-f]{64}\b")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
+_OWN = re.compile(r'"(took_ms|now)":[\d.]+|"(key|hint|sse|http|request)":"[^"]*"')
+_TEXT = re.compile(rf"{NEW} [0-9a-f]{{32}}")
+_HEADERS = frozenset(("date", "content-length", "x-request-id", "server-timing"))
+_FOLLOWING = frozenset(("index_heads", "index_state"))
+"""Tables that follow the others, in their own time."""
+FORGED = ("x-user", "x-user-id", "x-jmem-user", "x-jmem-user-id", "x-forwarded-user", "x-tenant-id", "x-supabase-user")
+
+
+class Leak(AssertionError):
+    """Something of one account showed in another, or was changed from there."""
+
+
+@dataclass
+class Owner:
+    """Whose things others try to reach. `canary` is in everything that has words; nobody else ever says it."""
+
+    person: Person
+    canary: str
+    marks: dict[str, str]
+    """what others may look for: a tag, a thread, a source, a client, a device, words"""
+    secrets: set[str] = field(default_factory=set)
+    things: dict[str, Any] = field(default_factory=dict)
+
+    def memory(self) -> str:
+        """A new memory, edited once."""
+        m = self.marks
+        added = self.person.add(
+            f"{self.canary} {m['words']} boat {uuid.uuid4().hex[:6]}", tags=[m["tag"]], thread=m["thread"], source=m["source"],
+            client=m["client"], speaker=self.canary, metadata={"note": self.canary},
+        )  # fmt: skip
+        edited = self.person.must(
+            "PATCH", f"/memories/{added['id']}", {"state": "active", "speaker": f"{self.canary}."}
+        )
+        self.things["stamp"] = edited["version"]
+        return str(added["id"])
+
+    def fresh(self, world: World, wanted: set[str], path: str) -> dict[str, Any]:
+        """Something of this account for each place, as the owner would name it."""
+        person, made = self.person, dict(self.things)
+        if wanted & {"memory", "other", "stamp"}:
+            made["memory"], made["other"] = self.memory(), self.memory()
+            made["memory"] = self.memory()
+            made["stamp"] = self.things["stamp"]
+        if "unique" in wanted:
+            made["unique"] = (
+                person.must("GET", f"/memories/{made['memory']}")["content"] if "memory" in made else self.canary
+            )
+        if "key" in wanted:
+            key = person.must("POST", "/keys", {"name": self.canary})
+            made["key"] = key["id"]
+            self.secrets |= {key["key"], key["hint"] + key["key"][8:12]}
+        if "connection" in wanted:
+            connection = person.must("POST", "/connections", {"client": self.marks["client"], "name": self.canary})
+            made["connection"] = connection["id"]
+            self.secrets |= {connection["sse"].rsplit("/", 1)[1]}
+        if "action" in wanted:
+            self.memory()
+            made["action"] = person.must("GET", "/log")["actions"][0]["action"]
+        if "cursor" in wanted:
+            self.memory()
+            if path.endswith("/sync/pull"):
+                made["cursor"] = person.must("GET", "/sync/pull")["cursor"]
+            else:
+                page = person.ask("GET", path, params={"limit": 1})
+                made["cursor"] = page.json().get("next_cursor")
+                assert made["cursor"], (
+                    f"GET {path}: how does one get a cursor of it? Say so in Owner.fresh of {__file__}"
+                )
+        if "seq" in wanted or "access" in wanted:
+            made["seq"] = made["access"] = "1"
+        if "op" in wanted:
+            made["op"] = self.op()
+        return made | {"user": str(person.user), "email": person.email, **self.marks}
+
+    def op(self) -> dict[str, Any]:
+        """An op that was pushed."""
+        op = sealed({"content": f"{self.canary} pushed", "client": self.marks["client"]})
+        answer = self.person.must("POST", "/sync/push", {"device": self.marks["device"], "ops": [op]})
+        assert answer["acked"] == [op["stamp"]]
+        return op
+
+
+def sealed(fields: Mapping[str, Any], id: str | None = None, *, purge: bool = False) -> dict[str, Any]:
+    """An op as a device pushes it."""
+    op = Op(Clock().tick(), id or new_id(), dict(fields), (), "cli", new_nonce(), purge).sealed()
+    found: dict[str, Any] = json.loads(op.text())
+    return found
+
+
+def owner(world: World) -> Owner:
+    """A new account with something of every kind."""
+    mark = uuid.uuid4().hex[:8]
+    canary = f"kanarie{uuid.uuid4().hex[:10]}"
+    marks = {"tag": f"tag{mark}", "thread": f"thread{mark}", "source": f"source{mark}", "client": f"client{mark}",
+             "device": f"device{mark}", "words": f"zanzibar{mark} lighthouse{mark}"}  # fmt: skip
+    made = Owner(world.person(canary), canary, marks)
+    person = made.person
+    for state in ("paused", "archived"):
+        person.must("PATCH", f"/memories/{made.memory()}", {"state": state})
+    person.must("DELETE", f"/memories/{made.memory()}")
+    newer = made.memory()
+    person.add(f"{canary} newer", supersedes=newer, client=marks["client"])
+    made.memory()
+    made.op()
+    person.must("POST", "/undo", {})
+    person.must("POST", "/undo", {"redo": True})
+    person.must("POST", "/search", {"query": f"{canary} lighthouse"})
+    made.fresh(world, {"key", "connection"}, "")
+    world.query(
+        "INSERT INTO jmem.grants (user_id, client_id, client, name, can_read, can_write, can_delete)"
+        " VALUES ($1, $2, $3, $4, true, true, true)", person.user, f"program-{canary}", marks["client"], canary,
+    )  # fmt: skip
+    return made
+
+
+def stranger(world: World) -> Person:
+    """Somebody else, who has memories as well."""
+    person = world.person("stranger")
+    for n in range(3):
+        person.add(f"a boat of mine {n}", tags=["mine"], thread="one", client="claude")
+    person.must("PATCH", f"/memories/{person.add('to be edited')['id']}", {"content": "edited"})
+    return person
+
+
+# ---- what is kept of an account ---------------------------------------------------------------
+
+
+class Watch:
+    """All rows of one account, as the superuser sees them."""
+
+    def __init__(self, url: str) -> None:
+        self._runner = asyncio.Runner()
+        self._conn = self._runner.run(asyncpg.connect(url))
+        found = self._fetch(
+            "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id'"
+            " WHERE c.relnamespace = 'jmem'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition"
+        )
+        self.tables = sorted(record[0] for record in found)
+        self._sql = " UNION ALL ".join(
+            f"SELECT '{name} ' || row_to_json(t)::text FROM jmem.{name} t WHERE user_id IN ($1)"  # no filter that a layer takes out
+            for name in self.tables if name not in _FOLLOWING
+        )  # fmt: skip
+
+    def of(self, user: uuid.UUID) -> list[str]:
+        """Its rows, as text, in an order of their own."""
+        return sorted(record[0] for record in self._fetch(self._sql, user))
+
+    def close(self) -> None:
+        self._runner.run(self._conn.close())
+        self._runner.close()
+
+    def _fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        return list(self._runner.run(self._conn.fetch(sql, *values)))
+
+
+def secrets_of(theirs: Owner, rows: list[str]) -> set[str]:
+    """Whatever nobody else may be told: ids, stamps and digests of every row, keys, tokens, words."""
+    text = "\n".join(rows)
+    ids = set(_UUID.findall(text))
+    found = ids | {id.replace("-", "") for id in ids} | set(_STAMP.findall(text)) | set(_DIGEST.findall(text))
+    person = theirs.person
+    return (
+        found
+        | theirs.secrets
+        | set(theirs.marks.values())
+        | {theirs.canary, person.token, person.refresh, person.email}
+    )
+
+
+# ---- trying -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Attempt:
+    """One stranger's requests, and all that they have said themselves."""
+
+    who: Person
+    theirs: Owner
+    secrets: set[str]
+    said: str = ""
+
+    def send(self, request: Request) -> httpx.Response:
+        """Ask as the stranger, and look for anything of the owner's in the answer."""
+        forged = dict.fromkeys(FORGED, str(self.theirs.person.user))
+        self.said += request.text() + str(self.theirs.person.user)
+        body = {} if request.body is None else {"json": request.body}
+        answer = self.who.ask(
+            request.method, request.url, params=request.query, headers=forged | dict(request.headers), **body
+        )
+        self.look(f"{request.method} {request.url}", f"{answer.status_code} {answer.headers} {answer.text}")
+        return answer
+
+    def look(self, where: str, told: str) -> None:
+        """Raise Leak when something of the owner's was told that the stranger has not said."""
+        low = told.lower()
+        shown = [secret for secret in self.secrets if secret.lower() in low and secret not in self.said]
+        if shown:
+            raise Leak(f"{where} tells {shown[:5]}: {told[:1500]}")
+
+
+def forms(place: str, value: Any) -> Iterator[tuple[Any, Any]]:
+    """What of the owner's is tried in a place, and beside it something of nobody's that looks alike (or None)."""
+    text = str(value)
+    if place in ("memory", "other"):
+        twin = new_id()
+        yield value, twin
+        yield value[:23], twin[:23]
+        yield value.replace("-", "")[-12:], twin.replace("-", "")[-12:]
+    elif place in ("key", "connection", "user"):
+        yield value, str(uuid.uuid4())
+    elif place in ("tag", "thread", "source", "client", "device"):
+        yield value, place + uuid.uuid4().hex[:8]
+    elif place == "words":
+        yield value, f"zanzibar{uuid.uuid4().hex[:8]} lighthouse{uuid.uuid4().hex[:8]}"
+    elif place == "email":
+        yield value, f"{uuid.uuid4().hex}@example.com"
+    elif place == "cursor" and ":" in text:
+        yield value, f"{text.partition(':')[0]}:{uuid.uuid4().hex[:16]}"
+    elif place == "stamp":
+        yield value, Clock().tick()
+    elif place == "op":
+        yield value, sealed({"content": "nobody's", "client": "cli"})
+        yield sealed({"content": "taken"}, value["id"]), sealed({"content": "taken"})
+        yield sealed({}, value["id"], purge=True), sealed({}, purge=True)
+        other = sealed({"content": "in its place"})
+        yield {**other, "stamp": value["stamp"]}, {**other, "stamp": Clock().tick()}
+    else:
+        yield value, None
+
+
+def attack(world: World, watch: Watch, theirs: Owner, operation: Operation, *, control: bool = True) -> None:
+    """Try an operation with everything of the owner's; raises Leak. Then the owner does the same, and may."""
+    ends = operation.name in ENDS
+    who = stranger(world)
+    for request in operation.requests():
+        if ends:
+            theirs, who = owner(world), stranger(world)
+        values = theirs.fresh(world, request.places, request.url if not request.params else "")
+        world.settle()
+        before = watch.of(theirs.person.user)
+        attempt = Attempt(who, theirs, secrets_of(theirs, before))
+        for place in sorted(request.new) or [""]:
+            _try(world, attempt, request, place, values)
+        world.settle()
+        after = watch.of(theirs.person.user)
+        if before != after:
+            raise Leak(f"{operation.name} changed another account: {sorted(set(before) ^ set(after))[:4]}")
+        if control:
+            mine = request.filled(values)
+            body = {} if mine.body is None else {"json": mine.body}
+            done = theirs.person.ask(mine.method, mine.url, params=mine.query, headers=dict(mine.headers), **body)
+            assert done.is_success, (
+                f"{operation.name}: the owner may not do it either, so nothing is shown by it ({done.status_code} {done.text[:300]});"
+                f" give a legal request in LEGAL or VALUES of {WHERE}"
+            )
+
+
+def _try(world: World, attempt: Attempt, request: Request, place: str, values: dict[str, Any]) -> None:
+    tried = list(forms(place, values[place])) if place else [("", None)]
+    for value, twin in tried:
+        mine = _own(attempt.who, request.places - {place}, values)
+        answer = attempt.send(request.filled(mine | {place: value}))
+        if twin is None:
+            continue
+        mine = _own(attempt.who, request.places - {place}, values)
+        told, known = plain(answer, value), plain(attempt.send(request.filled(mine | {place: twin})), twin)
+        if told != known:
+            raise Leak(
+                f"{request.method} {request.path} tells what is somebody's ({value}) from what is nobody's: {told} {known}"
+            )
+
+
+def _own(who: Person, wanted: set[str], values: dict[str, Any]) -> dict[str, Any]:
+    """Things of the stranger's own for the places in which nothing of the owner's is tried."""
+    made: dict[str, Any] = {}
+    for name in wanted:
+        match name:
+            case "memory" | "other":
+                made[name] = who.add(f"mine {uuid.uuid4().hex}")["id"]
+            case "key":
+                made[name] = who.must("POST", "/keys", {"name": "mine"})["id"]
+            case "connection":
+                made[name] = who.must("POST", "/connections", {"client": "claude"})["id"]
+            case "stamp":
+                made[name] = Clock().tick()
+            case _:
+                made[name] = values[name]
+    return made
+
+
+def plain(answer: httpx.Response, given: Any) -> tuple[int, str, tuple[tuple[str, str], ...]]:
+    """An answer without what differs each time."""
+    text = answer.text
+    for said in [given] if isinstance(given, str) else [given["stamp"], given["id"], given["digest"]]:
+        text = text.replace(said, "…")
+    for each in (_TEXT, _UUID, _STAMP, _DIGEST, _TIME, _OWN):
+        text = each.sub("…", text)
+    headers = sorted((k, v) for k, v in answer.headers.items() if k not in _HEADERS and "ratelimit" not in k)
+    return answer.status_code, text, tuple(headers)
