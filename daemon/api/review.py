@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from daemon.api.common import listings
 from daemon.http import Answer, Call, Routes
-from jmem.core.errors import Invalid, JmemError
 from jmem.core.wire import answers
 from jmem.core.wire.asks import ReviewAsk
+from jmem.core.wire.common import check_review_ask, skipped_dict
 
 routes = Routes("review")
 
@@ -19,15 +17,8 @@ def review(call: Call, ask: ReviewAsk) -> Answer:
 
     Say one of `ids`, `client` and `all`. 404 `not_waiting` when none of the ids waits.
     """
-    if [ask.ids is not None, ask.client is not None, ask.all].count(True) != 1:
-        raise Invalid("say one of ids, client and all", fix="give exactly one of them")
-    if ask.ids == ():
-        raise Invalid("nothing was given", code="empty", field="ids")
+    check_review_ask(ask)
     decided = call.user.service.review(ask.decision, call.actor, parts=ask.ids or (), client=ask.client)
-    skipped = [_skipped(id, error) for id, error in decided.skipped]
+    skipped = [skipped_dict(id, error) for id, error in decided.skipped]
     head = {"decision": ask.decision, "count": len(decided.ids)}
     return listings({"ids": decided.ids, "skipped": skipped}, head)
-
-
-def _skipped(id: str, error: JmemError) -> dict[str, Any]:
-    return {"id": id, "code": error.code, "reason": error.message, **({"fix": error.fix} if error.fix else {})}

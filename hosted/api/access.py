@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from hosted.identity.keys import MAX_NAME, MAX_OVERLAP, OVERLAP
+from hosted.identity.keys import MAX_NAME, MAX_OVERLAP, MAX_WRITES_PER_HOUR, OVERLAP
 from hosted.identity.lookup import Rights
 from jmem.core.errors import Invalid
 from jmem.core.wire.answers import Reply
@@ -14,7 +15,10 @@ from jmem.core.wire.asks import Tags
 from jmem.core.wire.base import Ask
 
 Label = Annotated[str, Field(max_length=MAX_NAME)]
+WritesPerHour = Annotated[int, Field(ge=1, le=MAX_WRITES_PER_HOUR)]
 SCOPE = "it sees only memories with one of these; null: all of them"
+REVIEW = "what it writes waits until the owner accepts it"
+CAP = "how many memories it may add, change and delete within an hour; null: no cap"
 
 
 class RightsAsk(Ask):
@@ -24,10 +28,12 @@ class RightsAsk(Ask):
     write: bool = True
     delete: bool = True
     tags: Tags | None = Field(None, description=SCOPE)
+    review: bool = Field(False, description=REVIEW)
+    writes_per_hour: WritesPerHour | None = Field(None, description=CAP)
 
     def rights(self, client: str) -> Rights:
         """As identity takes them."""
-        return Rights(client, self.read, self.write, self.delete, self.tags)
+        return Rights(client, self.read, self.write, self.delete, self.tags, self.review, self.writes_per_hour)
 
 
 class ChangeAsk(Ask):
@@ -38,21 +44,21 @@ class ChangeAsk(Ask):
     write: bool | None = None
     delete: bool | None = None
     tags: Tags | None = Field(None, description=SCOPE)
+    review: bool | None = Field(None, description=REVIEW)
+    writes_per_hour: WritesPerHour | None = Field(None, description=CAP)
 
     def rights(self, known: Rights) -> Rights | None:
         """The rights after the change, None when it names none; raises Invalid for a null that can't be."""
         given = self.model_dump(exclude_unset=True)
         if not given:
             raise Invalid("nothing to change was given", code="empty")
-        for field in ("name", "read", "write", "delete"):
+        for field in ("name", "read", "write", "delete", "review"):
             if field in given and given[field] is None:
                 raise Invalid(f"{field} can't be null", field=field)
         if given.keys() == {"name"}:
             return None
-        return Rights(
-            known.client, given.get("read", known.read), given.get("write", known.write),
-            given.get("delete", known.delete), self.tags if "tags" in given else known.tags,
-        )  # fmt: skip
+        changes = {name: value for name, value in given.items() if name != "name"}
+        return replace(known, **changes)
 
 
 class RotateAsk(Ask):
@@ -75,6 +81,8 @@ class Access(Reply):
     write: bool
     delete: bool
     tags: list[str] | None
+    review: bool
+    writes_per_hour: int | None
     created_at: str
     last_used_at: str | None
     revoked_at: str | None

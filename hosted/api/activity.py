@@ -39,7 +39,7 @@ async def access(call: Call, ask: AccessQuery) -> Response:
 @routes.route("GET", "/why", WhyQuery, "What programs were told, and why", answers={200: answers.Accesses}, problems=(404, 409))  # fmt: skip
 async def why(call: Call, ask: WhyQuery) -> Response:
     """The newest answers first, each memory with its rank, score, legs and the text of that moment."""
-    asked = AccessQuery(limit=ask.limit, client=ask.client, what=READS, content=True)
+    asked = AccessQuery(limit=ask.limit, client=ask.client, what=READS, after=None, before=None, content=True)
     return await _accesses(call, asked, ask.memory)
 
 

@@ -6,14 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import Response
-from pydantic_core import to_json
 
-from hosted.api.routing import Call, Routes, answer, listing, page
-from jmem.core.model import MAX_ANSWER_BYTES, MAX_LIMIT
+from hosted.api.routing import Call, Routes, answer, listing, listings, page
+from jmem.core.model import MAX_LIMIT
 from jmem.core.wire import answers
 from jmem.core.wire.asks import LogQuery, RestoreAsk, UndoAsk
 from jmem.core.wire.base import NoQuery
-from jmem.core.wire.common import ROOM, bounded, start_of
+from jmem.core.wire.common import start_of
 
 routes = Routes("history")
 
@@ -47,11 +46,7 @@ async def undo(call: Call, ask: UndoAsk) -> Response:
         "skipped": [{"id": id, "reason": reason} for id, reason in report.skipped[:MAX_LIMIT]],
         "changes": [asdict(change) for change in report.changes],
     }
-    fitting = {name: bounded(items, (MAX_ANSWER_BYTES - ROOM) // len(lists)) for name, items in lists.items()}
-    cut = any(len(fitting[name]) < len(items) for name, items in lists.items())
-    parts = [to_json(name) + b":[" + b",".join(pieces) + b"]" for name, pieces in fitting.items()]
-    about = {"changed": report.changed, **({"truncated": True} if cut else {})}
-    return Response(b"{" + b",".join(parts) + b"," + to_json(about)[1:], media_type="application/json")
+    return listings(lists, {"changed": report.changed})
 
 
 @routes.route("GET", "/log", LogQuery, "What was done", answers={200: answers.Actions}, problems=(404, 409))

@@ -20,9 +20,9 @@ from hosted.identity.principal import Principal, current
 from hosted.memories.service import Backend, Memories
 from jmem.core.actor import Actor
 from jmem.core.errors import JmemError, TooLarge
-from jmem.core.model import MAX_BATCH_BYTES
+from jmem.core.model import MAX_ANSWER_BYTES, MAX_BATCH_BYTES
 from jmem.core.wire.base import Ask, parse_query, wants_lists
-from jmem.core.wire.common import bounded
+from jmem.core.wire.common import ROOM, bounded
 
 PROBLEM = "application/problem+json"
 PREFIX = "/api/v1"
@@ -144,6 +144,15 @@ def listing(name: str, items: Sequence[Any], head: Mapping[str, Any] = {}, *, ne
     pieces = bounded(reversed(items) if newest_last else items)
     about = {**head, **({"truncated": True} if len(pieces) < len(items) else {})}
     return _joined(name, list(reversed(pieces)) if newest_last else pieces, about)
+
+
+def listings(lists: Mapping[str, Sequence[Any]], head: Mapping[str, Any]) -> Response:
+    """As `listing`, for several lists that share the room of one answer."""
+    fitting = {name: bounded(items, (MAX_ANSWER_BYTES - ROOM) // len(lists)) for name, items in lists.items()}
+    cut = any(len(fitting[name]) < len(items) for name, items in lists.items())
+    parts = [to_json(name) + b":[" + b",".join(pieces) + b"]" for name, pieces in fitting.items()]
+    about = to_json({**head, **({"truncated": True} if cut else {})})[1:]
+    return Response(b"{" + b",".join(parts) + b"," + about, media_type="application/json")
 
 
 async def page(

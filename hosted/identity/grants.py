@@ -35,12 +35,9 @@ class Grant:
 
     def public(self) -> dict[str, Any]:
         """The shape of the API."""
-        rights = self.rights
         moments = {"created_at": self.created_at, "last_used_at": self.last_used_at, "revoked_at": self.revoked_at}
         return {
-            "id": self.client_id, "kind": "oauth", "name": self.name, "client": rights.client,
-            "read": rights.read, "write": rights.write, "delete": rights.delete,
-            "tags": None if rights.tags is None else list(rights.tags),
+            "id": self.client_id, "kind": "oauth", "name": self.name, **self.rights.public(),
             **{name: at and at.isoformat() for name, at in moments.items()},
         }  # fmt: skip
 
@@ -51,9 +48,7 @@ async def allow(conn: AsyncConnection, user_id: UUID, client_id: str, name: str,
     if not 0 < len(client_id) <= MAX_CLIENT_ID or not client_id.isprintable():
         raise Invalid("the program's id is not one", field="client_id")
     values = {
-        "client": rights.client, "name": checked_name(name or rights.client), "can_read": rights.read,
-        "can_write": rights.write, "can_delete": rights.delete, "revoked_at": None,
-        "tags": None if rights.tags is None else list(rights.tags),
+        "client": rights.client, "name": checked_name(name or rights.client), "revoked_at": None, **rights.columns(),
     }  # fmt: skip
     added = insert(grants).values(user_id=user_id, client_id=client_id, **values)
     row = await conn.execute(added.on_conflict_do_update(index_elements=["user_id", "client_id"], set_=values)
@@ -80,9 +75,7 @@ async def change(
     """Other rights or another name, from the next request on; raises NotFound, Invalid."""
     known = await get(conn, user_id, client_id)
     wanted = checked(replace(rights or known.rights, client=known.rights.client))
-    values = {"name": known.name if name is None else checked_name(name), "can_read": wanted.read,
-              "can_write": wanted.write, "can_delete": wanted.delete,
-              "tags": None if wanted.tags is None else list(wanted.tags)}  # fmt: skip
+    values = {"name": known.name if name is None else checked_name(name), **wanted.columns()}
     changed = update(grants).where(grants.c.user_id == user_id, grants.c.client_id == client_id).values(values)
     return _found((await conn.execute(changed.returning(grants))).mappings().first(), client_id)
 
@@ -112,6 +105,6 @@ def _found(row: RowMapping | None, client_id: str) -> Grant:
 
 
 def _grant(row: RowMapping) -> Grant:
-    tags = None if row["tags"] is None else tuple(row["tags"])
-    rights = Rights(row["client"], row["can_read"], row["can_write"], row["can_delete"], tags)
-    return Grant(row["client_id"], row["name"], rights, row["created_at"], row["last_used_at"], row["revoked_at"])
+    return Grant(
+        row["client_id"], row["name"], Rights.of(row), row["created_at"], row["last_used_at"], row["revoked_at"]
+    )

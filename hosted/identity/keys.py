@@ -24,6 +24,7 @@ from jmem.core.model import check_client, check_tags
 MAX_KEYS = 100
 """Live keys of one user."""
 MAX_NAME = 100
+MAX_WRITES_PER_HOUR = 1_000_000
 OVERLAP = timedelta(hours=24)
 """How long a rotated key serves on, so that its user can be changed over without a gap."""
 MAX_OVERLAP = timedelta(days=30)
@@ -46,13 +47,10 @@ class Key:
 
     def public(self) -> dict[str, Any]:
         """The shape of the API."""
-        rights = self.rights
         moments = {"created_at": self.created_at, "last_used_at": self.last_used_at, "expires_at": self.expires_at,
                    "revoked_at": self.revoked_at}  # fmt: skip
         return {
-            "id": str(self.id), "kind": self.kind, "name": self.name, "client": rights.client, "hint": self.hint,
-            "read": rights.read, "write": rights.write, "delete": rights.delete,
-            "tags": None if rights.tags is None else list(rights.tags),
+            "id": str(self.id), "kind": self.kind, "name": self.name, "hint": self.hint, **self.rights.public(),
             **{name: at and at.isoformat() for name, at in moments.items()},
             "replaces": self.replaces and str(self.replaces),
         }  # fmt: skip
@@ -86,8 +84,7 @@ async def create(
     made = secret.make(kind)
     values = {
         "user_id": user_id, "id": uuid.uuid4(), "kind": kind, "name": name, "client": rights.client,
-        "digest": secret.digest(made), "hint": secret.hint(made), "can_read": rights.read, "can_write": rights.write,
-        "can_delete": rights.delete, "tags": None if rights.tags is None else list(rights.tags), "replaces": replaces,
+        "digest": secret.digest(made), "hint": secret.hint(made), **rights.columns(), "replaces": replaces,
         "expires_at": None if lifetime is None else func.now() + lifetime,
     }  # fmt: skip
     row = (await conn.execute(api_keys.insert().values(values).returning(api_keys))).mappings().one()
@@ -118,8 +115,7 @@ async def change(
     if rights is not None:
         known = await get(conn, user_id, key_id)
         rights = checked(replace(rights, client=known.rights.client))
-        values |= {"can_read": rights.read, "can_write": rights.write, "can_delete": rights.delete,
-                   "tags": None if rights.tags is None else list(rights.tags)}  # fmt: skip
+        values |= rights.columns()
     if name is not None:
         values["name"] = checked_name(name)
     return await _update(conn, user_id, key_id, **values) if values else await get(conn, user_id, key_id)
@@ -150,6 +146,8 @@ def checked(rights: Rights) -> Rights:
     tags = None if rights.tags is None else tuple(check_tags(list(rights.tags)))
     if not (rights.read or rights.write or rights.delete):
         raise Invalid("a key that may do nothing is of no use", field="read")
+    if rights.writes_per_hour is not None and not 1 <= rights.writes_per_hour <= MAX_WRITES_PER_HOUR:
+        raise Invalid(f"writes_per_hour is 1 to {MAX_WRITES_PER_HOUR:,}, or null", field="writes_per_hour")
     return replace(rights, client=check_client(rights.client), tags=tags)
 
 
@@ -179,9 +177,7 @@ def _unknown(key_id: UUID) -> NotFound:
 
 
 def _key(row: RowMapping) -> Key:
-    tags = None if row["tags"] is None else tuple(row["tags"])
-    rights = Rights(row["client"], row["can_read"], row["can_write"], row["can_delete"], tags)
     return Key(
-        row["id"], row["kind"], row["name"], rights, row["hint"], row["created_at"], row["last_used_at"],
+        row["id"], row["kind"], row["name"], Rights.of(row), row["hint"], row["created_at"], row["last_used_at"],
         row["expires_at"], row["revoked_at"], row["replaces"],
     )  # fmt: skip

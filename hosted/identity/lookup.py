@@ -22,13 +22,48 @@ _SESSION = text("SELECT * FROM jmem.session_holder(:user_id, :session_id, :clien
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What the holder of a key, or a program that was let in, may do. `tags` None: every memory."""
+    """What the holder of a key, or a program that was let in, may do. `tags` None: every memory.
+
+    With `review`, what it writes waits until the owner accepts it; `writes_per_hour` caps its changes, None: no cap.
+    """
 
     client: str
     read: bool = True
     write: bool = True
     delete: bool = True
     tags: tuple[str, ...] | None = None
+    review: bool = False
+    writes_per_hour: int | None = None
+
+    @staticmethod
+    def of(row: RowMapping) -> Rights:
+        """The rights in a row of keys or grants."""
+        tags = None if row["tags"] is None else tuple(row["tags"])
+        return Rights(
+            row["client"],
+            row["can_read"],
+            row["can_write"],
+            row["can_delete"],
+            tags,
+            row["review"],
+            row["writes_per_hour"],
+        )
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of such a row, without the client, which never changes."""
+        return {
+            "can_read": self.read, "can_write": self.write, "can_delete": self.delete,
+            "tags": None if self.tags is None else list(self.tags), "review": self.review,
+            "writes_per_hour": self.writes_per_hour,
+        }  # fmt: skip
+
+    def public(self) -> dict[str, Any]:
+        """The shape of the API."""
+        return {
+            "client": self.client, "read": self.read, "write": self.write, "delete": self.delete,
+            "tags": None if self.tags is None else list(self.tags), "review": self.review,
+            "writes_per_hour": self.writes_per_hour,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +98,7 @@ class Lookup:
         row = await self._one(_KEY, digest=digest)
         if row is None:
             return None
-        return KeyHolder(row["user_id"], row["id"], row["kind"], _rights(row), row["valid"], row["deleted"])
+        return KeyHolder(row["user_id"], row["id"], row["kind"], Rights.of(row), row["valid"], row["deleted"])
 
     async def session(self, claims: Claims) -> SessionHolder:
         """Whether the account lives, whether the session was ended here, and what its program may do."""
@@ -72,7 +107,7 @@ class Lookup:
             issued_at=datetime.fromtimestamp(claims.issued_at, UTC),
         )  # fmt: skip
         assert row is not None  # the function always answers with one row
-        return SessionHolder(row["deleted"], row["signed_out"], None if row["client"] is None else _rights(row))
+        return SessionHolder(row["deleted"], row["signed_out"], None if row["client"] is None else Rights.of(row))
 
     async def _one(self, asked: Any, **values: Any) -> RowMapping | None:
         for last in (False, True):
@@ -83,8 +118,3 @@ class Lookup:
                 if last or not error.connection_invalidated:
                     raise
         raise AssertionError("unreachable")
-
-
-def _rights(row: RowMapping) -> Rights:
-    tags = None if row["tags"] is None else tuple(row["tags"])
-    return Rights(row["client"], row["can_read"], row["can_write"], row["can_delete"], tags)

@@ -10,7 +10,7 @@ Three dependencies for routes, each stricter than the one before:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -132,8 +132,10 @@ def token_of(request: Request) -> str:
 
 def _actor(rights: Rights, *, own: bool) -> Actor:
     """An unrestricted API key is the owner's own hand, as a session is; an assistant never is."""
-    whole = rights.read and rights.write and rights.delete and rights.tags is None
-    return Actor(rights.client, rights.read, rights.write, rights.delete, rights.tags, owner=own and whole)
+    actor = Actor(
+        rights.client, rights.read, rights.write, rights.delete, rights.tags, rights.review, rights.writes_per_hour
+    )
+    return replace(actor, owner=own and actor.unrestricted)
 
 
 def _not_here(found: Principal) -> MissingScope:

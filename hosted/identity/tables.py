@@ -20,6 +20,8 @@ def _rights() -> list[Column[object]]:
         Column("created_at", moment, nullable=False, server_default=text("now()")),
         Column("last_used_at", moment),
         Column("revoked_at", moment),
+        Column("review", Boolean, nullable=False, server_default=text("false")),
+        Column("writes_per_hour", Integer),
     ]
 
 

@@ -80,7 +80,7 @@ class Activity:
         self._database, self._kept = database, kept
         self._waiting: dict[UUID, list[Access]] = {}
         self._count = 0
-        self._changed = asyncio.Event()
+        self._changed, self._closing = asyncio.Event(), asyncio.Event()
         self._writing = asyncio.Lock()
         self.lost = 0
         """records that were not written"""
@@ -102,23 +102,22 @@ class Activity:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write what gathers, and forget what is too old, until this is left; what is queued then is written."""
-        tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._forget_days())]
+        work, forget = asyncio.create_task(self._work()), asyncio.create_task(self._forget_days())
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.flush()
+            forget.cancel()
+            self._closing.set()
+            self._changed.set()
+            await asyncio.gather(work, forget, return_exceptions=True)
 
     async def flush(self, user_id: UUID | None = None) -> None:
         """Write what is queued (of one account), now."""
         for tenant in list(self._waiting) if user_id is None else [user_id]:
             async with self._writing:
-                batch = self._waiting.pop(tenant, [])
-                self._count -= len(batch)
-                if batch:
+                if batch := self._waiting.pop(tenant, []):
                     await self._write(tenant, batch)
+                    self._count -= len(batch)
 
     async def forget_days(self) -> int:
         """Forget what is older than it is kept, in all accounts; how many records."""
@@ -132,9 +131,10 @@ class Activity:
     # ---- inside -------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        while True:
+        while not self._closing.is_set():
             await self._changed.wait()
-            await asyncio.sleep(GATHER_S)  # gathering costs one commit for many records
+            with contextlib.suppress(TimeoutError):  # gathering costs one commit for many records
+                await asyncio.wait_for(self._closing.wait(), GATHER_S)
             self._changed.clear()
             await self.flush()
 

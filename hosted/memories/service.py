@@ -15,6 +15,8 @@ from hosted.db.engine import Database
 from hosted.memories import finding, listing, undo, writes
 from hosted.memories.activity import Activity, asks
 from hosted.memories.base import check_batch
+from hosted.memories.caps import spend
+from hosted.memories.inbox import Inbox
 from hosted.memories.search import Searcher
 from hosted.memories.timeline import Timeline
 from hosted.ops.events import Bus
@@ -74,7 +76,7 @@ class _DryRun(Exception):
         self.report = report
 
 
-class Memories(Timeline):
+class Memories(Timeline, Inbox):
     """All that can be done with one account's memories; every method raises JmemError's subclasses for its refusals."""
 
     # ---- adding -------------------------------------------------------------------------------
@@ -219,6 +221,7 @@ class Memories(Timeline):
                     if isinstance(error, Ambiguous):
                         raise
                     missing[part] = None
+            await spend(writer, actor, len(whole))  # all of them or none
             action = writer.begin(actor.client, "delete")
             for one in whole:
                 await writes.delete(writer, action, one, actor)

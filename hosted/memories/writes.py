@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hosted.memories.caps import spend
 from hosted.memories.finding import Params, condition, load, resolve
 from hosted.ops.rows import COLUMNS, memory_of
 from jmem.core import edits
@@ -64,9 +65,10 @@ async def add_all(
             found.append(error)
             continue
         found.append(len(fresh))
-        if actor.read and fields.get("state", "active") == "active" and (fields.get("expires_at") or "~") > now:
+        if _readable(fields, actor) and (fields.get("expires_at") or "~") > now:
             pending[key] = len(fresh)
         fresh.append((new_id(), fields))
+    await spend(writer, actor, len(fresh))
     stored = await writer.add(action, fresh)
     return _told(drafts, found, stored)
 
@@ -88,18 +90,32 @@ def _told(
     return results
 
 
+def _readable(fields: Mapping[str, Any], actor: Actor) -> bool:
+    """Whether the actor is told of an equal one of a memory with these fields."""
+    state = fields.get("state", "active")
+    return (actor.read and state == "active") or (
+        actor.review and state == "review" and fields["client"] == actor.client
+    )
+
+
 async def _equal_memories(
     writer: Writer, drafts: Sequence[Mapping[str, Any]], actor: Actor, now: str
 ) -> dict[Key, Memory]:
-    """The oldest active memory that the actor may read, for each content, thread, speaker and time of the drafts."""
-    if not actor.read:
+    """The oldest active memory that the actor may read, for each content, thread, speaker and time of the drafts.
+
+    Where what the actor writes waits for review, also what waits of it already, whether or not it may read.
+    """
+    filters = [Filter()] if actor.read else []
+    if actor.review:
+        filters.append(Filter(states=("review",), clients=(actor.client,)))
+    if not filters:
         return {}
     params = Params(writer.user_id)
-    where = condition(actor.narrow(Filter()), now, params)
+    where = " OR ".join(f"({condition(actor.narrow(filter), now, params)})" for filter in filters)
     keys = params.add([text_key(fields["content"], fields.get("speaker")) for fields in drafts])
     records = await writer.raw.fetch(
-        f"SELECT {COLUMNS} FROM jmem.memories m WHERE {where} AND m.text_key = ANY ({keys}::bytea[])"
-        " ORDER BY m.created_at, m.id",
+        f"SELECT {COLUMNS} FROM jmem.memories m WHERE ({where}) AND m.text_key = ANY ({keys}::bytea[])"
+        " ORDER BY m.state = 'review', m.created_at, m.id",
         *params.values,
     )
     found: dict[Key, Memory] = {}
@@ -129,6 +145,7 @@ async def edit(
     if not fields:
         return Edited(memory, changed=False)
     edits.check_review(memory, fields, actor)
+    await spend(writer, actor)
     return Edited(await _written(writer, action, memory.id, fields))
 
 
@@ -137,6 +154,7 @@ async def delete(writer: Writer, action: Action, part: str, actor: Actor) -> str
     id = await resolve(writer.raw, writer.user_id, part, actor)
     if actor.review:
         actor.may_change(await load(writer.raw, writer.user_id, id))
+    await spend(writer, actor)
     await writer.write(action, id, {"deleted": True})
     return id
 
@@ -146,6 +164,7 @@ async def purge(writer: Writer, action: Action, part: str, actor: Actor) -> str:
     id = await resolve(writer.raw, writer.user_id, part, actor, deleted=True)
     if actor.review:
         actor.may_change(await load(writer.raw, writer.user_id, id))
+    await spend(writer, actor)
     await writer.write(action, id, {}, purge=True)
     return id
 
@@ -166,6 +185,7 @@ async def restore(writer: Writer, action: Action, part: str, actor: Actor, rev: 
     if not fields:
         return Edited(memory, changed=False)
     edits.check_review(memory, fields, actor)
+    await spend(writer, actor)
     return Edited(await _written(writer, action, id, fields))
 
 

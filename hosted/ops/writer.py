@@ -63,6 +63,7 @@ class Action:
     undoes: int | None = None
     first_seq: int = 0
     last_seq: int = 0
+    ops: int = 0
 
 
 @dataclass(slots=True)
@@ -100,6 +101,10 @@ class Writer:
         action = Action(self.head.action, iso(wall_ms()), client, kind, undoes)
         self._actions.append(action)
         return action
+
+    def made(self, client: str) -> list[str]:
+        """When a client made each of its ops of this write, which are not in the table of actions yet."""
+        return [action.at for action in self._actions if action.client == client for _ in range(action.ops)]
 
     # ---- reading, as of this write ------------------------------------------------------------
 
@@ -185,6 +190,7 @@ class Writer:
             stored.append((op.stamp, head.seq, head.chain, op.id, text, op.digest))
             self._note(op)
         action.last_seq = head.seq
+        action.ops += len(entries)
         head.last_stamp = max(head.last_stamp, self._clock.last)
         # Postgres stores the ops while the rows are worked out
         insert = asyncio.create_task(

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 from jmem.core import ids
 from jmem.core.actor import Actor
-from jmem.core.errors import Ambiguous, JmemError, NotFound
+from jmem.core.decisions import CHANGES, INBOX, Decided, Decision, not_waiting
+from jmem.core.errors import Ambiguous, NotFound
 from jmem.core.filter import Filter
 from jmem.core.model import now_iso
 from jmem.core.store import Store, Tx, oplog
 
-Decision = Literal["approve", "reject"]
-CHANGES: dict[str, dict[str, object]] = {"approve": {"state": "active"}, "reject": {"deleted": True}}
-"""What a decision writes. A rejected memory keeps its state, so that undo brings it back into the inbox."""
 COMMIT_EVERY = 250
 """Memories in one commit: other writers get their turn between two of them."""
-INBOX = Filter(states=("review",))
-
-
-@dataclass(slots=True)
-class Decided:
-    """The whole ids that were accepted or rejected, and (id as given, why) of those that were not."""
-
-    ids: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, JmemError]] = field(default_factory=list)
 
 
 def decide(store: Store, decision: Decision, actor: Actor, parts: Sequence[str], client: str | None) -> Decided:
@@ -89,9 +77,7 @@ class _Step:
                 oplog.write(tx, action, id, CHANGES[self.decision], self.actor.client)
                 decided.ids.append(id)
             else:
-                error = NotFound(f"memory {id} does not wait for review", code="not_waiting", id=id,
-                                 fix="jmem review   lists what does")  # fmt: skip
-                decided.skipped.append((id, error))
+                decided.skipped.append((id, not_waiting(id)))
         return (action if joins or tx.last_seq > before else None), decided
 
 

@@ -18,6 +18,7 @@ from jmem.core.accesses import MAX_ANSWERS, Told, access_of
 from jmem.core.actor import Actor
 from jmem.core.asked import asks, note
 from jmem.core.chain import with_successors
+from jmem.core.decisions import Decided, Decision
 from jmem.core.drafts import Added, Draft, Near, checked_fields, draft_of
 from jmem.core.edits import Edited
 from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, RateLimited, Refused, TooLarge
@@ -30,7 +31,6 @@ from jmem.core.paging import Page
 from jmem.core.purge import PurgeHook
 from jmem.core.receipts import BatchResult, PlaceReceipt, Purged, erased
 from jmem.core.revert import Group, Undone, UndoReport
-from jmem.core.review import Decided, Decision
 from jmem.core.revisions import History, LogEntry, Revision, edit_kind
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
 from jmem.core.timeline import PAST, Timeline

@@ -8,12 +8,12 @@ from typing import Any
 from pydantic_core import to_json
 
 from jmem.core.drafts import Added, Draft
-from jmem.core.errors import Invalid
+from jmem.core.errors import Invalid, JmemError
 from jmem.core.filter import Filter
 from jmem.core.model import ACCEPTED, MAX_ANSWER_BYTES, STATES, check_tags, iso, milliseconds, now_iso
 from jmem.core.receipts import BatchResult
 from jmem.core.timewords import parse_moment
-from jmem.core.wire.asks import EditAsk, ListQuery, MemoryAsk
+from jmem.core.wire.asks import EditAsk, ListQuery, MemoryAsk, ReviewAsk
 
 ROOM = 2_048
 """bytes of an answer beside its memories"""
@@ -97,6 +97,19 @@ def changes_asked(ask: EditAsk) -> dict[str, Any]:
     if not changes:
         raise Invalid("nothing to change was given", code="empty")
     return changes
+
+
+def check_review_ask(ask: ReviewAsk) -> None:
+    """Raise Invalid unless exactly one of ids, client and all is said."""
+    if [ask.ids is not None, ask.client is not None, ask.all].count(True) != 1:
+        raise Invalid("say one of ids, client and all", fix="give exactly one of them")
+    if ask.ids == ():
+        raise Invalid("nothing was given", code="empty", field="ids")
+
+
+def skipped_dict(id: str, error: JmemError) -> dict[str, Any]:
+    """The wire shape of what was left alone, and why."""
+    return {"id": id, "code": error.code, "reason": error.message, **({"fix": error.fix} if error.fix else {})}
 
 
 def added_dict(added: Added) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from hosted.db.engine import Database
+from hosted.memories.activity import Activity
 from hosted.memories.service import Backend, Memories
 from hosted.ops.events import Bus
 from jmem.core.access import AccessLog
@@ -31,6 +32,9 @@ ACTORS = [
     OWNER,
     Actor("claude", tags=("a", "b"), owner=False),
     Actor("reader", write=False, delete=False, owner=False),
+    Actor("guest", review=True, owner=False),
+    Actor("capped", writes_per_hour=3, owner=False),
+    Actor("both", read=False, review=True, writes_per_hour=2, owner=False),
 ]
 Command = tuple[str, Any]
 ids = st.integers(0, 5)
@@ -54,6 +58,8 @@ commands = st.one_of(
     st.tuples(st.just("restore"), st.tuples(ids, st.sampled_from([None, None, 1, 2, 99]))),
     st.tuples(st.just("purge"), ids),
     st.tuples(st.just("undo"), st.sampled_from([{}, {"n": 2}, {"redo": True}, {"dry_run": True}, {"client": "claude"}])),
+    st.tuples(st.just("review"), st.tuples(st.sampled_from(["approve", "reject"]), st.one_of(
+        st.lists(ids, min_size=1, max_size=3), st.sampled_from([None, "guest", "nobody"])))),
     st.tuples(st.just("batch"), st.lists(st.one_of(
         st.tuples(st.sampled_from(["delete", "restore", "purge", "wrong"]), ids), st.tuples(st.just("edit"), ids, changes),
         st.tuples(st.just("add"), contents),
@@ -103,6 +109,11 @@ class Side:
                 return found if isinstance(found, str) else [self.named(p.id) for p in found]
             case "undo":
                 return self.told(await self.call("undo", actor, **given))
+            case "review":
+                named = (
+                    {"parts": [self.id(n) for n in given[1]]} if isinstance(given[1], list) else {"client": given[1]}
+                )
+                return self.told(await self.call("review", given[0], actor, **named))
         operations: list[dict[str, Any]] = []
         for op, first, *more in given:
             if op == "add":
@@ -150,16 +161,24 @@ class Side:
             ("live", everything),
             ("deleted", dataclasses.replace(everything, deleted=True)),
             ("default", Filter()),
+            ("inbox", Filter(states=("review",))),
         ):
             page = await self.call("list", filter, OWNER, sort="created")
             found[name] = sorted(str(self.told(m)) for m in page.memories)
         for actor in ACTORS:
-            found[f"seen by {actor.client}"] = len((await self.call("list", Filter(), actor)).memories)
+            for states in (("active",), ("review",)):
+                seen = await self.call("list", Filter(states=states), actor)
+                found[f"seen by {actor.client}, {states}"] = seen if isinstance(seen, str) else len(seen.memories)
         found["tags"] = self.told(await self.call("tags", OWNER))
         stats = await self.call("stats", OWNER)
         found["stats"] = {n: v for n, v in stats.items() if n != "by_day"}
         log, _ = await self.call("log", OWNER)
         found["log"] = [(e.action, e.client, e.kind, self.told(e.ids), e.count, e.undone, e.preview) for e in log]
+        accesses = await self.call("accesses", OWNER, limit=1000)
+        found["activity"] = [
+            (a.id, a.client, a.what, self.told([x.id for x in a.answers]), a.query, a.detail) for a in accesses
+        ]
+        found["told"] = self.told(await self.call("told", accesses, OWNER))
         for number in range(min(len(self.ids), 6)):
             history = await self.call("history", self.id(number), OWNER)
             if isinstance(history, str):
@@ -175,12 +194,14 @@ async def compare(url: str, script: Sequence[tuple[Command, Actor]]) -> None:
     with tempfile.TemporaryDirectory(dir=RAM) as folder:
         store, access = Store.open(Path(folder)), AccessLog(Path(folder))
         here = Side(MemoryService(store, access))
-        there = Side(Memories(Backend(database, Bus()), uuid.uuid4()))
+        there = Side(Memories(Backend(database, Bus(), activity=Activity(database)), uuid.uuid4()))
         try:
             for command, actor in script:
                 mine, theirs = await here.run(command, actor), await there.run(command, actor)
                 assert theirs == mine, (command, actor.client)
-            assert await there.state() == await here.state()
+            mine, theirs = await here.state(), await there.state()
+            for name, held in mine.items():
+                assert theirs[name] == held, name
         finally:
             store.close()
             access.close()

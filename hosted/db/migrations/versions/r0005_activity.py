@@ -59,8 +59,10 @@ def upgrade() -> None:
     op.execute("GRANT EXECUTE ON FUNCTION jmem.forget_accesses(text) TO jmem_app")
     op.execute("REVOKE jmem_activity FROM CURRENT_USER")
     # what is recorded of a request that was under way when its account was deleted must not stay behind
+    op.execute("GRANT jmem_lookup TO CURRENT_USER")
     op.execute("CREATE TRIGGER refuse_deleted BEFORE INSERT ON jmem.access_heads"
                " FOR EACH ROW EXECUTE FUNCTION jmem.refuse_deleted()")  # fmt: skip
+    op.execute("REVOKE jmem_lookup FROM CURRENT_USER")
 
 
 def downgrade() -> None:
