@@ -18,22 +18,33 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code."""
     asked = _parser().parse_args(arguments)
     try:
-        _run(asked)
+        return _run(asked)
     except JmemError as error:
         _tell(error, as_json=getattr(asked, "json", False))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
-def _run(asked: argparse.Namespace) -> None:
+def _run(asked: argparse.Namespace) -> int:
     try:
         match asked.command:
             case "dev":
                 from hosted.dev.run import dev
 
                 dev(asked.port, asked.data, as_json=asked.json)
+            case "serve":
+                from hosted.operate.serve import serve
+
+                serve(port=asked.port)
+            case "migrate":
+                from hosted.operate.commands import migrate
+
+                migrate()
+            case "check":
+                from hosted.operate.commands import check
+
+                return check(as_json=asked.json)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("hosted", "jmem", "sync"):
@@ -42,6 +53,7 @@ def _run(asked: argparse.Namespace) -> None:
         raise Invalid(
             f"{missing} is not installed", code="not_installed", fix=f"pip install -e '.[{extra}]'"
         ) from error  # fmt: skip
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--port", type=int, default=8080, help="the port of page, API and MCP; 0: any free one (8080)")
     dev.add_argument("--data", type=Path, metavar="DIR", help="keep accounts and memories here between runs")
     dev.add_argument("--json", action="store_true", help="one line of JSON when ready")
+    serve = commands.add_parser("serve", help="one replica, with the settings of the environment")
+    serve.add_argument("--port", type=int, help="another port than PORT")
+    commands.add_parser("migrate", help="bring the database to this program's revision, as MIGRATION_DATABASE_URL")
+    check = commands.add_parser("check", help="what is wrong with this deployment, and which setting mends it")
+    check.add_argument("--json", action="store_true", help="as one JSON document")
     return parser
 
 

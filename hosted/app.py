@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from qdrant_client import AsyncQdrantClient
 
 import jmem
-from hosted import api, edge, mcp
+from hosted import api, edge, mcp, operate
 from hosted.api import problems
 from hosted.db.engine import Database, driver_dsn
 from hosted.identity import compose
@@ -23,6 +23,7 @@ from hosted.memories.activity import Activity, Kept
 from hosted.memories.search import Searcher
 from hosted.memories.service import Backend
 from hosted.memories.similar import similar
+from hosted.operate.metrics import Metrics
 from hosted.ops.events import Bus
 from hosted.settings import Settings
 from hosted.vectors.compose import vector_index
@@ -38,8 +39,9 @@ Context = Callable[[], AbstractAsyncContextManager[object]]
 
 
 def make_app(
-    backend: Backend, *, identity: Any, services: Services | None = None, settings: Settings | None = None
-) -> FastAPI:
+    backend: Backend, *, identity: Any, services: Services | None = None, settings: Settings | None = None,
+    metrics: Metrics | None = None,
+) -> FastAPI:  # fmt: skip
     """The app over parts that are made already; `identity` tells who asks, `services` are for the account's own routes.
 
     `app.state.contexts` is a list of what is entered before the first request and left after the last one.
@@ -73,7 +75,9 @@ def make_app(
         app.include_router(group.router)
     _document(app)
     mcp.mount(app)
+    operate.mount(app, metrics)
     edge.install(app, settings)
+    operate.watch(app)
     return app
 
 
@@ -84,11 +88,13 @@ def app_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> FastA
     public_url = settings.public_url.rstrip("/") or f"http://127.0.0.1:{settings.port}"
     index = backend.index
     vectors = NoIndex() if index is None else TenantIndex(index.vectors, index.collections)
+    metrics = Metrics()
     known = compose.identity(
-        settings, backend.database, http, resource_metadata=f"{public_url}/.well-known/oauth-protected-resource"
-    )
+        settings, backend.database, http, resource_metadata=f"{public_url}/.well-known/oauth-protected-resource",
+        observe=metrics.authenticated,
+    )  # fmt: skip
     services = compose.services(settings, backend.database, vectors, http, public_url)
-    app = make_app(backend, identity=known, services=services, settings=settings)
+    app = make_app(backend, identity=known, services=services, settings=settings, metrics=metrics)
     app.state.contexts += [lambda: http, lambda: background(services.accounts.work())]
     return app
 

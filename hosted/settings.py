@@ -49,14 +49,22 @@ class Settings:
     qdrant_port: int = _setting(6333, "its port")
     qdrant_api_key: str = _setting("", "its key", secret=True)
     main_qdrant_collection_name: str = _setting("jonathans_memory_main", "the collection of all tenants")
-    support_contact: str = _setting("", "where people get help: an address for mail, or a page; shown on the support page")
-    activity_kept: int = _setting(20_000, "accesses that are kept in the activity of an account")
-    activity_days: int = _setting(365, "days for which they are kept; 0: without end")
+    support_contact: str = _setting(
+        "", "where people get help: an address for mail, or a page; shown on the support page"
+    )
     activity_kept: int = _setting(20_000, "accesses that are kept in the activity of an account")
     activity_days: int = _setting(365, "days for which they are kept; 0: without end")
     port: int = _setting(8080, "the port to serve")
     public_url: str = _setting("", "where people and programs reach this backend; http://127.0.0.1:PORT by default")
 
+    bind_host: str = _setting("127.0.0.1", "the address to serve on; 0.0.0.0: every one of the machine")
+    log_level: str = _setting("info", "debug, info, warning or error")
+    metrics_token: str = _setting("", "the bearer token for /metrics; empty: nobody is told", secret=True)
+    drain_timeout: int = _setting(20, "seconds for which an end waits for the requests that are under way")
+    backup_key: str = _setting("", "the key of backups, as `python -m hosted backup-key` makes one", secret=True)
+    sentry_dsn: str = _setting("", "where failures are reported; empty: nowhere", secret=True)
+    posthog_api_key: str = _setting("", "the project that is told of uses; empty: none", secret=True)
+    posthog_host: str = _setting("https://eu.i.posthog.com", "where that project is")
     trusted_proxies: int = _setting(
         0, "proxies before this backend whose word on who asks is taken; 0: X-Forwarded-For is ignored"
     )

@@ -41,6 +41,7 @@ sync_heads = Table(
     Column("chain", _C, nullable=False, server_default=text("''")),
     Column("last_stamp", _C, nullable=False, server_default=text("''")),
     Column("action", BigInteger, nullable=False, server_default=text("0")),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
 )
 """One row a user: the end of the feed. Its lock is what makes a seq visible in order."""
 

@@ -104,9 +104,9 @@ def _settings(ready: Ready, double: DoubleSettings, environment: Mapping[str, st
         "PUBLIC_URL": ready.url, "PORT": ready.url.rpartition(":")[2], "DATABASE_URL": ready.database_url,
         "MIGRATION_DATABASE_URL": ready.migration_database_url, "EVENTS_DATABASE_URL": "", "DATABASE_POOLER": "no",
         "SUPABASE_URL": ready.supabase_url, "SUPABASE_ANON_KEY": double.publishable_key,
-        "SUPABASE_SERVICE_KEY": double.secret_key, "SUPABASE_JWT_SECRET": "", "QDRANT_HOST": "", "QDRANT_API_KEY": "",
+        "SUPABASE_SERVICE_KEY": double.secret_key, "SUPABASE_JWT_SECRET": "", "QDRANT_HOST": "", "QDRANT_API_KEY": "", "SENTRY_DSN": "", "POSTHOG_API_KEY": "",
     }  # fmt: skip
-    return read_settings({"EMBEDDER_PROVIDER": "bundled", **environment, **decided})
+    return read_settings({"EMBEDDER_PROVIDER": "bundled", "METRICS_TOKEN": "dev", **environment, **decided})
 
 
 @contextlib.contextmanager

@@ -1,0 +1,103 @@
+"""Whether this replica lives, and whether it may be asked: `/health` asks nobody, `/ready` the database.
+
+Ready is a replica whose database answers at a revision that it knows how to use. Without Qdrant search goes on by words, and
+without Supabase known keys serve on for an hour: both are told as degraded, and cost nobody their writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import httpx
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from hosted.db.engine import Database
+from hosted.db.migrate import revisions
+from hosted.memories.service import Backend
+from hosted.settings import Settings
+from hosted.vectors.client import asking
+from jmem.core.errors import JmemError
+
+PATIENCE_S = 3.0
+KEPT_S = 10.0
+"""How long an answer about another service is kept: who looks each second must not become its load."""
+State = Literal["ok", "off", "unavailable", "behind", "unprepared"]
+_REVISION = text("SELECT version_num FROM jmem.alembic_version")
+
+
+class Readiness:
+    """What this replica needs, and whether it is there."""
+
+    def __init__(self, backend: Backend, settings: Settings) -> None:
+        self._backend, self._settings = backend, settings
+        self._known = revisions()
+        self._told: dict[str, tuple[float, State]] = {}
+
+    async def ask(self) -> tuple[bool, dict[str, Any]]:
+        """Whether it is ready, and the state of each part."""
+        database, qdrant, supabase = await asyncio.gather(
+            self._database(), self._kept("qdrant", self._qdrant), self._kept("supabase", self._supabase)
+        )
+        ready = database == "ok"
+        degraded = [name for name, state in (("qdrant", qdrant), ("supabase", supabase)) if state == "unavailable"]
+        status = "ready" if ready and not degraded else "degraded" if ready else "not ready"
+        return ready, {"status": status, "database": database, "qdrant": qdrant, "supabase": supabase}
+
+    async def _database(self) -> State:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                found = await revision(self._backend.database)
+        except (SQLAlchemyError, OSError, TimeoutError):
+            return "unavailable"
+        return revision_state(found, self._known)
+
+    async def _kept(self, name: str, ask: Callable[[], Awaitable[State]]) -> State:
+        at, state = self._told.get(name, (float("-inf"), "ok"))
+        if time.monotonic() - at < KEPT_S:
+            return state
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                state = await ask()
+        except (JmemError, httpx.HTTPError, OSError, TimeoutError):
+            state = "unavailable"
+        self._told[name] = (time.monotonic(), state)
+        return state
+
+    async def _qdrant(self) -> State:
+        index = self._backend.index
+        if index is None:
+            return "off"
+        async with asking():
+            await index.vectors.client.get_collections()
+        return "ok"
+
+    async def _supabase(self) -> State:
+        project = self._settings.supabase_url.rstrip("/")
+        if not project:
+            return "off"
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as http:
+            answer = await http.get(f"{project}/auth/v1/.well-known/jwks.json")
+        return "ok" if answer.status_code == 200 else "unavailable"
+
+
+async def revision(database: Database) -> str | None:
+    """The revision of a database; None before the first migration, or where it may not be seen."""
+    async with database.engine.connect() as conn:
+        there = await conn.execute(
+            text("SELECT has_schema_privilege('jmem', 'USAGE') FROM pg_namespace WHERE nspname = 'jmem'")
+        )  # fmt: skip
+        if not there.scalar_one_or_none():
+            return None
+        found: str | None = (await conn.execute(_REVISION)).scalar_one_or_none()
+        return found
+
+
+def revision_state(found: str | None, known: list[str]) -> State:
+    """Whether a revision can be used. One that is not known is a newer one: migrations keep the code before them running."""
+    if found is None:
+        return "unprepared"
+    return "behind" if found in known[:-1] else "ok"
