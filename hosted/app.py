@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from qdrant_client import AsyncQdrantClient
 
 import jmem
-from hosted import api, edge, mcp, operate
+from hosted import api, edge, mcp, operate, web
 from hosted.api import problems
 from hosted.db.engine import Database, driver_dsn
 from hosted.identity import compose
@@ -75,9 +75,10 @@ def make_app(
         app.include_router(group.router)
     _document(app)
     mcp.mount(app)
+    web.mount(app)
     operate.mount(app, metrics)
     edge.install(app, settings)
-    operate.watch(app)
+    operate.watch_requests(app)
     return app
 
 

@@ -17,7 +17,7 @@ def mount(app: FastAPI, metrics: Metrics | None = None) -> None:
     compose(app, metrics)
 
 
-def watch(app: FastAPI) -> None:
+def watch_requests(app: FastAPI) -> None:
     """Count and log every request: the last layer to be put around the app."""
     from hosted.operate.watch import Watch
 
