@@ -1,0 +1,76 @@
+"""The list of memories: search as one types, filters, and adding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from hosted.web.finding import MOST, PAGE, SORTS, Wanted, card, facets, find, wanted
+from hosted.web.flashes import Flash
+from hosted.web.rights import tags_of
+from hosted.web.routing import Pages
+from hosted.web.site import Form, Visit
+from jmem.core.drafts import Draft
+from jmem.core.errors import Invalid, SecretFound
+
+pages = Pages(private=True)
+
+
+@pages.get("/memories")
+async def memories(visit: Visit) -> Response:
+    """The list, by its address; htmx asks for the next page of it alone."""
+    asked = wanted(Form(list(visit.request.query_params.multi_items())))
+    if visit.live and asked.cursor:
+        return visit.page("_more.html", **await _results(visit, asked))
+    return await _page(visit, asked)
+
+
+@pages.post("/memories/find")
+async def search(visit: Visit) -> Response:
+    """A question: in a form's body, so that no log, history or referrer holds it. htmx gets the results alone."""
+    asked = wanted(visit.form)
+    if visit.live:
+        return visit.page("_results.html", **await _results(visit, asked))
+    return await _page(visit, asked)
+
+
+async def _results(visit: Visit, asked: Wanted) -> dict[str, Any]:
+    return {"asked": asked, "found": await find(visit, asked), "most": MOST, "page": PAGE}
+
+
+async def _page(visit: Visit, asked: Wanted) -> Response:
+    results = await _results(visit, asked)
+    return visit.page("memories.html", **results, facets=await facets(visit, asked), sorts=SORTS)
+
+
+@pages.get("/memories/new")
+async def new(visit: Visit) -> Response:
+    """A memory to add."""
+    return visit.page("new.html", **_draft("", ""))
+
+
+def _draft(content: str, tags: str, problem: str = "", secret: bool = False) -> dict[str, Any]:
+    return {"content": content, "tags": tags, "problem": problem, "secret": secret}
+
+
+@pages.post("/memories/new")
+async def add(visit: Visit) -> Response:
+    """Remember it; a text that seems to carry a password is asked about first."""
+    content, tags = visit.form.get("content").strip(), visit.form.get("tags")
+    secrets = visit.form.get("secrets", "refuse")
+    home = visit.form.get("home") == "welcome"
+    try:
+        draft = Draft(content, tags_of(tags), secrets=secrets if secrets in ("mask", "allow") else "refuse")
+        added = await visit.memories.add(draft, visit.actor)
+    except Invalid as error:
+        if home:
+            return visit.go("/welcome")
+        said = _draft(content, tags, error.message, isinstance(error, SecretFound))
+        return visit.page("_new.html" if visit.live else "new.html", 200 if visit.live else 422, **said)
+    flash = Flash("duplicate" if added.duplicate else "added")
+    if home:
+        return visit.go("/welcome")
+    if visit.live:
+        return visit.page("_added.html", card=card(added.memory), flash=flash, near=added.similar, **_draft("", ""))
+    return visit.go("/memories", flash)

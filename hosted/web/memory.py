@@ -1,0 +1,163 @@
+"""One memory: read, edit, tag, archive, pause, delete, bring back, forget; and everything it ever said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from hosted.web import words
+from hosted.web.finding import card
+from hosted.web.flashes import Flash
+from hosted.web.rights import tags_of
+from hosted.web.routing import Pages
+from hosted.web.site import Visit
+from jmem.core.errors import Conflict, Invalid, NotFound, SecretFound
+from jmem.core.model import Memory
+from jmem.core.revisions import Revision
+
+pages = Pages(private=True)
+STATES = {"archive": ("archived", "archived"), "pause": ("paused", "paused"), "resume": ("active", "resumed")}
+SHOWN_REVISIONS = 100
+
+
+@pages.get("/memories/{id}")
+async def read(visit: Visit) -> Response:
+    """All of it."""
+    memory = await _memory(visit)
+    if visit.live:
+        return visit.page("_card.html", card=card(memory))
+    return visit.page("memory.html", m=memory, revisions=await _revisions(visit, memory))
+
+
+@pages.get("/memories/{id}/edit")
+async def edit(visit: Visit) -> Response:
+    """A form with the text as it stands; it knows the version it was made from."""
+    memory = await _memory(visit)
+    return visit.page("_edit.html" if visit.live else "edit.html", **_form(memory))
+
+
+def _form(memory: Memory, **changes: Any) -> dict[str, Any]:
+    form = {"m": memory, "content": memory.content, "tags": ", ".join(memory.tags), "version": memory.version,
+            "problem": "", "secret": False, "theirs": None}  # fmt: skip
+    return form | changes
+
+
+@pages.post("/memories/{id}/edit")
+async def save(visit: Visit) -> Response:
+    """Save, if the memory is still the one that was read; else show both texts and let the person choose."""
+    id, form = visit.request.path_params["id"], visit.form
+    content, tags, secrets = form.get("content").strip(), form.get("tags"), form.get("secrets")
+    typed = {"content": content, "tags": tags, "version": form.get("version")}
+    changes: dict[str, Any] = {"content": content, "tags": tags_of(tags)}
+    template = "_edit.html" if visit.live else "edit.html"
+    try:
+        edited = await visit.memories.edit(
+            id, changes, visit.actor, expected=form.get("version"),
+            secrets=secrets if secrets in ("mask", "allow") else "refuse",
+        )  # fmt: skip
+    except Conflict:
+        now = await _memory(visit)
+        theirs = {"diff": words.diff(now.content, content), "by": now.client, "at": now.updated_at, "content": now.content,
+                  "tags": ", ".join(now.tags)}  # fmt: skip
+        typed["version"] = now.version
+        return visit.page(template, 200 if visit.live else 409, **_form(now, **typed, theirs=theirs))
+    except Invalid as error:
+        said = {"problem": error.message, "secret": isinstance(error, SecretFound)}
+        return visit.page(template, 200 if visit.live else 422, **_form(await _memory(visit), **typed, **said))
+    flash = await said_of(visit, "edited" if edited.changed else "unchanged", [edited.memory.id], edited.changed)
+    if visit.live:
+        return visit.page("_changed.html", card=card(edited.memory), flash=flash)
+    return visit.go(f"/memories/{edited.memory.id}", flash)
+
+
+@pages.post("/memories/{id}/act")
+async def act(visit: Visit) -> Response:
+    """One of the buttons beside a memory."""
+    do, memory = visit.form.get("do"), await _memory(visit)
+    if do in STATES:
+        state, saying = STATES[do]
+        changed = (await visit.memories.edit(memory.id, {"state": state}, visit.actor)).memory
+        return await _done(visit, saying, changed, gone=visit.form.get("from") == "list" and do != "resume")
+    if do == "restore":
+        changed = (await visit.memories.restore(memory.id, visit.actor)).memory
+        return await _done(visit, "restored", changed, gone=visit.form.get("from") == "list")
+    if do not in ("delete", "purge"):
+        raise NotFound("there is no such action")
+    if (version := visit.form.get("version")) and version != memory.version:
+        raise Conflict("the memory was changed since this page was made", code="changed",
+                       fix="reload the page, and look at it before you delete it")  # fmt: skip
+    if do == "purge":
+        await visit.memories.purge(memory.id, visit.actor)
+        if visit.live:
+            return visit.page("_changed.html", card=None, flash=Flash("purged"))
+        return visit.go("/memories?view=deleted", Flash("purged"))
+    await visit.memories.delete(memory.id, visit.actor)
+    return await _done(visit, "deleted", memory, gone=True)
+
+
+async def _done(visit: Visit, saying: str, memory: Memory, *, gone: bool) -> Response:
+    flash = await said_of(visit, saying, [memory.id])
+    if visit.live:
+        return visit.page("_changed.html", card=None if gone else card(memory), flash=flash)
+    return visit.go(
+        "/memories" if saying == "deleted" or visit.form.get("from") == "list" else f"/memories/{memory.id}", flash
+    )
+
+
+async def said_of(visit: Visit, saying: str, ids: list[str], changed: bool = True, n: int = 1) -> Flash:
+    """What to say about a change, with the way to take it back: the newest action on the memory, which was ours."""
+    if not changed or not ids:
+        return Flash(saying, n)
+    entries, _ = await visit.memories.log(visit.actor, limit=1, id=ids[0], client=visit.actor.client)
+    return Flash(saying, n, entries[0].action, entries[0].at) if entries else Flash(saying, n)
+
+
+# ---- history ----------------------------------------------------------------------------------
+
+
+@pages.post("/memories/{id}/restore")
+async def restore(visit: Visit) -> Response:
+    """As it was at a revision."""
+    memory = await _memory(visit)
+    rev = visit.form.get("rev")
+    changed = (await visit.memories.restore(memory.id, visit.actor, rev=rev)).memory
+    return visit.go(f"/memories/{changed.id}", await said_of(visit, "restored", [changed.id]))
+
+
+async def _revisions(visit: Visit, memory: Memory) -> list[dict[str, Any]]:
+    """Newest first, each with what it changed."""
+    history = await visit.memories.history(memory.id, visit.actor)
+    found: list[dict[str, Any]] = []
+    before: Revision | None = None
+    for revision in history.revisions:
+        was, content = (before.content if before else None) or "", revision.content or ""
+        found.append({
+            "r": revision, "first": before is None, "text": words.diff(was, content) if was != content and before else "",
+            "fields": _fields(revision), "current": False,
+        })  # fmt: skip
+        before = revision
+    if found:
+        found[-1]["current"] = True
+    return found[::-1][:SHOWN_REVISIONS]
+
+
+_NAMED = {"tags": "tags", "state": "state", "deleted": "deleted", "occurred_at": "happened", "expires_at": "expires",
+          "source": "source", "thread": "thread", "speaker": "speaker", "privacy": "privacy", "supersedes": "replaces"}  # fmt: skip
+
+
+def _fields(revision: Revision) -> list[tuple[str, str]]:
+    shown: list[tuple[str, str]] = []
+    for name, value in revision.set.items():
+        if name not in _NAMED or (revision.kind == "add" and not value):
+            continue
+        if isinstance(value, list | tuple):
+            text = ", ".join(f"#{tag}" for tag in value) or "none"
+        else:
+            text = {True: "yes", False: "no", None: "none"}.get(value, value) if not isinstance(value, str) else value
+        shown.append((_NAMED[name], words.line(str(text))))
+    return shown
+
+
+async def _memory(visit: Visit) -> Memory:
+    return await visit.memories.get(visit.request.path_params["id"], visit.actor, deleted=True)

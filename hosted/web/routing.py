@@ -1,0 +1,123 @@
+"""A page is one declaration: its path, who may see it, and what happens with its form."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hosted.api.routing import body_of
+from hosted.identity.errors import BadToken
+from hosted.web import browser
+from hosted.web.flashes import Flash
+from hosted.web.site import SESSIONS, Form, Site, Visit
+from jmem.core.errors import Invalid, JmemError
+
+Handler = Callable[[Visit], Awaitable[Response]]
+MAX_FORM = 512 * 1024
+"""Bytes of a form: a memory of 64 KiB with every byte escaped, and room."""
+MAX_FIELDS = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One page of a group."""
+
+    method: str
+    path: str
+    handler: Handler
+    private: bool
+
+
+class Pages:
+    """A group of pages; each decorator declares one. A private page is for whoever is signed in."""
+
+    def __init__(self, *, private: bool) -> None:
+        self._private = private
+        self.declared: list[Declared] = []
+
+    def get(self, path: str, *, private: bool | None = None) -> Callable[[Handler], Handler]:
+        """A page to look at."""
+        return self._declare("GET", path, private)
+
+    def post(self, path: str, *, private: bool | None = None) -> Callable[[Handler], Handler]:
+        """A form that is sent; it carries the token of its session."""
+        return self._declare("POST", path, private)
+
+    def _declare(self, method: str, path: str, private: bool | None) -> Callable[[Handler], Handler]:
+        def declare(handler: Handler) -> Handler:
+            only = self._private if private is None else private
+            self.declared.append(Declared(method, path, handler, only))
+            return handler
+
+        return declare
+
+    def routes(self, site: Site) -> list[Route]:
+        """As the application takes them."""
+        return [Route(d.path, _endpoint(site, d), methods=[d.method], include_in_schema=False) for d in self.declared]
+
+
+def _endpoint(site: Site, declared: Declared) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        visit = await arrive(site, request, strict=declared.private)
+        if declared.private and visit.principal is None:
+            had = bool(site.cookies.read(request, browser.SESSION))
+            response = visit.sign_in_first()
+            if had:
+                site.cookies.take(response, browser.SESSION)
+                flash = browser.packed(Flash("session_over").dict())
+                site.cookies.give(response, browser.FLASH, flash, browser.FLASH_AGE)
+            return finish(visit, response)
+        if declared.method == "POST":
+            visit.form = await _form(request)
+            browser.check_form(request, visit.form.get("csrf"), visit.secret, site.origins)
+        return finish(visit, await declared.handler(visit))
+
+    return endpoint
+
+
+async def arrive(site: Site, request: Request, *, strict: bool = True) -> Visit:
+    """Who visits. Not `strict`: a session that can't be told now counts as none, so that public pages stay up."""
+    visit = Visit(request, site, visitor=site.cookies.read(request, browser.VISITOR))
+    visit.flash = Flash.of(browser.unpacked(site.cookies.read(request, browser.FLASH)))
+    if not 40 <= len(visit.visitor) <= 64:
+        visit.visitor = browser.new_visitor()
+    if secret := site.cookies.read(request, browser.SESSION):
+        try:
+            held = await site.sessions.find(secret)
+            visit.principal = await site.identity.of_bearer(held.tokens.access_token, SESSIONS)
+            visit.held = held
+        except BadToken:
+            return visit
+        except (JmemError, SQLAlchemyError, OSError):
+            if strict:
+                raise
+    return visit
+
+
+def finish(visit: Visit, response: Response) -> Response:
+    """The headers of every page, and the cookies that come and go with it."""
+    for name, value in browser.HEADERS.items():
+        response.headers.setdefault(name, value)
+    cookies, request = visit.site.cookies, visit.request
+    if visit.held is None and cookies.read(request, browser.VISITOR) != visit.visitor:
+        cookies.give(response, browser.VISITOR, visit.visitor, browser.VISITOR_AGE)
+    if visit.flash is not None and response.status_code not in (303, 204) and not visit.live:
+        cookies.take(response, browser.FLASH)
+    return response
+
+
+async def _form(request: Request) -> Form:
+    raw = await body_of(request, MAX_FORM)
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise Invalid("this address takes a form", fix="send the form of the page")
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise Invalid("the form can't be read", fix="reload the page and send it again") from error
+    return Form([(name, value.replace("\r\n", "\n")) for name, value in pairs])

@@ -1,0 +1,77 @@
+"""What is done to all that is marked, as one step; and taking back what was done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from hosted.web import browser
+from hosted.web.flashes import Flash
+from hosted.web.memory import said_of
+from hosted.web.rights import tags_of
+from hosted.web.routing import Pages
+from hosted.web.site import Visit
+from jmem.core.errors import Invalid, NotFound
+from jmem.core.model import MAX_BATCH
+
+pages = Pages(private=True)
+
+
+@pages.post("/memories/marked")
+async def marked(visit: Visit) -> Response:
+    """Archive, pause, resume, tag, delete or bring back the marked ones; one undo takes all of it back."""
+    ids, back = list(dict.fromkeys(visit.form.all("id")))[:MAX_BATCH], _back(visit)
+    if not ids:
+        return visit.go(back, Flash("none_marked"))
+    fields, saying = _step(visit)
+    results = await visit.memories.batch([{**fields, "id": id} for id in ids], visit.actor)
+    done = [id for id, result in zip(ids, results, strict=True) if result.error is None]
+    if not done:
+        error = results[0].error
+        assert error is not None
+        raise error
+    return visit.go(back, await said_of(visit, saying, done, n=len(done)))
+
+
+def _step(visit: Visit) -> tuple[dict[str, Any], str]:
+    match visit.form.get("do"):
+        case "archive":
+            return {"op": "edit", "state": "archived"}, "archived"
+        case "pause":
+            return {"op": "edit", "state": "paused"}, "paused"
+        case "resume":
+            return {"op": "edit", "state": "active"}, "resumed"
+        case "delete":
+            return {"op": "delete"}, "deleted"
+        case "restore":
+            return {"op": "restore"}, "restored"
+        case "tag" | "untag" as do:
+            tags = tags_of(visit.form.get("tags"))
+            if not tags:
+                raise Invalid("no tag was named", fix="write one into the field beside the button")
+            return {"op": "edit", "add_tags" if do == "tag" else "remove_tags": tags}, "tagged"
+    raise NotFound("there is no such action")
+
+
+@pages.post("/undo")
+async def undo(visit: Visit) -> Response:
+    """Take back one action (of whichever program), the newest one where none is named, or repeat what was taken back."""
+    action, at, form = visit.form.get("action"), visit.form.get("at"), visit.form
+    if form.get("redo"):
+        report = await visit.memories.undo(visit.actor, n=1, redo=True)
+    elif action.isascii() and action.isdigit() and len(action) < 19 and at:
+        client = form.get("client") or visit.actor.client
+        report = await visit.memories.undo(visit.actor, client=client, since=at, upto=int(action))
+    else:
+        report = await visit.memories.undo(visit.actor, n=1)
+    saying = "redone" if form.get("redo") else "undone"
+    if not report.changed:
+        saying = "nothing_undone"
+    elif report.skipped:
+        saying = "some_left"
+    return visit.go(_back(visit), Flash(saying, max(1, report.changed)))
+
+
+def _back(visit: Visit) -> str:
+    return browser.safe_next(visit.form.get("back"))

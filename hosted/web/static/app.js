@@ -1,0 +1,95 @@
+/* What the pages do better with a script; everything works without it. */
+(() => {
+  "use strict";
+  document.documentElement.classList.add("scripted");
+
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const bar = () => document.getElementById("bar");
+
+  function settle(root) {
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      const at = new Date(time.dateTime);
+      if (!Number.isNaN(at.valueOf())) time.title = local.format(at);
+    }
+    for (const button of root.querySelectorAll("[data-copy][hidden], [data-script][hidden]")) button.hidden = false;
+    for (const toast of root.querySelectorAll(".toast")) fade(toast);
+    count();
+  }
+
+  function fade(toast) {
+    if (toast.dataset.fading) return;
+    toast.dataset.fading = "1";
+    const go = () => {
+      if (toast.matches(":hover, :focus-within")) setTimeout(go, 3000);
+      else toast.remove();
+    };
+    setTimeout(go, 15000);
+    const all = toast.parentElement.querySelectorAll(".toast");
+    if (all.length > 3) all[0].remove();
+  }
+
+  function count() {
+    const found = bar();
+    if (!found) return;
+    const ticked = document.querySelectorAll('input[form="marked"]:checked').length;
+    found.hidden = ticked === 0;
+    found.querySelector(".label").textContent = ticked === 1 ? "1 marked" : `${ticked} marked`;
+  }
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches('input[form="marked"]')) count();
+    if (event.target.matches("[data-reveal]")) {
+      for (const part of document.querySelectorAll(`[data-for="${event.target.dataset.reveal}"]`))
+        part.hidden = !(event.target.value === part.dataset.value);
+    }
+  });
+
+  document.addEventListener("click", async (event) => {
+    const target = event.target.closest("[data-copy], [data-dismiss], [data-mark-all], [data-show]");
+    if (!target) return;
+    if (target.matches("[data-dismiss]")) {
+      target.closest(".toast").remove();
+    } else if (target.matches("[data-mark-all]")) {
+      const boxes = [...document.querySelectorAll('input[form="marked"]')];
+      const all = boxes.every((box) => box.checked);
+      for (const box of boxes) box.checked = !all;
+      count();
+    } else if (target.matches("[data-show]")) {
+      const field = document.getElementById(target.dataset.show);
+      const hide = field.type === "text";
+      field.type = hide ? "password" : "text";
+      target.textContent = hide ? "Show" : "Hide";
+      target.setAttribute("aria-pressed", String(!hide));
+    } else {
+      const text = document.getElementById(target.dataset.copy).textContent;
+      try {
+        await navigator.clipboard.writeText(text);
+        target.textContent = "Copied";
+      } catch {
+        const range = document.createRange();
+        range.selectNodeContents(document.getElementById(target.dataset.copy));
+        getSelection().removeAllRanges();
+        getSelection().addRange(range);
+        target.textContent = "Press Ctrl-C";
+      }
+      setTimeout(() => { target.textContent = "Copy"; }, 2500);
+    }
+  });
+
+  document.addEventListener("htmx:load", (event) => settle(event.target));
+  document.addEventListener("htmx:afterSwap", () => count());
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const wanted = event.target.querySelector && event.target.querySelector("[data-focus]");
+    if (wanted) { wanted.focus(); wanted.removeAttribute("data-focus"); }
+  });
+  document.addEventListener("htmx:sendError", () => {
+    const toast = document.createElement("div");
+    toast.className = "toast bad";
+    toast.innerHTML = "<p></p>";
+    toast.firstChild.textContent = "The server can't be reached. What you wrote is still here; try again in a moment.";
+    document.getElementById("toasts").append(toast);
+    fade(toast);
+  });
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => settle(document));
+  else settle(document);
+})();

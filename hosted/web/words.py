@@ -1,0 +1,144 @@
+"""How values are written on a page: times, sizes, texts as they are, and what differs between two texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
+from typing import Any
+
+from markupsafe import Markup, escape
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200e\u200f]")
+_WORD = re.compile(r"\w+|\s+|[^\w\s]")
+SHORT = 480
+"""Characters of a memory that lists show."""
+COMPARED = 250_000
+"""Product of the numbers of words of two texts up to which they are compared word by word."""
+_UNITS = ((31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def _named(match: re.Match[str]) -> str:
+    point = ord(match[0])
+    return chr(0x2400 + point) if point < 0x20 else "␡" if point == 0x7F else f"⟨U+{point:04X}⟩"
+
+
+def shown(text: str) -> str:
+    """The text with every control and direction character made visible; line ends and tabs stay."""
+    return _CONTROL.sub(_named, text.replace("\r\n", "\n"))
+
+
+def short(text: str, room: int = SHORT) -> str:
+    """The beginning of a text."""
+    text = shown(text)
+    return text if len(text) <= room else text[:room].rstrip() + " …"
+
+
+def is_long(text: str) -> bool:
+    """Whether lists show only its beginning."""
+    return len(text) > SHORT
+
+
+def line(text: str, room: int = 120) -> str:
+    """The beginning of a text, in one line."""
+    return short(" ".join(text[: room * 4].split()), room)
+
+
+def moment(value: str | datetime | None) -> datetime | None:
+    """A moment as the services give it."""
+    if value is None or value == "":
+        return None
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def ago(value: str | datetime | None) -> str:
+    """How long ago, in short."""
+    at = moment(value)
+    if at is None:
+        return "never"
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    if seconds < 0:
+        return date(at)
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"
+
+
+def date(value: str | datetime | None) -> str:
+    """The day."""
+    at = moment(value)
+    return "" if at is None else f"{at.day} {at:%b %Y}"
+
+
+def clock(value: str | datetime | None) -> str:
+    """Day and time, in UTC: the page's script writes the reader's own."""
+    at = moment(value)
+    return "" if at is None else f"{at.day} {at:%b %Y, %H:%M} UTC"
+
+
+def machine(value: str | datetime | None) -> str:
+    """A moment for programs to read."""
+    at = moment(value)
+    return "" if at is None else at.isoformat()
+
+
+def when(value: str | datetime | None) -> Markup:
+    """A moment, told as how long ago it is, exact on demand."""
+    if moment(value) is None:
+        return Markup("never")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(machine(value), clock(value), ago(value))
+
+
+def number(value: int) -> str:
+    """With separators."""
+    return f"{value:,}"
+
+
+def marked(text: str, terms: Iterable[str]) -> Markup:
+    """The text with the words that a question asked for."""
+    heads = sorted({re.escape(term) for term in terms if len(term) > 1}, key=len, reverse=True)
+    if not heads:
+        return escape(text)
+    found: list[Any] = []
+    at = 0
+    for match in re.finditer(rf"(?<!\w)(?:{'|'.join(heads)})\w*", text, re.IGNORECASE):
+        found += [escape(text[at : match.start()]), Markup("<mark>{}</mark>").format(match[0])]
+        at = match.end()
+    return Markup("").join([*found, escape(text[at:])])
+
+
+def diff(before: str, after: str) -> Markup:
+    """How one text became the other: what went, what came, what stayed."""
+    a, b = shown(before), shown(after)
+    old, new = _WORD.findall(a), _WORD.findall(b)
+    if len(old) * len(new) > COMPARED:
+        old, new = a.splitlines(keepends=True), b.splitlines(keepends=True)
+    if len(old) * len(new) > COMPARED * 4:
+        return _gone(a) + _came(b)
+    parts: list[Markup] = []
+    for kind, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "equal":
+            parts.append(escape("".join(new[j1:j2])))
+            continue
+        if i2 > i1:
+            parts.append(_gone("".join(old[i1:i2])))
+        if j2 > j1:
+            parts.append(_came("".join(new[j1:j2])))
+    return Markup("").join(parts)
+
+
+def _gone(text: str) -> Markup:
+    return Markup('<del><span class="sr">removed: </span>{}</del>').format(text) if text else Markup("")
+
+
+def _came(text: str) -> Markup:
+    return Markup('<ins><span class="sr">added: </span>{}</ins>').format(text) if text else Markup("")
+
+
+FILTERS = {
+    "shown": shown, "short": short, "is_long": is_long, "line": line, "ago": ago, "date": date, "clock": clock,
+    "machine": machine, "when": when, "number": number,
+}  # fmt: skip
