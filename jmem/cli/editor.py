@@ -80,6 +80,15 @@ def edit_text(environ: Mapping[str, str], text: str, name: str) -> tuple[str, st
         raise
 
 
+def kept_files(id: str) -> list[str]:
+    """Files that an editor left behind with a text of this memory, which jmem does not delete."""
+    folder, begins = tempfile.gettempdir(), f"jmem-{id[-6:]}-"
+    try:
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.startswith(begins))
+    except OSError:
+        return []
+
+
 def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:

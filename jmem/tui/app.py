@@ -19,7 +19,7 @@ from textual.screen import Screen
 
 from jmem.client import Client
 from jmem.core.errors import JmemError
-from jmem.tui import actions, themes
+from jmem.tui import actions, ahead, themes
 from jmem.tui.actions import Action
 from jmem.tui.feed import Accessed, Changed, Connected, Disconnected, Feed, Starting
 from jmem.tui.prefs import Prefs
@@ -155,6 +155,7 @@ class JmemApp(Undoing):
         self._feed.start()
         self._wake()
         self.set_timer(1.0, _collect)
+        self.set_timer(ahead.AFTER_S, ahead.begin)
 
     @work(group="wake", exclusive=True)
     async def _wake(self) -> None:

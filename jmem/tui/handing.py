@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from textual.message import Message
@@ -10,14 +12,15 @@ from textual.suggester import Suggester
 
 from jmem.client import Client
 from jmem.core.errors import Conflict, JmemError
-from jmem.tui import saving
+from jmem.tui import saving, shown
+from jmem.tui.remote import Remote
 from jmem.tui.saving import time_of, time_text
 
 LINES: tuple[tuple[str, str, str], ...] = (
     ("tags", "Tags", "travel, food"),
     ("occurred_at", "Happened", "yesterday, 2026-03-14, last week"),
     ("expires_at", "Expires", "the last day on which it is true: in 2 weeks"),
-    ("supersedes", "Replaces", "the id of a memory that this one makes out of date"),
+    ("supersedes", "Replaces", "words of the memory that this one makes out of date, or its id"),
 )
 """Field, label and what stands in the line while it is empty."""
 NEW: Mapping[str, Any] = {
@@ -57,6 +60,13 @@ class Hinted(Message):
         self.field, self.text, self.bad = field, text, bad
 
 
+ARROW = " → "
+"""Between words and the id that they were completed to."""
+ASK_S = 0.15
+"""How long one pauses before the words are looked for."""
+_ID = re.compile(r"[0-9a-f-]{4,36}")
+
+
 class TagSuggester(Suggester):
     """Completes the last tag of a line from those that are known."""
 
@@ -74,6 +84,32 @@ class TagSuggester(Suggester):
         return None if found is None else value[: len(value) - len(begun)] + found
 
 
+class MemorySuggester(Suggester):
+    """Completes words to the id of the memory that they find best: `the kettle → 9f3a2b…`; `told` hears its text."""
+
+    def __init__(self, remote: Remote, own: str, told: Callable[[str], object]) -> None:
+        """`own` is the id of the memory that one writes, which replaces others only."""
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._remote, self._own, self._told = remote, own, told
+        self._newest = ""
+
+    async def get_suggestion(self, value: str) -> str | None:
+        self._newest = value
+        await asyncio.sleep(ASK_S)
+        if value != self._newest or not value.strip() or ARROW in value:
+            return None
+        ask = {"query": value, "limit": 2, "states": ["active", "paused", "archived"]}
+        try:
+            results = (await self._remote(lambda daemon: daemon.search(ask)))["results"]
+        except JmemError:
+            return None  # saving says what is wrong
+        found = next((memory for memory in results if memory["id"] != self._own), None)
+        if found is None or value != self._newest or _ID.fullmatch(value.strip()):
+            return None
+        self._told(shown.headline(found))
+        return f"{value}{ARROW}{found['id'][-12:]}"
+
+
 def written(memory: Mapping[str, Any]) -> dict[str, str]:
     """The fields of a memory as they stand in the lines."""
     return {
@@ -89,6 +125,16 @@ def said(error: JmemError) -> str:
     field = str(error.detail.get("field", ""))
     label = next((label for name, label, _ in LINES if name == field), field)
     return label + error.message.removeprefix(field) if field and error.message.startswith(field) else error.message
+
+
+def understood(daemon: Client, field: str, text: str) -> Hinted:
+    """What a line with a time or an id is taken for, or what is wrong with it. Slow where a time is in words."""
+    try:
+        if field == "supersedes":
+            return Hinted(field, f"= {shown.headline(daemon.get(text))}")
+        return Hinted(field, f"= {time_text(time_of(text, field, end=field == 'expires_at'), end=True)}")
+    except JmemError as error:
+        return Hinted(field, said(error), bad=True)
 
 
 def values_of(touched: Mapping[str, str]) -> dict[str, Any]:

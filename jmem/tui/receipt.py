@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from jmem.cli.editor import kept_files
 from jmem.cli.text import local_time, wrap
 from jmem.tui import shown
 
@@ -28,6 +29,9 @@ def receipt(purged: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> 
             for number, part in enumerate(wrap(shown.one_line(line["result"]), 68 - _PLACE)):
                 text.append("  " + ("" if number else shown.fit(shown.one_line(line["place"]), _PLACE - 1)).ljust(_PLACE), "dim")  # fmt: skip
                 text.append(part + "\n")
+        for path in kept_files(one["id"]):
+            text.append("  ! ", colours["warning"])
+            text.append(f"a text of it is in {shown.one_line(path)}, where your editor left it: delete that yourself\n")
     if len(purged) > SHOWN:
         text.append(f"\nand {len(purged) - SHOWN:,} more, each from the same places\n", "dim")
     text.rstrip()

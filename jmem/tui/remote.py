@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from jmem.client import Client
+from jmem.core.errors import JmemError
 
 T = TypeVar("T")
 _THREADS = 6
@@ -22,7 +23,13 @@ class Remote:
         self._pool = ThreadPoolExecutor(_THREADS, "jmem-tui")
 
     async def __call__(self, call: Callable[[Client], T]) -> T:
-        return await asyncio.wrap_future(self._pool.submit(call, self.client))
+        try:
+            return await asyncio.wrap_future(self._pool.submit(call, self.client))
+        except ImportError as error:  # a part that is imported when it is needed, and is there no more
+            raise JmemError(
+                f"jmem was upgraded or removed while this was open: {error}", code="upgraded",
+                fix="copy what is not saved yet, leave, and start jmem again",
+            ) from error  # fmt: skip
 
     def close(self) -> None:
         """Wait for nobody: what is under way ends by itself."""

@@ -23,7 +23,8 @@ TIMES: Mapping[str, str | None] = {
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A question and filters. `state` is one of STATES; `time` one of TIMES."""
+    """A question and filters. `state` is one of STATES; `time` one of TIMES; `as_of` the moment at which all is seen, in
+    the form of `model.iso`, empty for now."""
 
     text: str = ""
     tags: frozenset[str] = frozenset()
@@ -31,6 +32,7 @@ class View:
     state: str = "active"
     time: str = "any time"
     sort: str = "-created"
+    as_of: str = ""
 
     @property
     def searching(self) -> bool:
@@ -60,7 +62,7 @@ class View:
         """The hits, with what each leg said of them."""
         return daemon.search({
             "query": self.text, "limit": HITS, "tags": sorted(self.tags), "clients": sorted(self.clients),
-            "states": [self.state], "since": TIMES[self.time], "explain": True,
+            "states": [self.state], "since": TIMES[self.time], "as_of": self.as_of or None, "explain": True,
         })  # fmt: skip
 
     def page(self, daemon: Client, offset: int, *, limit: int = PAGE, count: bool = False) -> dict[str, Any]:
@@ -69,4 +71,5 @@ class View:
         return daemon.page({
             "limit": limit, "offset": offset or None, "count": count, "tag": sorted(self.tags), "client": sorted(self.clients),
             "state": "all" if deleted else self.state, "deleted": deleted, "since": TIMES[self.time], "sort": self.sort,
+            "as_of": self.as_of or None,
         })  # fmt: skip

@@ -86,6 +86,13 @@ class Choosing(Place):
             held = {memory["id"]: memory["content"] for memory in memories if not memory.get("slim")}
             self._work(lambda daemon: Copied([held[id] if id in held else daemon.get(id)["content"] for id in ids]))
 
+    def action_copy_id(self) -> None:
+        """Of one, or a line each of all that are marked."""
+        if memories := self.results.chosen:
+            self.app.copy_to_clipboard("\n".join(memory["id"] for memory in memories))
+            what = f"the id {memories[0]['id']}" if len(memories) == 1 else f"{len(memories):,} ids"
+            self.notify(f"Copied {what}", markup=False)
+
     @on(Copied)
     def _copy(self, copied: Copied) -> None:
         self.app.copy_to_clipboard("\n\n".join(copied.texts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -101,7 +102,11 @@ class Connect(Dialog[None]):
     Connect.-low > .box { border: none; height: 100%; }
     Connect.-low _List { height: 3; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [("enter", "connect", "Connect"), ("y", "copy", "Copy the address")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("enter", "connect", "Connect"),
+        ("y", "copy('http')", "Copy the address"),
+        ("c", "copy('command')", "Copy the command"),
+    ]
     AUTO_FOCUS = "_List"
 
     def __init__(self, start: str = "") -> None:
@@ -185,7 +190,7 @@ class Connect(Dialog[None]):
         elif item is not None and plan is not None and plan.diff:
             keys = f"It does not seem to be installed (jmem connect {item.name} --force) · " + keys
         if plan is not None and plan.addresses.get("http"):
-            keys = "y copies the address · " + keys
+            keys = "y copies the http address, c the command · " + keys
         self.query_one(".keys", Static).update(keys)
         body = Text("Looking…", "dim") if plan is None else _plan_text(plan, self.app.theme_variables, width)
         if item is not None and item.name == OTHER and not self._other:
@@ -209,11 +214,13 @@ class Connect(Dialog[None]):
             self._busy = True
             self.begin(partial(self._do, item.name), group="do")
 
-    def action_copy(self) -> None:
-        """The address by HTTP to the clipboard: on the screen a line may break it."""
-        if self._plan is not None and (address := self._plan.addresses.get("http")):
-            self.app.copy_to_clipboard(address)
-            self.notify("The address is copied; it holds the program's key", markup=False)
+    def action_copy(self, which: str) -> None:
+        """An address to the clipboard, in one piece: on the screen a line may break it."""
+        if self._plan is None or not self._plan.addresses.get("http"):
+            return
+        self.app.copy_to_clipboard(_address(self._plan, which))
+        told = "The command is copied" if which == "command" else "The address is copied; it holds the program's key"
+        self.notify(told, markup=False)
 
     def _ready(self, item: Known | None) -> bool:
         """Whether Enter would write something."""
@@ -261,11 +268,9 @@ def _plan_text(plan: Plan, colours: dict[str, str], width: int) -> Text:
     if plan.error is not None:
         return Text(f"{plan.error.message}\n{plan.error.fix or ''}", colours["error"])
     if not plan.known:
-        stdio = plan.addresses["stdio"]
-        command = " ".join([stdio["command"], *stdio["args"]])
-        for name, value in (("command", command), ("http", plan.addresses["http"]), ("sse", plan.addresses["sse"])):
+        for name in ("command", "http", "sse"):
             text.append(f"{name}\n", f"bold {colours['secondary']}")
-            for line in wrap(shown.one_line(value), width):
+            for line in wrap(shown.one_line(_address(plan, name)), width):
                 text.append(line + "\n")
             text.append("\n")
         text.append("The key in an address is its own; whoever has it is this program.", "dim")
@@ -279,6 +284,13 @@ def _plan_text(plan: Plan, colours: dict[str, str], width: int) -> Text:
         style = {"+": colours["success"], "-": colours["error"], "@": colours["secondary"]}.get(line[:1], "dim")
         text.append(shown.one_line(line) + "\n", style)
     return text
+
+
+def _address(plan: Plan, which: str) -> str:
+    """`http` and `sse` are URLs; `command` is a line for a shell."""
+    if which != "command":
+        return str(plan.addresses[which])
+    return shlex.join([plan.addresses["stdio"]["command"], *plan.addresses["stdio"]["args"]])
 
 
 def _jmem(daemon: Client, user: str, *words: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.suggester import Suggester
 from textual.widgets import Checkbox, Input, Static, TextArea
 
 from jmem.core.errors import Conflict, JmemError, NotFound, SecretFound
@@ -22,19 +23,21 @@ from jmem.core.model import MAX_CONTENT_BYTES
 from jmem.tui import outside, saving, shown
 from jmem.tui.feed import Changed
 from jmem.tui.handing import (
+    ARROW,
     LINES,
     NEW,
     Disputed,
     Hinted,
+    MemorySuggester,
     NotSaved,
     Saved,
     TagSuggester,
     said,
+    understood,
     values_of,
     write,
     written,
 )  # fmt: skip
-from jmem.tui.saving import time_of, time_text
 from jmem.tui.screens import confirm, conflict
 from jmem.tui.screens.base import Dialog
 from jmem.tui.screens.confirm import Answer, Choice
@@ -93,14 +96,23 @@ class Editor(Dialog[dict[str, Any] | None]):
                 for name, label, example in LINES:
                     with Horizontal():
                         yield Static(label, classes="name")
-                        suggester = TagSuggester(self._known) if name == "tags" else None
-                        yield WriteLine(self._texts[name], id=name, placeholder=example, suggester=suggester)
+                        yield WriteLine(
+                            self._texts[name], id=name, placeholder=example, suggester=self._suggester(name)
+                        )
                         yield Static("", id=f"{name}-hint", classes="hint", markup=False)
                 with Horizontal():
                     yield Static("Privacy", classes="name")
                     local = self._base["privacy"] == "local"
                     yield Tick("never leaves this machine", local, id="privacy", compact=True)
         yield KeyBar()
+
+    def _suggester(self, field: str) -> Suggester | None:
+        if field == "tags":
+            return TagSuggester(self._known)
+        if field == "supersedes":
+            own = str(self._base.get("id", ""))
+            return MemorySuggester(self.remote, own, lambda text: self.post_message(Hinted(field, f"→ takes: {text}")))
+        return None
 
     def on_mount(self) -> None:
         area = self.query_one(WriteArea)
@@ -141,6 +153,14 @@ class Editor(Dialog[dict[str, Any] | None]):
         """As the daemon takes them; raises Invalid with the field. Slow where a time is in words."""
         return values_of(touched)
 
+    @on(Input.Changed, "#supersedes")
+    def _completed(self, event: Input.Changed) -> None:
+        """Of words that were completed to an id, the id."""
+        if ARROW in event.value:
+            line = self.query_one("#supersedes", WriteLine)
+            line.value = event.value.rpartition(ARROW)[2]
+            line.action_end()
+
     @on(TextArea.Changed)
     @on(Input.Changed)
     @on(Checkbox.Changed)
@@ -165,18 +185,8 @@ class Editor(Dialog[dict[str, Any] | None]):
     async def _understand(self, field: str, text: str) -> None:
         if not text or text == self._texts[field].strip():
             self.post_message(Hinted(field, ""))
-            return
-        try:
-            if field == "supersedes":
-                memory = await self.remote(lambda daemon: daemon.get(text))
-                hint = shown.headline(memory)
-            else:
-                found = await self.remote(lambda _: time_of(text, field, end=field == "expires_at"))
-                hint = time_text(found, end=True)
-        except JmemError as error:
-            self.post_message(Hinted(field, said(error), bad=True))
         else:
-            self.post_message(Hinted(field, f"= {hint}"))
+            self.post_message(await self.remote(lambda daemon: understood(daemon, field, text)))
 
     @on(Hinted)
     def _hint(self, hinted: Hinted) -> None:
@@ -330,7 +340,9 @@ class Editor(Dialog[dict[str, Any] | None]):
     def action_outside(self) -> None:
         """Go on in the person's own editor."""
         area = self.query_one(WriteArea)
-        text = outside.edited(self.jmem, area.content, "jmem-")
+        text = outside.edited(
+            self.jmem, area.content, f"jmem-{self._base['id'][-6:]}-" if "id" in self._base else "jmem-"
+        )
         if text is not None and text != area.content:
             area.put(text)
         area.focus()

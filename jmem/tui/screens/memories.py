@@ -11,16 +11,18 @@ from typing import Any
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.widgets import Input, Static
 
+from jmem.cli.text import local_time
 from jmem.core.errors import JmemError
 from jmem.tui import shown
 from jmem.tui.feed import Changed
+from jmem.tui.listing import Counted, Failed, Found, Past, Rows
 from jmem.tui.screens.base import say
-from jmem.tui.screens.tending import Tending
+from jmem.tui.screens.tending import CHANGES, Tending
 from jmem.tui.view import HITS, SORTS, View
-from jmem.tui.widgets.facets import Facets
+from jmem.tui.widgets.facets import MOMENT, NOW, Facets
+from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.preview import Preview
 from jmem.tui.widgets.question import Question
 from jmem.tui.widgets.results import Results
@@ -31,38 +33,6 @@ SETTLE_S = 0.5
 """Between two readings of the list while programs write."""
 NARROW, LOW = 100, 16
 """Columns below which the side panes fold, and rows below which borders do."""
-
-
-class Found(Message):
-    """What a view shows now: `rows` from `offset` on, of `total`."""
-
-    def __init__(self, view: View, rows: list[dict[str, Any]], total: int, offset: int, about: dict[str, Any]) -> None:
-        super().__init__()
-        self.view, self.rows, self.total, self.offset, self.about = view, rows, total, offset, about
-
-
-class Failed(Message):
-    """The daemon could not answer."""
-
-    def __init__(self, error: JmemError) -> None:
-        super().__init__()
-        self.error = error
-
-
-class Rows(Message):
-    """Rows of the list from `offset` on."""
-
-    def __init__(self, view: View, offset: int, rows: list[dict[str, Any]] | None) -> None:
-        super().__init__()
-        self.view, self.offset, self.rows = view, offset, rows
-
-
-class Counted(Message):
-    """Tags and numbers for the filters."""
-
-    def __init__(self, tags: list[tuple[str, int]], stats: dict[str, Any]) -> None:
-        super().__init__()
-        self.tags, self.stats = tags, stats
 
 
 class MemoriesPlace(Tending):
@@ -78,6 +48,8 @@ class MemoriesPlace(Tending):
     MemoriesPlace #empty { display: none; padding: 1 2; color: $foreground 70%; }
     MemoriesPlace.-empty #empty { display: block; }
     MemoriesPlace.-empty Results { display: none; }
+    MemoriesPlace #then { display: none; height: 1; padding: 0 1; background: $warning 25%; color: $foreground; text-style: bold; }
+    MemoriesPlace.-then #then { display: block; }
     MemoriesPlace.-narrow Facets, MemoriesPlace.-narrow Preview { display: none; }
     MemoriesPlace.-narrow.-filtering Facets { display: block; }
     MemoriesPlace.-low #ask { height: 1; border: none; }
@@ -94,6 +66,7 @@ class MemoriesPlace(Tending):
         self._stats: dict[str, Any] = {}
         self._told_of: tuple[Found, int] | None = None
         self._counted_once = False
+        self.unavailable: frozenset[str] = frozenset()
 
     @property
     def known_tags(self) -> list[tuple[str, int]]:
@@ -103,6 +76,7 @@ class MemoriesPlace(Tending):
         with Horizontal(id="ask"):
             yield Question("question")
             yield Static("", id="told", markup=False)
+        yield Static("", id="then", markup=False)
         with Horizontal():
             yield Facets(id="facets")
             with Horizontal(id="list"):
@@ -125,13 +99,15 @@ class MemoriesPlace(Tending):
         self.begin(self._count, group="count", exclusive=True)
 
     def memory_changed(self, change: Changed) -> None:
-        """Read again, at most twice a second however many are written."""
-        self.soon(SETTLE_S, self.reload)
+        """Read again, at most twice a second however many are written; the past stays as it was."""
+        if not self.view.as_of:
+            self.soon(SETTLE_S, self.reload)
 
     def ask(self, view: View) -> None:
         """Show another view; of several within a moment only the last is asked for."""
         if view != self.view:
             self.view = view
+            self._show_moment()
             self._asked.set()
 
     async def _search_on(self) -> None:
@@ -281,7 +257,43 @@ class MemoriesPlace(Tending):
 
     @on(Facets.Chosen)
     def _filter(self, chosen: Facets.Chosen) -> None:
-        self.ask(self.view.toggled(chosen.section, chosen.value))
+        if chosen.section != "as of":
+            self.ask(self.view.toggled(chosen.section, chosen.value))
+        elif chosen.value == NOW:
+            self.ask(replace(self.view, as_of=""))
+        elif chosen.value == MOMENT:
+            self.action_as_of()
+
+    # ---- the past
+
+    def action_as_of(self) -> None:
+        """Ask for the moment."""
+        from jmem.tui.screens.ask import Line
+
+        def given(text: str | None) -> None:
+            if text is not None and text.strip():
+                # the daemon understands the words, and says which moment they are
+                self.fetch(lambda daemon: str(daemon.page({"limit": 1, "as_of": text})["as_of"]), Past, group="past")
+
+        self.app.push_screen(Line("All as it stood at", placeholder="yesterday, last week, 2026-03-14 10:00", help=(
+            "A day counts to its end. Nothing can be changed there; Esc in the list goes back to now."
+        )), given)  # fmt: skip
+
+    @on(Past)
+    def _look_back(self, past: Past) -> None:
+        self.results.marked.clear()
+        self.ask(replace(self.view, as_of=past.moment))
+        self.results.focus()
+
+    def _show_moment(self) -> None:
+        """Say above the list that it is of the past, and leave out the keys that would change it."""
+        moment = self.view.as_of
+        self.set_class(bool(moment), "-then")
+        self.query_one("#then", Static).update(
+            f"As it stood on {local_time(moment)} · read only · Esc: now" if moment else ""
+        )
+        self.unavailable = CHANGES if moment else frozenset()
+        self.query_one(KeyBar).refresh()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "search" and self.focused is not None and self.focused.id == "question":

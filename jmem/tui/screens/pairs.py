@@ -139,10 +139,10 @@ class Judging(Place):
     # ---- what is listed
 
     def put(self, pairs: Sequence[Pair], *, keep: bool = True) -> None:
-        """The pairs, each once, however it was found."""
+        """The pairs, each once, however it was found, the most alike first."""
         unique = {key_of(pair): pair for pair in pairs}
         self._fit(len(unique))
-        self.pairs.show(list(unique.values()), keep=keep)
+        self.pairs.show(sorted(unique.values(), key=lambda pair: -pair["score"]), keep=keep)
         self.tell()
 
     def _fit(self, count: int) -> None:
@@ -261,10 +261,8 @@ class Judging(Place):
 
     @on(Back)
     def _back(self, back: Back) -> None:
-        at = self.pairs.cursor
-        items = list(self.pairs.items)
-        self.put([*items[:at], back.pair, *items[at:]])
-        self.pairs.cursor = at
+        self.put([*self.pairs.items, back.pair])
+        self.pairs.cursor = [key_of(pair) for pair in self.pairs.items].index(key_of(back.pair))
         self.notify("A pair again", markup=False)
 
     # ---- what others do meanwhile

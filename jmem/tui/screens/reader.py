@@ -25,6 +25,7 @@ from jmem.tui.widgets.writing import WriteLine
 
 EDIT = "edit"
 TENDS = frozenset(("tag", "delete", "archive", "history", "explain"))
+CHANGES = frozenset((EDIT, "tag", "delete", "archive"))
 
 
 class Read(Message):
@@ -50,13 +51,17 @@ class Reader(Dialog[str | None]):
     """
     AUTO_FOCUS = "LongText"
 
-    def __init__(self, memory: dict[str, Any], words: Sequence[str] = (), *, tend: bool = False) -> None:
+    def __init__(
+        self, memory: dict[str, Any], words: Sequence[str] = (), *, tend: bool = False, past: bool = False
+    ) -> None:  # fmt: skip
+        """`tend`: the list can do TENDS; `past`: the memory is as it was once, and stays so."""
         super().__init__()
-        self.memory, self._words, self._tend = memory, words, tend
+        self.memory, self._words, self._past = memory, words, past
+        self._without = frozenset(() if tend else TENDS) | (CHANGES if past else frozenset())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what the list can do."""
-        return super().check_action(action, parameters) and (self._tend or action not in TENDS)
+        return super().check_action(action, parameters) and action not in self._without
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box"):
@@ -129,7 +134,7 @@ class Reader(Dialog[str | None]):
 
     def memory_changed(self, change: Changed) -> None:
         """Show it as it is now."""
-        if change.id == self.memory["id"]:
+        if change.id == self.memory["id"] and not self._past:
             self.begin(self._read, group="read", exclusive=True)
 
     async def _read(self) -> None:
@@ -172,6 +177,11 @@ class Reader(Dialog[str | None]):
         """The text to the clipboard."""
         self.app.copy_to_clipboard(self.memory["content"])
         self.notify("Copied", markup=False)
+
+    def action_copy_id(self) -> None:
+        """The id to the clipboard."""
+        self.app.copy_to_clipboard(self.memory["id"])
+        self.notify(f"Copied the id {self.memory['id']}", markup=False)
 
     def action_leave(self) -> None:
         """Out of the search, then out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 from textual import on
@@ -17,6 +18,24 @@ from jmem.tui.tended import Advanced, Done, Fresh, bulk_of, named, some
 from jmem.tui.widgets.results import Results
 
 Memory = dict[str, Any]
+CHANGES = frozenset(
+    f"memories.{name}"
+    for name in ("add", "edit", "edit_outside", "tag", "archive", "pause", "delete", "purge", "restore")
+)
+"""Actions that a list of the past does not have."""
+
+
+def _changing(action: Callable[[Tending], None]) -> Callable[[Tending], None]:
+    """An action that is refused where the list shows the past."""
+
+    @wraps(action)
+    def guarded(self: Tending) -> None:
+        if self.results.view.as_of:
+            self.notify("This is how it was: nothing can be changed here. Esc goes back to now.", severity="warning")
+        else:
+            action(self)
+
+    return guarded
 
 
 class Tending(Choosing):
@@ -42,7 +61,7 @@ class Tending(Choosing):
 
         if (memory := self.results.current) is None:
             return
-        reader = Reader(memory, self.results.words, tend=True)
+        reader = Reader(memory, self.results.words, tend=True, past=bool(self.results.view.as_of))
 
         def closed(wish: str | None) -> None:
             read = reader.memory
@@ -61,6 +80,7 @@ class Tending(Choosing):
 
         self.app.push_screen(reader, closed)
 
+    @_changing
     def action_add(self) -> None:
         """A new one, with the tags that the list is filtered by."""
         from jmem.tui.screens.editor import Editor
@@ -68,6 +88,7 @@ class Tending(Choosing):
         tags = sorted(getattr(getattr(self, "view", None), "tags", ()))
         self.app.push_screen(Editor(tags=tags, known=self._known()), self._kept("Remembered"))
 
+    @_changing
     def action_edit(self) -> None:
         """Here."""
         if (memory := self.results.current) is not None:
@@ -100,6 +121,7 @@ class Tending(Choosing):
         if first and self.results.total:
             self.results.scroll_to(y=0, animate=False, force=True)  # which is where the list is read
 
+    @_changing
     def action_edit_outside(self) -> None:
         """In $VISUAL or $EDITOR, from the text as it is now."""
         if (memory := self.results.current) is not None:
@@ -220,6 +242,7 @@ class Tending(Choosing):
 
             self.app.push_screen(Sheet(*receipt(purged, self.app.theme_variables)))
 
+    @_changing
     def action_tag(self) -> None:
         """Add and remove tags."""
         self._tag(self.results.chosen)
@@ -240,10 +263,12 @@ class Tending(Choosing):
         if memories:
             self.app.push_screen(Tagger(memories, self.known_tags), decided)
 
+    @_changing
     def action_archive(self) -> None:
         """Or bring back."""
         self._switch(self.results.chosen, "archived", "Archived")
 
+    @_changing
     def action_pause(self) -> None:
         """Or bring back."""
         self._switch(self.results.chosen, "paused", "Paused")
@@ -255,6 +280,7 @@ class Tending(Choosing):
         back = all(memory["state"] == state for memory in memories)
         self._each("Active again" if back else word, {"op": "edit", "state": "active" if back else state}, memories)
 
+    @_changing
     def action_delete(self) -> None:
         """At once; asks only for several."""
         self._delete(self.results.chosen)
@@ -274,6 +300,7 @@ class Tending(Choosing):
         answers = (Answer("", "n", "leave them"), Answer("yes", "y", f"delete {len(memories):,}", dangerous=True))
         self.app.push_screen(Choice(f"Delete {len(memories):,} memories?", some(memories), answers), decided)
 
+    @_changing
     def action_purge(self) -> None:
         """Asks, always; then shows the receipt."""
         from jmem.tui.screens.confirm import Answer, Choice
@@ -291,6 +318,7 @@ class Tending(Choosing):
         answers = (Answer("", "n", "keep"), Answer("yes", "y", "forget for ever", dangerous=True))
         self.app.push_screen(Choice(f"Forget {which} for ever?", body, answers, danger=True), decided)
 
+    @_changing
     def action_restore(self) -> None:
         """Of the deleted ones."""
         memories = [memory for memory in self.results.chosen if memory.get("deleted")]

@@ -11,11 +11,14 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from jmem.cli.text import local_time
 from jmem.tui import shown
 from jmem.tui.view import STATES, TIMES, View
 
 MOST = 200
 """Tags that are listed; the others are found by typing #tag in the search."""
+
+NOW, MOMENT = "now", "another moment…"
 
 
 class Facets(OptionList):
@@ -54,19 +57,23 @@ class Facets(OptionList):
 
     def _draw(self) -> None:
         view, tags, stats = self._given
-        held = (view.tags, view.clients, view.state, view.time, tuple(tags[:MOST]), stats)
+        held = (view.tags, view.clients, view.state, view.time, view.as_of, tuple(tags[:MOST]), stats)
         if held == self._held or not self.size.width:
             return
         self._held = held
         here = self.highlighted
         id = self.get_option_at_index(here).id if here is not None and here < self.option_count else None
-        states = {**stats.get("states", {}), "deleted": None}
+        states = {} if view.as_of else {**stats.get("states", {}), "deleted": None}  # what is counted, is counted now
         wanted = [tag for tag in sorted(view.tags) if tag not in dict(tags)]
         found: list[Option | None] = []
         self._section(found, "state", [(s, states.get(s)) for s in STATES if states.get(s) != 0 or s == view.state or s == "active"], {view.state})  # fmt: skip
         self._section(found, "time", [(time, None) for time in TIMES], {view.time})
-        self._section(found, "clients", list(stats.get("clients", {}).items()), view.clients)
-        self._section(found, "tags", [*((tag, 0) for tag in wanted), *tags[:MOST]], view.tags)
+        then = local_time(view.as_of) if view.as_of else ""
+        self._section(found, "as of", [(word, None) for word in (NOW, then, MOMENT) if word], {then or NOW})
+        clients = [(client, None if then else count) for client, count in stats.get("clients", {}).items()]
+        self._section(found, "clients", clients, view.clients)
+        named = [(tag, None if then else count) for tag, count in (*((tag, 0) for tag in wanted), *tags[:MOST])]
+        self._section(found, "tags", named, view.tags)
         self.clear_options()
         self.add_options(found)
         if id is not None:

@@ -16,7 +16,8 @@ from jmem.tui.actions import BY_ID, prints
 class KeyBar(Widget):
     """Drawn from the bindings that are active now, so it never names a key that does something else.
 
-    A screen may have `key_titles`: what an action is called there at the moment, by its id.
+    A screen may have `key_titles`: what an action is called there at the moment, by its id; and `unavailable`: ids of
+    actions that are not to be offered now.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--title"}
@@ -44,6 +45,8 @@ class KeyBar(Widget):
                 continue  # it belongs to the text
             if binding.show and enabled and binding.id and binding.id in BY_ID and binding.id not in held:
                 held[binding.id] = (namespace, binding)
+        for id in getattr(self.screen, "unavailable", ()):
+            held.pop(id, None)
         titles: Mapping[str, str] = getattr(self.screen, "key_titles", {})
         line = Text(no_wrap=True, end="")
         self._spans = []

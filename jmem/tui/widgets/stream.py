@@ -22,6 +22,9 @@ _KINDS = {
     "edit": "good",
 }
 
+_PLAIN = {"list": "a list of memories, without a question", "get": "one memory by its id"}
+"""What is told of a request that has no text of its own."""
+
 
 class Stream(Rows[Event]):
     """An event has id, at, client, what, query, count, refused and review."""
@@ -45,8 +48,10 @@ class Stream(Rows[Event]):
         if said and not query:
             query, said = said, ""
         said = f"  {said}" if width - text.cell_len - len(count) - 3 > len(said) + 16 else ""
+        plain = "" if query else _PLAIN.get(item["what"], "")
         room = max(width - text.cell_len - len(count) - 3 - len(said), 4)
-        text.append(shown.fit(query, room), self.style("bad") if item["refused"] else "")
+        style = self.style("bad") if item["refused"] else self.style("dim") if plain else ""
+        text.append(shown.fit(query or plain, room), style)
         text.append(said, self.style("warn"))
         text.append(f"  {count} ", self.style("dim"))
         return text
