@@ -5,6 +5,7 @@ Run as `python replica.py`: prints its address once it serves, ends with SIGTERM
 
 from __future__ import annotations
 
+import os
 import sys
 
 from hosted.app import app_of, read_settings
@@ -12,7 +13,7 @@ from hosted.operate import serving
 
 
 def main() -> None:
-    listening = serving.listen("127.0.0.1", 0, again="")
+    listening = serving.listen("127.0.0.1", int(os.environ.get("REPLICA_PORT", "0")), again="")
     app = app_of(read_settings())
 
     def ready() -> None:

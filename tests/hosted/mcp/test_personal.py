@@ -12,10 +12,9 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from tests.hosted.mcp.conftest import PUBLIC, Person, Replica, until
+from tests.hosted.mcp.raw import ACCEPT, HELLO, message
 
 TOOLS = ["add_memories", "search_memory", "list_memories", "delete_memories", "search", "fetch"]
-HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
-ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 
 
 def client(address: str, replica: Replica, mode: str = "auto") -> Client:
@@ -23,11 +22,6 @@ def client(address: str, replica: Replica, mode: str = "auto") -> Client:
     at = replica.at(address)
     server: Any = sse_client(at) if "/sse/" in at else at
     return Client(server, mode=mode, read_timeout_seconds=30)
-
-
-def message(method: str, params: Any = None, id: int | None = 1) -> dict[str, Any]:
-    found = {"jsonrpc": "2.0", "method": method, **({} if id is None else {"id": id})}
-    return found if params is None else {**found, "params": params}
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
