@@ -7,9 +7,9 @@ from hosted.api.routing import Routes
 
 def groups() -> list[Routes]:
     """Every group of routes."""
-    from hosted.api import activity, events, history, memories, overview, review, search, sync
+    from hosted.api import activity, audit, events, history, memories, overview, review, search, sync
 
-    return [module.routes for module in (memories, search, history, activity, review, overview, events, sync)]
+    return [module.routes for module in (memories, search, history, activity, review, audit, overview, events, sync)]
 
 
 def account_groups() -> list[Routes]:

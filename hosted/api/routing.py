@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from hosted.edge.idempotency import once
 from hosted.edge.rates import admit
 from hosted.identity.principal import Principal, current
 from hosted.memories.service import Backend, Memories
@@ -31,6 +32,10 @@ _TITLES = {401: "No token, or a wrong one", 403: "Not permitted", 404: "There is
            422: "Something in the request is not as it should be", 426: "Made by a newer version",
            429: "Too many requests", 503: "Not now: ask again"}  # fmt: skip
 ALWAYS = (401, 403, 410, 422, 429, 503)
+IDEMPOTENCY = {
+    "Idempotency-Key": "a random text for each thing to be done: sent again within a day with the same request, it is not"
+    " done again and the same answer comes"
+}
 _ID = {"type": "string", "pattern": "^[0-9a-f-]{4,36}$", "description": "an id, or any part of one that fits no other"}
 
 A = TypeVar("A", bound=BaseModel)
@@ -79,15 +84,25 @@ class Routes:
     def route(
         self, method: str, path: str, ask: type[A], summary: str, *, answers: Mapping[int, Any],
         problems: tuple[int, ...] = (), headers: Mapping[str, str] | None = None, who: Who = current,
-        body_limit: int = MAX_BATCH_BYTES,
+        body_limit: int = MAX_BATCH_BYTES, writes: bool | None = None,
     ) -> Callable[[Callable[[Call, A], Awaitable[Response]]], Callable[[Call, A], Awaitable[Response]]]:  # fmt: skip
-        """Declare a route. `answers` are the models (or a media type) by status, `problems` statuses beyond ALWAYS."""
+        """Declare a route. `answers` are the models (or a media type) by status, `problems` statuses beyond ALWAYS.
+
+        One that `writes` (all but GET, unless told otherwise) takes an Idempotency-Key.
+        """
+        once_only = method != "GET" if writes is None else writes
+        if once_only:
+            headers, problems = {**(headers or {}), **IDEMPOTENCY}, (*problems, 409)
 
         def declare(handler: Callable[[Call, A], Awaitable[Response]]) -> Callable[[Call, A], Awaitable[Response]]:
             async def endpoint(request: Request, principal: Principal = Depends(who)) -> Response:  # noqa: B008
                 await admit(principal)
-                asked = await _asked(request, ask, body_limit)
-                return await handler(Call(request, principal, request.app.state.backend), asked)
+                asked, raw = await _asked(request, ask, body_limit)
+                call = Call(request, principal, request.app.state.backend)
+                given = request.headers.getlist("idempotency-key") if once_only else []
+                if not given:
+                    return await handler(call, asked)
+                return await _once(call, ",".join(given), raw, lambda: handler(call, asked))
 
             endpoint.__doc__ = handler.__doc__
             self.router.add_api_route(
@@ -100,16 +115,25 @@ class Routes:
         return declare
 
 
-async def _asked(request: Request, ask: type[A], limit: int) -> A:
+async def _asked(request: Request, ask: type[A], limit: int) -> tuple[A, bytes]:
+    """What is asked, and the body it was read from."""
     if not issubclass(ask, Ask):
-        return parse_query(ask, request.url.query.encode("latin-1"))
+        return parse_query(ask, request.url.query.encode("latin-1")), b""
     if request.url.query:
         raise HttpProblem(422, "unknown_field", "this address takes no query string", fix="put it into the body")
     raw = await body_of(request, limit)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if raw and media and media != "application/json" and not media.endswith("+json"):
         raise HttpProblem(415, "wrong_media", "the body has to be JSON", fix="send Content-Type: application/json")
-    return ask.model_validate_json(raw or b"{}")
+    return ask.model_validate_json(raw or b"{}"), raw
+
+
+async def _once(call: Call, given: str, raw: bytes, run: Callable[[], Awaitable[Response]]) -> Response:
+    request = call.request
+    asked = [request.method, request.url.path, request.url.query, request.headers.get("if-match", "")]
+    told = b"\0".join([*(one.encode() for one in asked), raw])
+    patience: float = request.app.state.settings.request_timeout
+    return await once(call.backend.database, call.principal, given, told, patience, run)
 
 
 async def body_of(request: Request, limit: int) -> bytes:

@@ -16,7 +16,7 @@ from jmem.core.wire.common import make_filter
 routes = Routes("search")
 
 
-@routes.route("POST", "/search", SearchAsk, "Search memories", answers={200: answers.Found})
+@routes.route("POST", "/search", SearchAsk, "Search memories", answers={200: answers.Found}, writes=False)
 async def search(call: Call, ask: SearchAsk) -> Response:
     """The best hits, always; `confident` is false when nothing is known about the question."""
     if ask.as_of is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, cast
 from uuid import UUID, uuid4
 
@@ -22,6 +23,11 @@ _TENANT = text(
     "SELECT set_config('app.user_id', :user_id, true), set_config('statement_timeout', :timeout, true),"
     " set_config('search_path', 'jmem', true)"
 )
+
+before_commit: ContextVar[Callable[[AsyncConnection, UUID], Awaitable[None]] | None] = ContextVar(
+    "before_commit", default=None
+)
+"""What a request has every tenant's transaction do before it commits; what it raises rolls the transaction back."""
 
 
 def asyncpg_url(url: str) -> URL:
@@ -73,6 +79,8 @@ class Database:
         settings = {"user_id": str(user_id), "timeout": STATEMENT_TIMEOUT}
         async with self._transaction(settings) as conn:
             yield conn
+            if (hook := before_commit.get()) is not None:
+                await hook(conn, user_id)
 
     @asynccontextmanager
     async def system(self, role: SystemRole, user_id: UUID | None = None) -> AsyncIterator[AsyncConnection]:

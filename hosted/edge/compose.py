@@ -7,6 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from hosted.edge.bodies import Bodies
 from hosted.edge.counting import Counting
+from hosted.edge.idempotency import sweeping
 from hosted.edge.rates import Rates
 from hosted.edge.requests import Requests
 from hosted.settings import Settings
@@ -31,6 +32,8 @@ def wrap(app: FastAPI, settings: Settings | None) -> None:
     rates = Rates(limits_of(known) if settings else {}, known.redis_url)
     app.state.rates = rates
     app.state.contexts.append(rates.running)
+    if (backend := getattr(app.state, "backend", None)) is not None:
+        app.state.contexts.append(lambda: sweeping(backend.database))
     app.add_middleware(Counting, rates=rates)
     if origins := origins_of(known):
         app.add_middleware(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hosted.edge.rates import Counted, Rates
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Asking:
-    """One request. `principal` is known once it was admitted, `counted` has the limits it was counted against."""
+    """One request. `state` is the application's; `principal` is known once it was admitted, `counted` has the limits it was counted against."""
 
     id: str
     address: str
@@ -21,6 +21,7 @@ class Asking:
     path: str = ""
     kind: str | None = None
     rates: Rates | None = None
+    state: Any = None
     principal: Principal | None = None
     counted: list[Counted] = field(default_factory=list)
 

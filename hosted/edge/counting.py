@@ -28,6 +28,7 @@ class Counting:
             await self._app(scope, receive, send)
             return
         asking.kind, asking.rates = kind_of(scope["method"], scope["path"]), self._rates
+        asking.state = scope["app"].state
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start" and asking.counted:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from hosted.identity.principal import Principal
 
 Kind = Literal["read", "search", "write", "sync", "sign_in"]
+BURST = 9
+"""Refusals within a minute that are still an accident."""
 SWEEP_S = 30.0
 REDIS_S = 0.5
 """Seconds that Redis has to count; it stands in the way of every request."""
@@ -103,6 +105,14 @@ class Rates:
         if not allowed:
             raise TooMany(counted)
         return counted
+
+    async def insists(self, who: str) -> bool:
+        """Whether `who` was refused so often within a minute that it should be known: true once in ten minutes."""
+        allowed, _ = await self._counted(RateLimitItemPerMinute(BURST, namespace="jmem/refused"), "refused", who)
+        if allowed:
+            return False
+        first, _ = await self._counted(RateLimitItemPerMinute(1, 10, namespace="jmem/told"), "told", who)
+        return first
 
     async def _counted(self, item: RateLimitItemPerMinute, name: str, who: str) -> tuple[bool, Counted]:
         if self._shared is not None and time.monotonic() >= self._away_until:

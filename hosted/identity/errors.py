@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from jmem.core.errors import JmemError, Refused, Unauthorized, Unreachable
 
@@ -12,13 +13,18 @@ SQLSTATE_DELETED = "JM410"
 
 
 class BadToken(Unauthorized):
-    """No token, or one that proves nothing. `headers` carries the challenge of RFC 6750."""
+    """No token, or one that proves nothing. `headers` carries the challenge of RFC 6750.
+
+    `of` is whose it once was, or still is elsewhere; it is told to nobody who asks.
+    """
 
     code = "bad_token"
 
-    def __init__(self, message: str, *, code: str | None = None, missing: bool = False, **detail: Any) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, missing: bool = False, of: UUID | None = None, **detail: Any
+    ) -> None:  # fmt: skip
         super().__init__(message, code=code, fix="sign in again, or send a key that is not revoked", **detail)
-        self.missing = missing
+        self.missing, self.of = missing, of
 
     def headers(self, resource_metadata: str | None = None) -> dict[str, str]:
         """WWW-Authenticate; `resource_metadata` is where RFC 9728's document is."""

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hosted.edge import audit
 from hosted.identity.keys import checked, checked_name
 from hosted.identity.lookup import Rights
 from hosted.identity.tables import grants, sign_outs
@@ -53,6 +54,7 @@ async def allow(conn: AsyncConnection, user_id: UUID, client_id: str, name: str,
     added = insert(grants).values(user_id=user_id, client_id=client_id, **values)
     row = await conn.execute(added.on_conflict_do_update(index_elements=["user_id", "client_id"], set_=values)
                              .returning(grants))  # fmt: skip
+    await audit.note(conn, user_id, "program.allowed", target=client_id, name=values["name"], of=rights.client)
     return _grant(row.mappings().one())
 
 
@@ -77,7 +79,9 @@ async def change(
     wanted = checked(replace(rights or known.rights, client=known.rights.client))
     values = {"name": known.name if name is None else checked_name(name), **wanted.columns()}
     changed = update(grants).where(grants.c.user_id == user_id, grants.c.client_id == client_id).values(values)
-    return _found((await conn.execute(changed.returning(grants))).mappings().first(), client_id)
+    found = _found((await conn.execute(changed.returning(grants))).mappings().first(), client_id)
+    await audit.note(conn, user_id, "program.changed", target=client_id, fields=sorted(values))
+    return found
 
 
 async def revoke(conn: AsyncConnection, user_id: UUID, client_id: str) -> Grant:
@@ -86,7 +90,9 @@ async def revoke(conn: AsyncConnection, user_id: UUID, client_id: str) -> Grant:
     row = await conn.execute(
         changed.values(revoked_at=func.coalesce(grants.c.revoked_at, func.now())).returning(grants)
     )
-    return _found(row.mappings().first(), client_id)
+    found = _found(row.mappings().first(), client_id)
+    await audit.note(conn, user_id, "program.revoked", target=client_id)
+    return found
 
 
 async def sign_out(conn: AsyncConnection, user_id: UUID, session_id: str = EVERY_SESSION) -> None:
@@ -96,6 +102,7 @@ async def sign_out(conn: AsyncConnection, user_id: UUID, session_id: str = EVERY
     added = insert(sign_outs).values(user_id=user_id, session_id=session_id[:128])
     again = added.on_conflict_do_update(index_elements=["user_id", "session_id"], set_={"at": func.now()})
     await conn.execute(again)
+    await audit.note(conn, user_id, "session.ended", every=session_id == EVERY_SESSION)
 
 
 def _found(row: RowMapping | None, client_id: str) -> Grant:

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hosted.edge import audit
 from hosted.identity import secret
 from hosted.identity.lookup import Rights
 from hosted.identity.secret import Kind
@@ -87,8 +88,12 @@ async def create(
         "digest": secret.digest(made), "hint": secret.hint(made), **rights.columns(), "replaces": replaces,
         "expires_at": None if lifetime is None else func.now() + lifetime,
     }  # fmt: skip
-    row = (await conn.execute(api_keys.insert().values(values).returning(api_keys))).mappings().one()
-    return Made(_key(row), made)
+    key = _key((await conn.execute(api_keys.insert().values(values).returning(api_keys))).mappings().one())
+    if replaces is None:
+        await _note(conn, user_id, key, "made", name=key.name, of=rights.client)
+    else:
+        await _note(conn, user_id, key, "rotated", replaces=str(replaces))
+    return Made(key, made)
 
 
 async def listed(conn: AsyncConnection, user_id: UUID, *, revoked: bool = False) -> list[Key]:
@@ -118,12 +123,18 @@ async def change(
         values |= rights.columns()
     if name is not None:
         values["name"] = checked_name(name)
-    return await _update(conn, user_id, key_id, **values) if values else await get(conn, user_id, key_id)
+    if not values:
+        return await get(conn, user_id, key_id)
+    changed = await _update(conn, user_id, key_id, **values)
+    await _note(conn, user_id, changed, "changed", fields=sorted(values))
+    return changed
 
 
 async def revoke(conn: AsyncConnection, user_id: UUID, key_id: UUID) -> Key:
     """Make the key worthless from the next request on; again changes nothing. Raises NotFound `unknown_key`."""
-    return await _update(conn, user_id, key_id, revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+    revoked = await _update(conn, user_id, key_id, revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+    await _note(conn, user_id, revoked, "revoked")
+    return revoked
 
 
 async def rotate(conn: AsyncConnection, user_id: UUID, key_id: UUID, overlap: timedelta = OVERLAP) -> Made:
@@ -170,6 +181,11 @@ async def _update(conn: AsyncConnection, user_id: UUID, key_id: UUID, **values: 
     if row is None:
         raise _unknown(key_id)
     return _key(row)
+
+
+async def _note(conn: AsyncConnection, user_id: UUID, key: Key, done: str, **detail: Any) -> None:
+    what = "key" if key.kind == "api" else "connection"
+    await audit.note(conn, user_id, f"{what}.{done}", target=str(key.id), **detail)
 
 
 def _unknown(key_id: UUID) -> NotFound:

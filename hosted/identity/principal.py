@@ -17,12 +17,14 @@ from uuid import UUID
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from hosted.edge import audit
 from hosted.edge.rates import admit
 from hosted.identity import secret
 from hosted.identity.errors import AccountDeleted, BadToken, MissingScope
 from hosted.identity.jwt import MAX_TOKEN, Verifier
 from hosted.identity.lookup import Lookup, Rights
 from jmem.core.actor import Actor
+from jmem.core.errors import JmemError
 
 Via = Literal["session", "api_key", "connector", "oauth"]
 Permission = Literal["read", "write", "delete", "everything"]
@@ -75,7 +77,7 @@ class Identity:
             if found.via not in accepted:
                 raise _not_here(found)
         except (BadToken, MissingScope, AccountDeleted) as error:
-            self._observe(error.code)
+            await self._refused(error)
             raise
         self._observe(found.via)
         await admit(found)
@@ -88,13 +90,18 @@ class Identity:
                 raise BadToken("this is no key of a personal URL")
             found = await self._of_key(key, "connector")
             if found.actor.client != client:
-                raise BadToken("the key is not this client's")
+                raise BadToken("the key is not this client's", of=found.user_id)
         except (BadToken, AccountDeleted) as error:
-            self._observe(error.code)
+            await self._refused(error)
             raise
         self._observe(found.via)
         await admit(found)
         return found
+
+    async def _refused(self, error: JmemError) -> None:
+        self._observe(error.code)
+        if isinstance(error, BadToken) and error.of is not None:
+            await audit.refused(error.of, error.code)
 
     async def _of_key(self, key: str, via: Literal["api_key", "connector"]) -> Principal:
         digest = secret.digest(key) if len(key) <= MAX_TOKEN else None
@@ -104,7 +111,7 @@ class Identity:
         if holder.deleted:
             raise AccountDeleted()
         if not holder.valid:
-            raise BadToken("the key is revoked or has expired", code="key_revoked")
+            raise BadToken("the key is revoked or has expired", code="key_revoked", of=holder.user_id)
         return Principal(holder.user_id, _actor(holder.rights, own=via == "api_key"), via, key_id=holder.id)
 
     async def _of_jwt(self, token: str) -> Principal:
@@ -113,12 +120,14 @@ class Identity:
         if holder.deleted:
             raise AccountDeleted()
         if holder.signed_out:
-            raise BadToken("the session was signed out", code="signed_out")
+            raise BadToken("the session was signed out", code="signed_out", of=claims.user_id)
         if claims.client_id is None:
             actor = Actor(SESSION_CLIENT)
             return Principal(claims.user_id, actor, "session", session_id=claims.session_id, email=claims.email)
         if holder.rights is None:
-            raise BadToken("this program was not let in, or was disconnected", code="program_not_allowed")
+            raise BadToken(
+                "this program was not let in, or was disconnected", code="program_not_allowed", of=claims.user_id
+            )
         return Principal(
             claims.user_id, _actor(holder.rights, own=False), "oauth", client_id=claims.client_id,
             session_id=claims.session_id, email=claims.email,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hosted.db.engine import Database, driver
+from hosted.edge import audit
 from hosted.ops import rows
-from hosted.ops.purge import forget_accesses
+from hosted.ops.purge import forget_accesses, forget_answers
 from hosted.ops.rows import Row
 from jmem.core import merge
 from jmem.core.clock import Clock, new_node, wall_ms
@@ -205,6 +206,10 @@ class Writer:
         if purged:
             await self._blank(purged)
             await forget_accesses(self.raw, self.user_id, purged)
+            await forget_answers(self.raw, self.user_id)
+            await audit.note_raw(
+                self.raw, self.user_id, "memories.purged", client=action.client, count=len(purged), ids=sorted(purged)[:20]
+            )  # fmt: skip
 
     async def merge_whole(self, op: Op, text: str) -> None:
         """Take the whole op in the place of a blanked copy that came first, without the purge that made it so."""

@@ -24,6 +24,9 @@ from hosted.edge.rates import admit
 from hosted.identity.principal import Principal
 from hosted.settings import Settings
 from jmem.core.actor import Actor
+from tests.hosted.api.conftest import app, http, me, other
+
+__all__ = ["app", "http", "me", "other"]
 
 
 class Small:
