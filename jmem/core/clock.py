@@ -36,10 +36,12 @@ class Clock:
     def __init__(self, last: str = "", node: str | None = None) -> None:
         self.node = node or new_node()
         self.last = last
+        self.offset_ms = 0
+        """the clock that is followed less the wall clock of this machine"""
 
     def tick(self, now_ms: int | None = None) -> str:
         """The next stamp; greater than `last` whatever the wall clock says."""
-        now = wall_ms() if now_ms is None else now_ms
+        now = wall_ms() + self.offset_ms if now_ms is None else now_ms
         ms, counter = (stamp_ms(self.last), int(self.last[13:17], 16)) if self.last else (0, 0)
         ms, counter = (now, 0) if now > ms else (ms, counter + 1)
         if counter > MAX_COUNTER:

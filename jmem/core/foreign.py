@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from jmem.core.errors import JmemError
 from jmem.core.model import Op
 from jmem.core.store import Store, Tx, oplog
+from jmem.core.store.oplog import Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,29 +22,30 @@ class Applied:
     rejected: list[tuple[str, JmemError]] = field(default_factory=list)
 
 
-def apply_ops(store: Store, ops: Sequence[Op], client: str, kind: str, sent: bool) -> Applied:
+def apply_ops(store: Store, ops: Sequence[Op], client: str, kind: str) -> Applied:
     """Take in ops in one commit; each one that is refused leaves no trace and stops no other."""
+    return store.write(lambda tx: take(tx, ops, client, kind, Sent.NEW))
 
-    def run(tx: Tx) -> Applied:
-        action = oplog.begin_action(tx, client, kind)
-        applied = known = 0
-        ids: dict[str, None] = {}
-        purged: dict[str, None] = {}
-        rejected: list[tuple[str, JmemError]] = []
-        for op in ops:
-            # apply checks before it writes, so a refused op needs no savepoint of its own
-            try:
-                outcome = oplog.apply(tx, op, action, sent)
-            except JmemError as error:
-                rejected.append((op.stamp, error))
-                continue
-            if outcome == "known":
-                known += 1
-                continue
-            applied += 1
-            ids[op.id] = None
-            if op.purge:
-                purged[op.id] = None
-        return Applied(applied, known, tuple(ids), tuple(purged), rejected)
 
-    return store.write(run)
+def take(tx: Tx, ops: Sequence[Op], client: str, kind: str, sent: Sent) -> Applied:
+    """As `apply_ops`, in a transaction that is open already; `sent` is SEEN for ops from the account's feed."""
+    action = oplog.begin_action(tx, client, kind)
+    applied = known = 0
+    ids: dict[str, None] = {}
+    purged: dict[str, None] = {}
+    rejected: list[tuple[str, JmemError]] = []
+    for op in ops:
+        # apply checks before it writes, so a refused op needs no savepoint of its own
+        try:
+            outcome = oplog.apply(tx, op, action, sent)
+        except JmemError as error:
+            rejected.append((op.stamp, error))
+            continue
+        if outcome == "known":
+            known += 1
+            continue
+        applied += 1
+        ids[op.id] = None
+        if op.purge:
+            purged[op.id] = None
+    return Applied(applied, known, tuple(ids), tuple(purged), rejected)

@@ -163,6 +163,9 @@ def _ecmascript_number(value: float) -> str:
     return ("-" if value < 0 else "") + text
 
 
+_OP_KEYS = frozenset(("v", "stamp", "id", "set", "base", "client", "nonce", "purge", "digest"))
+
+
 @dataclass(frozen=True, slots=True)
 class Op:
     """One immutable change of one memory: any subset of its fields at one stamp (see docs/sync-protocol.md)."""
@@ -206,12 +209,18 @@ class Op:
     def parse(text: str) -> Op:
         """The op of a canonical text; raises Invalid when its shape is wrong. Does not check the digest."""
         try:
-            raw = json.loads(text)
-            known = {"v", "stamp", "id", "set", "base", "client", "nonce", "purge", "digest"}
+            return Op.of(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise Invalid(f"not an op: {error!r}", code="bad_op") from None
+
+    @staticmethod
+    def of(raw: Any) -> Op:
+        """The op of a parsed text, as `parse`."""
+        try:
             return Op(raw["stamp"], raw["id"], raw["set"], tuple(raw["base"]), raw.get("client", ""), raw.get("nonce", ""),
                       bool(raw.get("purge", False)), raw["digest"], raw["v"],
-                      {k: v for k, v in raw.items() if k not in known})  # fmt: skip
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+                      {k: v for k, v in raw.items() if k not in _OP_KEYS})  # fmt: skip
+        except (KeyError, TypeError, AttributeError) as error:
             raise Invalid(f"not an op: {error!r}", code="bad_op") from None
 
 

@@ -407,10 +407,10 @@ class MemoryService(Timeline, Neighbours):
         return results
 
     @asks("import")
-    def apply_ops(self, ops: Sequence[Op], actor: Actor, *, kind: str = "import", sent: bool = False) -> Applied:
-        """Take in ops made elsewhere; idempotent. `sent`: they came from the account's feed."""
+    def apply_ops(self, ops: Sequence[Op], actor: Actor, *, kind: str = "import") -> Applied:
+        """Take in ops made elsewhere; idempotent."""
         actor.may("everything")
-        applied = foreign.apply_ops(self.store, ops, actor.client, kind, sent)
+        applied = foreign.apply_ops(self.store, ops, actor.client, kind)
         if applied.purged:
             self.finish_purges()
         self._log_ids(actor, kind, applied.ids)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any, Literal
 
 from jmem.core import merge
@@ -21,6 +22,21 @@ from jmem.core.store.writer import Tx
 MAX_AHEAD_MS = 365 * 86_400_000
 """A foreign stamp further in the future is refused: it would drag the clock with it for good."""
 Applied = Literal["applied", "known"]
+
+
+class Sent(IntEnum):
+    """How far an op has come on its way to the account's feed: the column `ops.sent`."""
+
+    NEW = 0
+    """nobody else has seen it, so that it may still get another stamp"""
+    SEEN = 1
+    """it is in the feed, as far as this machine knows"""
+    LOCAL = 2
+    """of a memory that stays on this machine: it never goes, whatever happens"""
+    HELD = 3
+    """a rule of the owner's keeps it here for now"""
+    OFFERED = 4
+    """it was on the wire, and has not come back in the feed yet"""
 
 
 def begin_action(tx: Tx, client: str, kind: str, undoes: int | None = None) -> int:
@@ -43,12 +59,12 @@ def write(
     if len(text) * 4 > MAX_OP_BYTES and len(text.encode()) > MAX_OP_BYTES:
         raise TooLarge("the change is larger than 128 KiB; shorten content or metadata", limit=MAX_OP_BYTES)
     if purge:
-        _purge(tx, op, action)
+        _purge(tx, op, action, _way(tx, op, Sent.NEW))
         return None
-    seq = _insert(tx, op, text, action)
     if fresh:
+        seq = _insert(tx, op, text, action, Sent.LOCAL if fields.get("privacy") == "local" else Sent.NEW)
         return rows.write_row(tx, id, {name: (op.stamp, value) for name, value in fields.items()}, seq, None)
-    return _absorb(tx, op, seq)
+    return _absorb(tx, op, _insert(tx, op, text, action, _way(tx, op, Sent.NEW)))
 
 
 def ops_of(conn: sqlite3.Connection, id: str) -> list[Op]:
@@ -86,8 +102,8 @@ def moved_to(conn: sqlite3.Connection, id: str) -> str | None:
 # ---- foreign ops ------------------------------------------------------------------------------
 
 
-def apply(tx: Tx, op: Op, action: int, sent: bool = False) -> Applied:
-    """Store and merge an op made elsewhere; "known" when it was here already.
+def apply(tx: Tx, op: Op, action: int, sent: Sent = Sent.NEW) -> Applied:
+    """Store and merge an op made elsewhere; "known" when it was here already. `sent` is SEEN for one from the feed.
 
     Raises Conflict `stamp_reuse` (the stamp is another op's), Invalid `clock_skew` (more than a year ahead),
     `upgrade_required`, `bad_digest`, `bad_op` or the reason a field is invalid, TooLarge. Nothing is stored then.
@@ -103,6 +119,8 @@ def apply(tx: Tx, op: Op, action: int, sent: bool = False) -> Applied:
     check_digest(op)
     check_fields(op)
     tx.clock.see(op.stamp)
+    if sent is not Sent.SEEN:
+        sent = _way(tx, op, sent)
     if op.purge:
         _purge(tx, op, action, sent)
     elif is_purged(tx.conn, op.id):
@@ -129,7 +147,19 @@ def _again(tx: Tx, op: Op, text: str, digest: str, payload: str) -> Applied:
 # ---- both -------------------------------------------------------------------------------------
 
 
-def _insert(tx: Tx, op: Op, text: str, action: int, sent: bool = False) -> int:
+def _way(tx: Tx, op: Op, sent: Sent) -> Sent:
+    """Whether an op of this machine may ever leave it; one that makes its memory local takes those before it along."""
+    if op.set.get("privacy") == "local":
+        tx.conn.execute("UPDATE ops SET sent = ? WHERE memory_id = ? AND sent <> ?", (Sent.LOCAL, op.id, Sent.SEEN))
+        return Sent.LOCAL
+    row = tx.conn.execute("SELECT privacy FROM memories WHERE id = ?", (op.id,)).fetchone()
+    if row is not None:
+        return Sent.LOCAL if row[0] == "local" else sent
+    kept = tx.conn.execute("SELECT 1 FROM ops WHERE memory_id = ? AND sent = ? LIMIT 1", (op.id, Sent.LOCAL)).fetchone()
+    return Sent.LOCAL if kept else sent
+
+
+def _insert(tx: Tx, op: Op, text: str, action: int, sent: Sent) -> int:
     if action in tx.actions:
         # ignored from its second op on, and stored anew when a savepoint took its first op back
         tx.conn.execute(
@@ -153,7 +183,7 @@ def _absorb(tx: Tx, op: Op, seq: int) -> Memory | None:
     return rows.write_row(tx, op.id, held.registers, seq, held)
 
 
-def _purge(tx: Tx, op: Op, action: int, sent: bool = False) -> None:
+def _purge(tx: Tx, op: Op, action: int, sent: Sent) -> None:
     """Store a purge and take away everything its id ever said: row, tags and the content of all its ops."""
     seq = _insert(tx, op, op.blanked().text(), action, sent)
     tx.conn.execute("INSERT OR IGNORE INTO purged (id, at, seq) VALUES (?, ?, ?)", (op.id, iso(wall_ms()), seq))

@@ -93,5 +93,14 @@ _V1 = Migration(
     )
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_V1,)
+_V2 = Migration(
+    (
+        # ops.sent is told apart by oplog.Sent from here on: what is local, or was forgotten before anybody else saw it, stays
+        "UPDATE ops SET sent = 2 WHERE memory_id IN (SELECT id FROM memories WHERE privacy = 'local')"
+        " OR memory_id IN (SELECT id FROM purged)",
+    ),
+    changes_data=True,
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2)
 """MIGRATIONS[n] leads from version n to n + 1."""

@@ -22,6 +22,8 @@ from jmem.core.store.writer import Pending, Tx, Writer
 T = TypeVar("T")
 DATABASE = "memories.db"
 MAX_IDLE_READERS = 8
+CLOCK_OFFSET = "sync.offset"
+"""The key in `meta` of the clock that is followed less the wall clock, ms."""
 
 
 class Store:
@@ -37,11 +39,14 @@ class Store:
         self._open = True
         self.store_id = _store_id(conn)
         seq, stamp = conn.execute("SELECT COALESCE(MAX(seq), 0), COALESCE(MAX(stamp), '') FROM ops").fetchone()
+        clock = Clock(stamp)
+        offset = conn.execute("SELECT value FROM meta WHERE key = ?", (CLOCK_OFFSET,)).fetchone()
+        clock.offset_ms = 0 if offset is None else int(offset[0])
         self._writer = Writer(
             self.path,
             conn,
             lambda: _connect(self.path),
-            Clock(stamp),
+            clock,
             self._finish_group,
             self._committed,
             fts.tend,

@@ -1,0 +1,352 @@
+"""What of the op log is still to go to the account, what may not, and how far the account's feed has been read.
+
+All of it is in the store, so that a killed process goes on where it was: `ops.sent` tells how far each op has come, `meta`
+how far the feed was read. An op leaves the outbox when it is seen in the feed and at no other moment.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from jmem.core import merge
+from jmem.core.clock import stamp_ms
+from jmem.core.errors import Conflict
+from jmem.core.model import MAX_BATCH, Op, canonical
+from jmem.core.opcheck import is_blank, seal
+from jmem.core.store import Store, Tx, oplog, rows
+from jmem.core.store.oplog import Sent
+from jmem.core.store.store import CLOCK_OFFSET
+
+_ACCOUNT, _CURSOR, _FROM, _RULES = "sync.account", "sync.cursor", "sync.from", "sync.rules"
+_WAITING = f"sent IN ({Sent.NEW:d}, {Sent.OFFERED:d})"
+_PAGE = f"""
+SELECT o.seq, o.stamp, o.memory_id, o.payload, o.sent, m.rowid, m.privacy, m.client, m.source
+FROM ops o LEFT JOIN memories m ON m.id = o.memory_id
+WHERE o.seq > ? AND o.{_WAITING} ORDER BY o.seq LIMIT ?"""
+_KNOWN_THERE = f"SELECT 1 FROM ops WHERE memory_id = ? AND sent IN ({Sent.SEEN:d}, {Sent.OFFERED:d}) LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the owner keeps on this machine though it is not private: memories with one of these tags, of one of these
+    clients, or from a file below one of these folders."""
+
+    tags: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+    def keep(self, tags: Iterable[str], client: str, source: str | None) -> bool:
+        """Whether a memory stays here."""
+        return (
+            not set(self.tags).isdisjoint(tags)
+            or client in self.clients
+            or (source is not None and any(_below(source, folder) for folder in self.folders))
+        )
+
+    def as_dict(self) -> dict[str, list[str]]:
+        return {"tags": list(self.tags), "clients": list(self.clients), "folders": list(self.folders)}
+
+
+def _below(source: str, folder: str) -> bool:
+    path, folder = source.removeprefix("file://"), folder.rstrip("/")
+    return path == folder or path.startswith(folder + "/")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far sync has come, as the store says."""
+
+    account: str | None = None
+    """the one account this store is bound to"""
+    cursor: str | None = None
+    offset_ms: int = 0
+    """the server's clock less this machine's"""
+    rules: Rules = field(default_factory=Rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Ops to push, in the order they were made: their canonical texts by stamp, and where the next batch begins.
+
+    `again`: earlier ops are free to go now, so that another round from the start finds more.
+    """
+
+    texts: Mapping[str, str]
+    upto: int
+    again: bool = False
+
+
+def position(conn: sqlite3.Connection) -> Position:
+    """Read it."""
+    found = dict(conn.execute("SELECT key, value FROM meta WHERE key LIKE 'sync.%'").fetchall())
+    rules = json.loads(found.get(_RULES, "{}"))
+    return Position(
+        found.get(_ACCOUNT), found.get(_CURSOR), int(found.get(CLOCK_OFFSET, 0)),
+        Rules(*(tuple(rules.get(name, ())) for name in ("tags", "clients", "folders"))),
+    )  # fmt: skip
+
+
+def _set(tx: Tx, key: str, value: str | None) -> None:
+    if value is None:
+        tx.conn.execute("DELETE FROM meta WHERE key = ?", (key,))
+    else:
+        tx.conn.execute("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                        (key, value))  # fmt: skip
+
+
+# ---- the account ------------------------------------------------------------------------------
+
+
+def bind(store: Store, account: str) -> None:
+    """Tie the store to an account; raises Conflict `bound` when it belongs to another one."""
+
+    def run(tx: Tx) -> None:
+        held = position(tx.conn).account
+        if held not in (None, account):
+            raise Conflict("these memories belong to another account", code="bound", account=held,
+                           fix="jmem --user NAME login   keeps that account's memories apart")  # fmt: skip
+        _set(tx, _ACCOUNT, account)
+
+    store.write(run)
+
+
+def unbind(store: Store) -> None:
+    """Forget the account: every op that may leave is new again, as before the first sign-in."""
+
+    def run(tx: Tx) -> None:
+        tx.conn.execute("UPDATE ops SET sent = ? WHERE sent IN (?, ?)", (Sent.NEW, Sent.SEEN, Sent.OFFERED))
+        for key in (_ACCOUNT, _CURSOR, CLOCK_OFFSET, _FROM):
+            _set(tx, key, None)
+        tx.clock.offset_ms = 0
+
+    store.write(run)
+
+
+def set_rules(store: Store, rules: Rules) -> None:
+    """Change what stays here; what other rules held back is looked at anew."""
+
+    def run(tx: Tx) -> None:
+        _set(tx, _RULES, canonical(rules.as_dict()))
+        tx.conn.execute("UPDATE ops SET sent = ? WHERE sent = ?", (Sent.OFFERED, Sent.HELD))
+        _set(tx, _FROM, None)
+
+    store.write(run)
+
+
+# ---- out --------------------------------------------------------------------------------------
+
+
+def take(store: Store, after: int, limit: int, max_bytes: int) -> Batch:
+    """The next ops that go to the account, marked as on the wire before this returns; empty when there are none.
+
+    `after` is the `upto` of the batch before, 0 for the first of a round. What may not leave is marked as it is passed.
+    """
+
+    def run(tx: Tx) -> Batch:
+        start, rules = _start(tx.conn), position(tx.conn).rules
+        texts: dict[str, str] = {}
+        upto, size, again = max(after, start), 0, False
+        while len(texts) < limit:
+            page = tx.conn.execute(_PAGE, (upto, MAX_BATCH)).fetchall()
+            for seq, stamp, id, payload, sent, rowid, privacy, client, source in page:
+                tags = _tags(tx.conn, rowid) if rules.tags and rowid is not None else ()
+                way = _allowed(tx.conn, id, payload, rowid, privacy)
+                if way is None and rowid is not None and rules.keep(tags, client, source):
+                    way = Sent.HELD
+                if way is not None:
+                    tx.conn.execute("UPDATE ops SET sent = ? WHERE seq = ?", (way, seq))
+                    upto = seq
+                    continue
+                text_size = len(payload.encode()) + 1
+                if texts and (size + text_size > max_bytes or len(texts) == limit):
+                    return Batch(texts, upto, again)
+                texts[stamp] = payload
+                size, upto = size + text_size, seq
+                if sent == Sent.NEW:
+                    tx.conn.execute("UPDATE ops SET sent = ? WHERE seq = ?", (Sent.OFFERED, seq))
+                again = _release(tx.conn, id) or again
+            if len(page) < MAX_BATCH:
+                break
+        return Batch(texts, upto, again)
+
+    return store.write(run)
+
+
+def _allowed(conn: sqlite3.Connection, id: str, payload: str, rowid: int | None, privacy: str | None) -> Sent | None:
+    """Why an op may never leave, or None when it may: it is asked of every op, right before it goes on the wire."""
+    if privacy == "local":
+        return Sent.LOCAL
+    op = Op.parse(payload)
+    if op.set.get("privacy") == "local":
+        return Sent.LOCAL
+    # what was forgotten before anybody else heard of it
+    if (
+        rowid is None
+        and is_blank(op)
+        and oplog.is_purged(conn, id)
+        and not conn.execute(_KNOWN_THERE, (id,)).fetchone()
+    ):
+        return Sent.LOCAL
+    return None
+
+
+def _tags(conn: sqlite3.Connection, rowid: int) -> list[str]:
+    return [tag for (tag,) in conn.execute("SELECT tag FROM memory_tags WHERE rowid = ?", (rowid,))]
+
+
+def _release(conn: sqlite3.Connection, id: str) -> bool:
+    """What a rule held back of a memory goes too once it no longer applies; whether there was anything."""
+    freed = conn.execute("UPDATE ops SET sent = ? WHERE memory_id = ? AND sent = ?", (Sent.OFFERED, id, Sent.HELD))
+    if freed.rowcount:
+        conn.execute("DELETE FROM meta WHERE key = ?", (_FROM,))
+    return bool(freed.rowcount)
+
+
+def _start(conn: sqlite3.Connection) -> int:
+    """The seq up to which nothing waits; found again from there."""
+    row = conn.execute("SELECT value FROM meta WHERE key = ?", (_FROM,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def waiting(conn: sqlite3.Connection) -> int:
+    """How many ops have not been seen in the feed yet, of those that go."""
+    return int(conn.execute(f"SELECT COUNT(*) FROM ops WHERE seq > ? AND {_WAITING}", (_start(conn),)).fetchone()[0])
+
+
+def counts(conn: sqlite3.Connection) -> dict[str, int]:
+    """Ops by how far they have come: new, seen, local, held, offered."""
+    found = dict(conn.execute("SELECT sent, COUNT(*) FROM ops GROUP BY sent").fetchall())
+    return {way.name.lower(): found.get(way, 0) for way in Sent}
+
+
+# ---- in ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the feed: whole ops, and (stamp, digest) of those that this machine pushed, in their order."""
+
+    ops: Sequence[Op]
+    own: Sequence[tuple[str, str]]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What a page changed: ids, of which `purged` for ever; `missing` are stamps of our own that the log does not hold
+    (nothing was taken in then), `refused` (stamp, code) of ops that can't be kept here."""
+
+    ids: tuple[str, ...] = ()
+    purged: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+def take_in(store: Store, page: Page, client: str) -> TakenIn:
+    """Apply a page of the feed and move the cursor behind it, in one transaction."""
+    from jmem.core import foreign
+
+    def run(tx: Tx) -> TakenIn:
+        if missing := [stamp for stamp, digest in page.own if not _seen(tx.conn, stamp, digest)]:
+            return TakenIn(missing=tuple(missing))
+        taken = foreign.take(tx, page.ops, client, "sync", Sent.SEEN)
+        tx.conn.executemany(
+            "UPDATE ops SET sent = ? WHERE stamp = ? AND digest = ?",
+            [(Sent.SEEN, op.stamp, op.digest) for op in page.ops],
+        )
+        _set(tx, _CURSOR, page.cursor)
+        _advance(tx)
+        return TakenIn(taken.ids, taken.purged, (), tuple((stamp, error.code) for stamp, error in taken.rejected))
+
+    return store.write(run)
+
+
+def _seen(conn: sqlite3.Connection, stamp: str, digest: str) -> bool:
+    changed = conn.execute("UPDATE ops SET sent = ? WHERE stamp = ? AND digest = ?", (Sent.SEEN, stamp, digest))
+    return bool(changed.rowcount)
+
+
+def _advance(tx: Tx) -> None:
+    start = _start(tx.conn)
+    row = tx.conn.execute(f"SELECT MIN(seq) FROM ops WHERE seq > ? AND {_WAITING}", (start,)).fetchone()
+    upto = tx.last_seq if row[0] is None else row[0] - 1
+    if upto > start:
+        _set(tx, _FROM, str(upto))
+
+
+def begin_again(store: Store) -> None:
+    """The feed is another one than the one that was read: read it from its start, and offer everything that may leave."""
+
+    def run(tx: Tx) -> None:
+        tx.conn.execute("UPDATE ops SET sent = ? WHERE sent = ?", (Sent.OFFERED, Sent.SEEN))
+        _set(tx, _CURSOR, None)
+        _set(tx, _FROM, None)
+
+    store.write(run)
+
+
+# ---- clocks -----------------------------------------------------------------------------------
+
+
+def set_clock(store: Store, offset_ms: int) -> None:
+    """Stamp by the account's clock from now on."""
+
+    def run(tx: Tx) -> None:
+        tx.clock.offset_ms = offset_ms
+        _set(tx, CLOCK_OFFSET, str(offset_ms))
+
+    store.write(run)
+
+
+def stamp_anew(store: Store, server_now_ms: int, refused: Iterable[str] = ()) -> int:
+    """Give new stamps, in order, to what nobody else has or will ever have: new ops, and those that the account refused
+    for their clock. The number of them. What they add up to is folded anew."""
+
+    def run(tx: Tx) -> int:
+        wanted = sorted(
+            {*refused, *(s for (s,) in tx.conn.execute("SELECT stamp FROM ops WHERE sent = ?", (Sent.NEW,)))}
+        )
+        held = {s: tx.conn.execute("SELECT payload FROM ops WHERE stamp = ?", (s,)).fetchone() for s in wanted}
+        mine = [Op.parse(row[0]) for row in held.values() if row is not None]
+        if not mine:
+            return 0
+        stamps = json.dumps([op.stamp for op in mine])
+        others = "SELECT COALESCE(MAX(stamp), '') FROM ops WHERE stamp NOT IN (SELECT value FROM json_each(?))"
+        tx.clock.last = tx.conn.execute(others, (stamps,)).fetchone()[0]
+        fresh: dict[str, str] = {}
+        for op in mine:
+            fresh[op.stamp] = tx.clock.tick(server_now_ms)
+            _restamped(tx, op, fresh)
+        for id in dict.fromkeys(op.id for op in mine):
+            _fold_again(tx, id)
+        return len(mine)
+
+    return store.write(run)
+
+
+def _restamped(tx: Tx, op: Op, fresh: Mapping[str, str]) -> None:
+    moved = replace(op, stamp=fresh[op.stamp], base=tuple(fresh.get(b, b) for b in op.base), digest="")
+    if op.extra or is_blank(op):
+        moved = moved.sealed()
+        text = moved.text()
+    else:
+        moved, text = seal(moved)
+    tx.conn.execute("UPDATE ops SET stamp = ?, payload = ?, digest = ?, sent = ? WHERE stamp = ?",
+                    (moved.stamp, text, moved.digest, Sent.NEW, op.stamp))  # fmt: skip
+
+
+def _fold_again(tx: Tx, id: str) -> None:
+    held = rows.read_registers(tx.conn, id)
+    if held is None:
+        return
+    seq = tx.conn.execute("SELECT MAX(seq) FROM ops WHERE memory_id = ?", (id,)).fetchone()[0]
+    rows.write_row(tx, id, merge.fold(oplog.ops_of(tx.conn, id)).registers, seq, held)
+
+
+def newest_ms(conn: sqlite3.Connection) -> int:
+    """The greatest time among the stamps of new ops, ms since 1970; 0 without one."""
+    found = conn.execute("SELECT MAX(stamp) FROM ops WHERE sent = ?", (Sent.NEW,)).fetchone()[0]
+    return stamp_ms(found) if found else 0

@@ -1,0 +1,77 @@
+"""When a device exchanges with its account: state in, what to do next out. Nothing here waits, asks or remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PUSH_AFTER = 0.2
+"""Seconds after a write, so that what is written together goes together."""
+POLL_EVERY = 60.0
+"""Seconds between looks into the feed while no stream of hints is up."""
+MAX_BACKOFF = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What decides; times in seconds by a clock that never jumps."""
+
+    now: float
+    signed_in: bool = True
+    paused: bool = False
+    asked: bool = False
+    """somebody waits for an exchange now"""
+    wrote_at: float | None = None
+    """of the oldest write that the account has not been offered"""
+    hinted: bool = False
+    """the feed has moved since it was read"""
+    streaming: bool = False
+    """hints would come"""
+    read_at: float | None = None
+    """when the feed was last read to its end; None: not since this process began, or since a failure"""
+    not_before: float = 0.0
+    """after a failure"""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Exchange now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Nothing to do until something happens, or for this many seconds at most."""
+
+    seconds: float | None = None
+
+
+def plan(state: State) -> Exchange | Sleep:
+    """What to do next."""
+    if not state.signed_in:
+        return Sleep()
+    if state.asked:
+        return Exchange()
+    if state.paused:
+        return Sleep()
+    if state.now < state.not_before:
+        return Sleep(state.not_before - state.now)
+    due = _due(state)
+    if due is None:
+        return Sleep()
+    return Exchange() if due <= state.now else Sleep(due - state.now)
+
+
+def _due(state: State) -> float | None:
+    if state.read_at is None or state.hinted:
+        return state.now
+    moments = []
+    if state.wrote_at is not None:
+        moments.append(state.wrote_at + PUSH_AFTER)
+    if not state.streaming:
+        moments.append(state.read_at + POLL_EVERY)
+    return min(moments, default=None)
+
+
+def backoff(failures: int, chance: float, retry_after: float | None = None) -> float:
+    """Seconds to wait after the n-th failure in a row; `chance` in 0..1 spreads the devices of an account apart."""
+    wait = min(MAX_BACKOFF, 2.0 ** min(failures, 20)) * (0.5 + chance / 2)
+    return wait if retry_after is None else max(wait, min(retry_after, MAX_BACKOFF))

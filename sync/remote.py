@@ -1,0 +1,226 @@
+"""The hosted account as a device sees it: the calls of the wire over httpx, and what their failures mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from jmem.core.errors import JmemError
+from jmem.core.model import Op
+from jmem.core.outbox import Page
+from sync.protocol import MAX_PUSH_OPS, Hello, PushAnswer, next_chain, parse_cursor
+
+QUIET = 45.0
+"""Seconds without a byte after which the stream of hints is taken for dead; the server says something every 15."""
+Token = Callable[[bool], str]
+"""The bearer token; True asks for a fresh one, the last was refused. Raises SignedOut."""
+
+
+class Offline(JmemError):
+    """The account can't be asked now. `retry_after` in seconds where it said when to come back."""
+
+    code, status, exit_code = "offline", 503, 1
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message, fix="nothing to do: it goes on by itself")
+        self.retry_after = retry_after
+
+
+class SignedOut(JmemError):
+    """Nobody is signed in any more: what waits goes on waiting."""
+
+    code, status, exit_code = "signed_out", 401, 4
+
+    def __init__(self, message: str = "the sign-in has ended") -> None:
+        super().__init__(message, fix="jmem login")
+
+
+class AccountGone(JmemError):
+    """The account was deleted. What is on this machine stays."""
+
+    code, status, exit_code = "account_deleted", 410, 4
+
+
+class OtherFeed(JmemError):
+    """The feed is another one than the one that was read: the server was restored from a copy."""
+
+    code, status = "cursor_invalid", 409
+
+
+class TooBig(JmemError):
+    """The batch has to be smaller."""
+
+    code, status = "batch_too_large", 413
+
+
+class TooNew(JmemError):
+    """The account does not know this kind of op yet, or this program not the account's; `stamps` are the ops."""
+
+    code, status, exit_code = "upgrade_required", 426, 1
+
+    def __init__(self, message: str, stamps: tuple[str, ...] = ()) -> None:
+        super().__init__(message, fix="./install.sh   upgrades jmem to the newest version")
+        self.stamps = stamps
+
+
+class Rejected(JmemError):
+    """The account refused the request itself: a mistake of one of the two programs."""
+
+    code, status, exit_code = "sync_refused", 400, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A page of the feed, how much of it there is, and whether there is more already."""
+
+    page: Page
+    count: int
+    more: bool
+    newer: bool
+    """an op behind this page is of a kind that this program does not know"""
+
+
+class Remote:
+    """One account behind one address, asked by one device. Thread-safe as far as httpx's client is."""
+
+    def __init__(self, url: str, device: str, token: Token, client: httpx.Client | None = None) -> None:
+        self.url = url.rstrip("/")
+        self.device = device
+        self._token = token
+        self._http = client or httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0))
+
+    def hello(self) -> Hello:
+        """The account's clock and limits."""
+        return Hello.model_validate(self._ask("GET", "/sync/hello").json())
+
+    def push(self, texts: Mapping[str, str]) -> PushAnswer:
+        """Push ops by their canonical texts. Raises TooBig, TooNew, Offline, SignedOut, AccountGone."""
+        body = f'{{"device":{json.dumps(self.device)},"ops":[{",".join(texts.values())}]}}'.encode()
+        return PushAnswer.model_validate_json(self._ask("POST", "/sync/push", body).content)
+
+    def pull(self, cursor: str | None, *, own: bool = False, limit: int = MAX_PUSH_OPS) -> Pulled:
+        """The part of the feed behind a cursor; `own`: with the whole of what this device pushed itself.
+
+        Raises OtherFeed, Offline, SignedOut, AccountGone, and Rejected for a page that is not what its cursor says.
+        """
+        asked = {
+            "limit": str(limit),
+            **({} if cursor is None else {"cursor": cursor}),
+            **({} if own else {"device": self.device}),
+        }
+        answer = self._ask("GET", "/sync/pull", params=asked).json()
+        return _page(cursor, answer)
+
+    @contextmanager
+    def hints(self) -> Iterator[Iterator[int]]:
+        """The stream of hints: the newest seq, whenever there is something new. Raises Offline when it ends."""
+        timeout = httpx.Timeout(30.0, connect=10.0, read=QUIET)
+        headers = {"authorization": f"Bearer {self._token(False)}", "accept": "text/event-stream"}
+        try:
+            with self._http.stream("GET", f"{self.url}/api/v1/sync/events", headers=headers, timeout=timeout) as answer:
+                if answer.status_code == 401:
+                    self._token(True)
+                    raise Offline("the stream needs a fresh token", retry_after=0)
+                if answer.status_code != 200:
+                    answer.read()
+                    raise _refusal(answer)
+                yield _seqs(answer.iter_lines())
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Offline(_why(error, self.url)) from None
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Another call of the account's API: the JSON of its answer."""
+        return self._ask(method, path, None if body is None else json.dumps(body).encode()).json()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, params: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        for fresh in (False, True):
+            headers = {"authorization": f"Bearer {self._token(fresh)}"}
+            if body is not None:
+                headers["content-type"] = "application/json"
+            try:
+                answer = self._http.request(
+                    method, f"{self.url}/api/v1{path}", content=body, params=params, headers=headers
+                )
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise Offline(_why(error, self.url)) from None
+            if answer.status_code != 401:
+                break
+        if answer.status_code >= 300:
+            raise _refusal(answer)
+        return answer
+
+
+def _why(error: Exception, url: str) -> str:
+    return f"{url} can't be reached: {error or type(error).__name__}"
+
+
+def _refusal(answer: httpx.Response) -> JmemError:
+    try:
+        problem = answer.json()
+        code, detail = str(problem.get("code", "")), str(problem.get("detail") or problem.get("title") or "")
+    except (ValueError, AttributeError):
+        problem, code, detail = {}, "", ""
+    status, detail = answer.status_code, detail or f"the account answered {answer.status_code}"
+    if status == 401:
+        return SignedOut(detail)
+    if status == 410:
+        return AccountGone(detail, fix="jmem logout   keeps the memories on this machine")
+    if code == "cursor_invalid":
+        return OtherFeed(detail)
+    if status == 413:
+        return TooBig(detail)
+    if status == 426:
+        return TooNew(detail, tuple(str(stamp) for stamp in problem.get("stamps", ()) if stamp))
+    if status == 429 or status >= 500:
+        return Offline(detail, retry_after=_seconds(answer.headers.get("retry-after")))
+    return Rejected(detail, code=code or "sync_refused", fix="jmem sync status")
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else max(0.0, float(text))
+    except ValueError:
+        return None
+
+
+def _page(cursor: str | None, answer: Any) -> Pulled:
+    """The page of an answer, up to the first op of a kind that is unknown here; its chain is checked."""
+    seq, chain = parse_cursor(cursor)
+    ops: list[Op] = []
+    own: list[tuple[str, str]] = []
+    newer = False
+    try:
+        for raw in answer["ops"]:
+            if isinstance(raw.get("v"), int) and raw["v"] > 1:
+                newer = True
+                break
+            if "id" in raw:
+                ops.append(Op.of(raw))
+            else:
+                own.append((raw["stamp"], raw["digest"]))
+            seq, chain = seq + 1, next_chain(chain, raw["stamp"])
+        end = f"{seq}:{chain}"
+        if not newer and end != answer["cursor"]:
+            raise Rejected(f"the feed is not in order: {end} where {answer['cursor']} was said", fix="jmem sync verify")
+        return Pulled(Page(ops, own, end), len(ops) + len(own), bool(answer["more"]) or newer, newer)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Rejected(f"not a page of a feed: {error!r}") from None
+
+
+def _seqs(lines: Iterator[str]) -> Iterator[int]:
+    for line in lines:
+        if line.startswith("data:"):
+            try:
+                yield int(json.loads(line[5:])["seq"])
+            except (ValueError, KeyError, TypeError):
+                continue

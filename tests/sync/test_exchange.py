@@ -1,0 +1,143 @@
+"""Stores exchange with the real account."""
+
+from __future__ import annotations
+
+import pytest
+
+from jmem.core import outbox
+from jmem.core.errors import Conflict
+from jmem.core.outbox import Rules
+from tests.sync.conftest import ME, Devices
+
+
+def test_what_one_device_tells_another_one_knows(devices: Devices):
+    a, b = devices.make(), devices.make()
+    id = a.add("I prefer aisle seats", tags=("travel",))
+    a.exchange()
+    b.exchange()
+    assert b.texts() == {id: "I prefer aisle seats"}
+    assert a.counts()["seen"] == 1
+    assert a.log() == b.log()
+
+
+def test_nothing_is_asked_twice(devices: Devices):
+    a = devices.make()
+    a.add("once")
+    assert a.exchange().sent == 1
+    again = a.exchange()
+    assert (again.sent, again.received, again.waiting) == (0, 0, 0)
+
+
+def test_edits_of_both_meet_by_field(devices: Devices):
+    a, b = devices.make(), devices.make()
+    id = a.add("tea")
+    devices.settle()
+    a.user.service.edit(id, {"content": "green tea"}, ME)
+    b.user.service.edit(id, {"tags": ["drinks"]}, ME)
+    devices.settle()
+    for device in (a, b):
+        memory = device.user.service.get(id, ME)
+        assert (memory.content, memory.tags) == ("green tea", ("drinks",))
+        assert len(device.user.service.history(id, ME).heads) == 1
+
+
+def test_two_edits_of_a_text_are_kept_as_two_heads(devices: Devices):
+    a, b = devices.make(), devices.make()
+    id = a.add("tea")
+    devices.settle()
+    a.user.service.edit(id, {"content": "green tea"}, ME)
+    b.user.service.edit(id, {"content": "black tea"}, ME)
+    devices.settle()
+    assert a.texts() == b.texts() == {id: "black tea"}
+    assert len(a.user.service.history(id, ME).heads) == 2
+
+
+def test_a_purge_reaches_every_device_and_nothing_comes_back(devices: Devices):
+    a, b = devices.make(), devices.make()
+    id = a.add("the code is marigold")
+    devices.settle()
+    b.user.service.edit(id, {"content": "the code is marigold too"}, ME)
+    a.user.service.purge(id, ME)
+    devices.settle()
+    assert a.texts() == b.texts() == {}
+    for device in (a, b):
+        assert b"marigold" not in (device.user.folder / "memories.db").read_bytes()
+
+
+def test_more_than_one_page_goes_both_ways(devices: Devices):
+    a, b = devices.make(), devices.make()
+    for number in range(0, 1200, 400):
+        from jmem.core.drafts import Draft
+
+        a.user.service.add_many([Draft(f"fact {n}") for n in range(number, number + 400)], ME)
+    a.exchange()
+    b.exchange()
+    assert len(b.texts()) == 1000
+    assert a.log() == b.log()
+    assert a.counts() == {"new": 0, "seen": 1200, "local": 0, "held": 0, "offered": 0}
+
+
+def test_local_memories_stay(devices: Devices):
+    a, b = devices.make(), devices.make()
+    kept = a.add("my diagnosis", privacy="local")
+    moved = a.add("my salary")
+    devices.settle()
+    assert set(b.texts()) == {moved}
+    a.user.service.edit(kept, {"tags": ["health"]}, ME)
+    a.user.service.edit(moved, {"privacy": "local"}, ME)
+    devices.settle()
+    assert b.texts() == {}
+    assert sorted(a.texts().values()) == ["my diagnosis", "my salary"]
+    a.user.service.purge(kept, ME)
+    devices.settle()
+    assert a.counts()["local"] == 4
+    outbox.begin_again(a.user.store)
+    devices.settle()
+    assert b.texts() == {}
+    assert a.counts()["local"] == 4
+
+
+def test_rules_hold_back_and_let_go(devices: Devices):
+    a, b = devices.make(), devices.make()
+    outbox.set_rules(a.user.store, Rules(tags=("work",), clients=("cursor",), folders=("/home/me/notes",)))
+    free = a.add("free")
+    work = a.add("at work", tags=("work",))
+    note = a.add("a note", source="file:///home/me/notes/today.md")
+    other = a.add("elsewhere", source="/home/me/notes2/today.md")
+    devices.settle()
+    assert set(b.texts()) == {free, other}
+    assert a.counts()["held"] == 2
+    a.user.service.edit(work, {"tags": []}, ME)
+    devices.settle()
+    assert set(b.texts()) == {free, other, work}
+    outbox.set_rules(a.user.store, Rules())
+    devices.settle()
+    assert set(b.texts()) == {free, other, work, note}
+    assert a.log() == b.log()
+
+
+def test_a_store_belongs_to_one_account(devices: Devices):
+    a = devices.make()
+    outbox.bind(a.user.store, "one")
+    outbox.bind(a.user.store, "one")
+    with pytest.raises(Conflict) as caught:
+        outbox.bind(a.user.store, "two")
+    assert caught.value.code == "bound"
+
+
+@pytest.mark.parametrize("off_ms", [-86_400_000, 3_600_000])
+def test_a_clock_that_is_off_is_set_right(devices: Devices, off_ms: int, monkeypatch: pytest.MonkeyPatch):
+    a, b = devices.make(), devices.make()
+    id = b.add("right")
+    devices.settle()
+    from jmem.core import clock
+
+    real = clock.wall_ms
+    a.user.store.write(lambda tx: setattr(tx.clock, "offset_ms", off_ms))
+    wrong = a.add("written by a clock that is off")
+    a.user.service.edit(id, {"content": "changed by it"}, ME)
+    a.exchange()
+    b.exchange()
+    assert b.texts() == {id: "changed by it", wrong: "written by a clock that is off"}
+    assert a.log() == b.log()
+    assert all(abs(clock.stamp_ms(stamp) - real()) < 120_000 for stamp in a.log())
