@@ -45,6 +45,18 @@ def _run(asked: argparse.Namespace) -> int:
                 from hosted.operate.commands import check
 
                 return check(as_json=asked.json)
+            case "backup":
+                from hosted.operate.commands import backup
+
+                backup(asked.to)
+            case "restore":
+                from hosted.operate.commands import restore
+
+                restore(asked.source, force=asked.force, verify=asked.verify)
+            case "backup-key":
+                from hosted.operate.commands import backup_key
+
+                backup_key()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("hosted", "jmem", "sync"):
@@ -70,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database to this program's revision, as MIGRATION_DATABASE_URL")
     check = commands.add_parser("check", help="what is wrong with this deployment, and which setting mends it")
     check.add_argument("--json", action="store_true", help="as one JSON document")
+    backup = commands.add_parser("backup", help="an encrypted copy of the whole database, sealed with BACKUP_KEY")
+    backup.add_argument("--to", type=Path, required=True, metavar="FILE", help="a file that is not there yet")
+    restore = commands.add_parser("restore", help="put such a copy into an empty database")
+    restore.add_argument("--from", dest="source", type=Path, required=True, metavar="FILE")
+    restore.add_argument("--force", action="store_true", help="replace all that the database holds")
+    restore.add_argument("--verify", action="store_true", help="read the copy whole, and change nothing")
+    commands.add_parser("backup-key", help="print a new key for BACKUP_KEY")
     return parser
 
 
