@@ -77,27 +77,14 @@ class World:
     """as the superuser, to look behind the scenes"""
     loop: list[asyncio.AbstractEventLoop] = field(default_factory=list)
 
-    def person(self, name: str = "") -> Person:
+    def person(self, name: str = "p") -> Person:
         """Somebody new."""
-        email = f"{name or 'p'}-{uuid.uuid4().hex[:12]}@example.com"
-        answer = self.http.post(
-            f"{self.supabase.url}/auth/v1/signup", json={"email": email, "password": "correct horse"},
-            headers={"apikey": self.supabase.settings.publishable_key},
-        )  # fmt: skip
-        told = answer.raise_for_status().json()
-        return Person(self.http, email, uuid.UUID(told["user"]["id"]), told["access_token"], told["refresh_token"])
+        return sign_up(self.http, self.supabase, name)
 
     def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """As the superuser."""
-
-        async def run() -> list[asyncpg.Record]:
-            conn = await asyncpg.connect(self.owner_url)
-            try:
-                return list(await conn.fetch(sql, *values))
-            finally:
-                await conn.close()
-
-        return asyncio.run(run())
+        with contextlib.closing(Behind(self.owner_url)) as behind:
+            return behind.fetch(sql, *values)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Something done on the server's own event loop."""
@@ -105,7 +92,14 @@ class World:
 
     def settle(self) -> None:
         """Have everything written that is written behind the answers."""
-        self.run(self.app.state.backend.activity.flush())
+        activity = self.app.state.backend.activity
+
+        async def written() -> None:
+            await activity.flush()
+            async with activity._writing:  # what was under way already
+                pass
+
+        self.run(written())
 
     def indexed(self, user: uuid.UUID) -> None:
         """Wait until the vector index has all of a user's changes."""
@@ -114,6 +108,17 @@ class World:
             " WHERE h.user_id = $1 AND coalesce(i.seq, 0) < h.seq"
         )
         until(lambda: not self.query(behind, user), "the vector index does not follow")
+
+
+def sign_up(http: httpx.Client, supabase: Running, name: str = "p") -> Person:
+    """Somebody new, who asks with this client."""
+    email = f"{name}-{uuid.uuid4().hex[:12]}@example.com"
+    answer = httpx.post(
+        f"{supabase.url}/auth/v1/signup", json={"email": email, "password": "correct horse"},
+        headers={"apikey": supabase.settings.publishable_key},
+    )  # fmt: skip
+    told = answer.raise_for_status().json()
+    return Person(http, email, uuid.UUID(told["user"]["id"]), told["access_token"], told["refresh_token"])
 
 
 @contextlib.contextmanager
@@ -148,6 +153,25 @@ def served(
     server.serve(app)
     with server, httpx.Client(base_url=server.url, timeout=30) as http:
         yield World(server.url, http, app, store, source, supabase, owner_url, loop)
+
+
+class Behind:
+    """A connection as the superuser, to look (and reach) behind the scenes."""
+
+    def __init__(self, url: str) -> None:
+        self._runner = asyncio.Runner()
+        self._conn = self._runner.run(asyncpg.connect(url))
+
+    def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        return list(self._runner.run(self._conn.fetch(sql, *values)))
+
+    def execute(self, *statements: str) -> None:
+        for sql in statements:
+            self._runner.run(self._conn.execute(sql))
+
+    def close(self) -> None:
+        self._runner.run(self._conn.close())
+        self._runner.close()
 
 
 def until(condition: Any, what: str, patience: float = PATIENCE_S) -> Any:

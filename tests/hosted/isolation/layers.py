@@ -6,7 +6,6 @@ filter      the code's own `user_id = …` in every statement; switched off by t
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import asyncpg
 import pytest
 
 from hosted.db.security import THE_TENANT
+from tests.hosted.world import Behind
 
 LAYERS = ("both", "policies", "filter")
 """Which of them hold."""
@@ -47,14 +47,8 @@ def unfiltering(off: bool) -> Iterator[None]:
 def words_of_everybody(url: str) -> None:
     """The function that looks up words beyond row-level security forgets to ask for the tenant."""
 
-    async def change() -> None:
-        conn = await asyncpg.connect(url)
-        try:
-            told = await conn.fetchval("SELECT pg_get_functiondef('jmem.matching(tsquery[], integer)'::regprocedure)")
-            found = _OF_TENANT.sub("true", told)
-            assert found != told
-            await conn.execute(found)
-        finally:
-            await conn.close()
-
-    asyncio.run(change())
+    with contextlib.closing(Behind(url)) as behind:
+        ((told,),) = behind.fetch("SELECT pg_get_functiondef('jmem.matching(tsquery[], integer)'::regprocedure)")
+        found = _OF_TENANT.sub("true", told)
+        assert found != told
+        behind.execute(found)

@@ -18,10 +18,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import Mount
 
-from hosted.app import make_app
-from hosted.db.engine import Database
-from hosted.memories.service import Backend
-from hosted.ops.events import Bus
+from hosted.app import app_of
+from hosted.settings import Settings
 
 NEW = "something new"
 """A text that is another one each time."""
@@ -82,6 +80,7 @@ LEGAL: Mapping[str, list[Any]] = {
         {"query": "boat", "mode": "text", "thread": THREAD}, {"query": "boat", "mode": "text", "source": SOURCE},
     ],
     "POST /api/v1/undo": [{"dry_run": True}, {"client": CLIENT, "upto": ACTION}, {"n": 50, "dry_run": True}, {"n": 1}],
+    "POST /api/v1/review": [{"decision": "approve", "ids": [MEMORY]}, {"decision": "reject", "all": True}],
     "POST /api/v1/sync/push": [{"device": "laptop", "ops": [OP]}, {"device": DEVICE, "ops": []}],
     "PATCH /api/v1/keys/{key}": [{"name": "changed"}],
     "PATCH /api/v1/connections/{connection}": [{"name": "changed"}],
@@ -234,8 +233,9 @@ def operations_of(app: FastAPI, prefix: str = "") -> list[Operation]:
 @cache
 def app() -> FastAPI:
     """The app, to be looked at; it has no database."""
-    services: Any = object()
-    return make_app(Backend(Database("postgresql://nobody@/nowhere"), Bus()), identity=None, services=services)
+    return app_of(
+        Settings(database_url="postgresql://nobody@/nowhere", supabase_url="http://nowhere", supabase_anon_key="key")
+    )
 
 
 @cache
