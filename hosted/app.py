@@ -20,6 +20,7 @@ from hosted.db.engine import Database, driver_dsn
 from hosted.identity import compose
 from hosted.identity.services import Services
 from hosted.memories.activity import Activity, Kept
+from hosted.memories.inferring import inference_of
 from hosted.memories.search import Searcher
 from hosted.memories.service import Backend
 from hosted.memories.similar import similar
@@ -57,6 +58,8 @@ def make_app(
                 backend.bus.on_change(backend.index.hear)
                 backend.index.start()
                 stack.push_async_callback(backend.index.close)
+            if backend.inference is not None:
+                stack.callback(backend.inference.close)
             if backend.activity is not None:
                 await stack.enter_async_context(backend.activity.running())
             for context in app.state.contexts:
@@ -122,7 +125,7 @@ def backend_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> B
     index = vector_index(settings, database, qdrant)
     return Backend(
         database, Bus(driver_dsn(heard) if heard else None), similar, () if index is None else (index.purge,),
-        activity=Activity(database, Kept(settings.activity_kept, settings.activity_days)),
+        activity=Activity(database, Kept(settings.activity_kept, settings.activity_days)), inference=inference_of(settings),
         searcher=Searcher(database, index), index=index,
     )  # fmt: skip
 

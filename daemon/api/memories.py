@@ -11,7 +11,15 @@ from jmem.core.drafts import Draft
 from jmem.core.errors import NotFound
 from jmem.core.wire import answers
 from jmem.core.wire.asks import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk, MemoryQuery
-from jmem.core.wire.common import added_dict, batch_dict, changes_asked, draft_asked, list_filter, past_of
+from jmem.core.wire.common import (
+    added_dict,
+    batch_dict,
+    changes_asked,
+    draft_asked,
+    inferred_dict,
+    list_filter,
+    past_of,
+)
 
 routes = Routes("memories")
 _ADDED = (answers.MemoryAdded, answers.Inferred)
@@ -32,13 +40,10 @@ def add(call: Call, ask: MemoryAsk) -> Answer:
 
 
 def _infer(call: Call, draft: Draft) -> Answer:
-    from jmem.core.extract import remember
+    from jmem.core.remember import remember
 
-    done = remember(call.user.service, call.user.extractor, draft, call.actor)
-    memories = [{**memory.as_dict(), "duplicate": duplicate} for memory, duplicate in done.memories]
-    found = {"memories": memories, "superseded": done.superseded, "inferred": done.inferred}
-    stored = any(not memory["duplicate"] for memory in memories)
-    return json_answer({**found, "reason": done.reason} if done.reason else found, 201 if stored else 200)
+    found = inferred_dict(remember(call.user.service, call.user.extractor, draft, call.actor))
+    return json_answer(found, 201 if any(not memory["duplicate"] for memory in found["memories"]) else 200)
 
 
 @routes.route("GET", "/memories/{id}", MemoryQuery, "Read a memory", answers={200: answers.Memory}, problems=(404, 409))

@@ -9,13 +9,13 @@ from typing import Any
 from daemon.mcp.caller import Caller
 from jmem.core.asked import asked
 from jmem.core.drafts import Draft
-from jmem.core.extract import remember
 from jmem.core.filter import Filter
 from jmem.core.mcp import arguments, outcomes
 from jmem.core.mcp.outcomes import Outcome
 from jmem.core.mcp.tools import LIST_LIMIT, SEARCH_LIMIT
 from jmem.core.model import MAX_BATCH
 from jmem.core.query import SearchQuery
+from jmem.core.remember import remember
 from jmem.core.wire.common import make_filter
 
 

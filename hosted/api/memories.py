@@ -10,16 +10,24 @@ from hosted.api.routing import Call, Routes, answer, page
 from jmem.core.errors import Invalid, NotFound
 from jmem.core.wire import answers
 from jmem.core.wire.asks import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk, MemoryQuery
-from jmem.core.wire.common import added_dict, batch_dict, changes_asked, draft_asked, list_filter
+from jmem.core.wire.common import added_dict, batch_dict, changes_asked, draft_asked, inferred_dict, list_filter
 
 routes = Routes("memories")
+_ADDED = answers.MemoryAdded | answers.Inferred
 
 
-@routes.route("POST", "/memories", MemoryAsk, "Add a memory", answers={201: answers.MemoryAdded, 200: answers.MemoryAdded},
+@routes.route("POST", "/memories", MemoryAsk, "Add a memory", answers={201: _ADDED, 200: _ADDED},
               problems=(404, 409, 413))  # fmt: skip
 async def add(call: Call, ask: MemoryAsk) -> Response:
-    """201 with the stored memory; 200 with `duplicate` when an equal one was there. Nothing is refused for resembling."""
-    added = await call.memories.add(draft_asked(ask), call.actor)
+    """201 with the stored memory; 200 with `duplicate` when an equal one was there. Nothing is refused for resembling.
+
+    With `infer` the answer lists the memories that the text was split into; when the model fails, the text as it is.
+    """
+    draft = draft_asked(ask)
+    if ask.infer:
+        found = inferred_dict(await call.memories.remember(draft, call.actor))
+        return answer(found, 201 if any(not memory["duplicate"] for memory in found["memories"]) else 200)
+    added = await call.memories.add(draft, call.actor)
     return answer(added_dict(added), 200 if added.duplicate else 201)
 
 

@@ -41,6 +41,8 @@ class Tools:
     async def add(self, caller: Caller, given: arguments.Add) -> Outcome:
         """Store the text, once; or what a language model makes of it, where that is wanted and one is set up."""
         draft = Draft(content=given.text, tags=tuple(given.tags or ()), thread=caller.thread)
+        if given.infer:
+            return outcomes.inferred(await caller.memories.remember(draft, caller.actor), caller.actor)
         return outcomes.saved(await caller.memories.add(draft, caller.actor), caller.actor)
 
     async def search(self, caller: Caller, given: arguments.Search) -> Outcome:

@@ -17,6 +17,7 @@ from hosted.memories.activity import Activity, asks
 from hosted.memories.base import check_batch
 from hosted.memories.caps import spend
 from hosted.memories.inbox import Inbox
+from hosted.memories.inferring import Inference, Inferring
 from hosted.memories.search import Searcher
 from hosted.memories.timeline import Timeline
 from hosted.ops.events import Bus
@@ -53,6 +54,8 @@ class Backend:
     purge_hooks: tuple[PurgeHook, ...] = ()
     activity: Activity | None = None
     """None: nothing is recorded"""
+    inference: Inference | None = None
+    """None: passages are stored as they are"""
     searcher: Searcher | None = None
     """None: search is by words alone"""
     index: VectorIndex | None = None
@@ -76,7 +79,7 @@ class _DryRun(Exception):
         self.report = report
 
 
-class Memories(Timeline, Inbox):
+class Memories(Timeline, Inbox, Inferring):
     """All that can be done with one account's memories; every method raises JmemError's subclasses for its refusals."""
 
     # ---- adding -------------------------------------------------------------------------------
@@ -91,6 +94,7 @@ class Memories(Timeline, Inbox):
         (added,) = await self._add([draft], actor, "add", similar)
         if isinstance(added, JmemError):
             raise added
+        self._log(actor, "add", [added.memory])
         return added
 
     @asks("add")
@@ -101,6 +105,7 @@ class Memories(Timeline, Inbox):
         actor.may("write")
         check_batch(drafts)
         results = await self._add(drafts, actor, kind, similar)
+        self._log(actor, kind, [result.memory for result in results if isinstance(result, Added)])
         self._log_refused(actor, [(kind, error) for error in results if isinstance(error, Refused)])
         return results
 
@@ -122,9 +127,7 @@ class Memories(Timeline, Inbox):
                 stored = await writes.add_all(writer, writer.begin(actor.client, kind), checked, actor)
             told = iter(_with_near(stored, near))
             results = [next(told) if result is None else result for result in results]
-        done = [result for result in results if result is not None]
-        self._log(actor, kind, [r.memory for r in done if isinstance(r, Added)])
-        return done
+        return [result for result in results if result is not None]
 
     # ---- reading ------------------------------------------------------------------------------
 

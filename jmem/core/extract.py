@@ -10,32 +10,26 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import logging
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jmem.core.actor import Actor
-from jmem.core.asked import asked
-from jmem.core.drafts import Added, Draft, checked_fields
-from jmem.core.errors import JmemError, RateLimited
-from jmem.core.filter import Filter
-from jmem.core.model import Memory, check_content, now_iso, parse_time
+from jmem.core.drafts import Added, Draft
+from jmem.core.errors import JmemError
+from jmem.core.model import Memory, check_content, parse_time
 from jmem.core.secrets import find
 from jmem.core.settings import Settings
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-    from jmem.core.service import MemoryService
-
-log = logging.getLogger(__name__)
-
 TIMEOUT = 30.0
 """Seconds for the whole exchange with the model, repeats included."""
+NO_ROOM = "there is no room left for its facts within the hour"
+NOT_STORED = "a fact could not be stored"
 NO_MODEL = "no model is set: jmem config set llm.model NAME"
 MAX_KNOWN = 8
 MAX_FACTS = 50
@@ -298,79 +292,51 @@ def _marks(text: str) -> set[str]:
     return marks
 
 
-# ---- adding with it ---------------------------------------------------------------------------
+# ---- what becomes of it -----------------------------------------------------------------------
 
 
-def remember(service: MemoryService, extractor: Extractor | None, draft: Draft, actor: Actor) -> Remembered:
-    """Add what a passage says: its facts where the model gives them, else the passage itself.
+def passage_of(draft: Draft, fields: Mapping[str, Any]) -> Draft:
+    """The draft of a passage whose fields were checked: what carried a secret has been dealt with."""
+    names = ("content", "metadata", "source", "thread", "speaker")
+    held = {name: fields[name] for name in names if name in fields}
+    return replace(draft, **held, tags=tuple(fields.get("tags", ())), secrets="allow")
 
-    Raises what `MemoryService.add` raises for the passage (a secret, bad fields, a full disk); no failure of
-    the model is among that.
-    """
-    with asked(service.access, actor, "add"):
-        actor.may("write")
-        fields = checked_fields(draft, actor)
-    draft = replace(draft, **{name: fields[name] for name in ("content", "metadata", "source", "thread", "speaker")
-                              if name in fields}, tags=tuple(fields.get("tags", ())), secrets="allow")  # fmt: skip
-    if extractor is None:
-        return Remembered([service.add(draft, actor)], reason=NO_MODEL)
+
+def held_back(extractor: Extractor, draft: Draft) -> str | None:
+    """Why the model must not be asked about a passage; None when it may."""
     if not extractor.may_see(draft.privacy):
-        return _verbatim(service, draft, actor, "skipped", "a local memory is not sent to a model on another machine")
+        return "a local memory is not sent to a model on another machine"
     if extractor.remote and find(draft.content):
-        return _verbatim(service, draft, actor, "skipped", "a text with a secret is not sent to another machine")
-    known = _known(service, extractor, draft, actor)
-    said_at = fields.get("occurred_at") or now_iso()
-    try:
-        extraction = extractor.extract(draft.content, known, said_at=said_at, speaker=draft.speaker)
-    except ExtractionFailed as error:
-        log.warning("extraction failed: %s", error)
-        return _verbatim(service, draft, actor, "failed", str(error))
-    return _store(service, draft, actor, extraction)
+        return "a text with a secret is not sent to another machine"
+    return None
 
 
-def _known(service: MemoryService, extractor: Extractor, draft: Draft, actor: Actor) -> list[Memory]:
-    """Near memories that this actor may read and this model may see; none when search fails."""
-    from jmem.core.query import SearchQuery
-
-    if not actor.read or service.searcher is None:
-        return []
-    privacy = None if extractor.may_see("local") else "synced"
-    # the model may be on this machine and the embedder on another one
-    stays = draft.privacy == "local" and not extractor.allow_remote_for_local
-    mode = "text" if stays and getattr(service.searcher, "remote", False) else "hybrid"
-    query = SearchQuery(draft.content[:MAX_QUERY_CHARS], MAX_KNOWN, Filter(privacy=privacy), mode)
-    try:
-        hits = service.search(query, actor, keep_query=False).hits
-    except JmemError as error:
-        log.warning("extraction goes on without what is known: %s", error.message)
-        return []
-    return [hit.memory for hit in hits if not (extractor.remote and find(hit.memory.content))]
+def to_show(extractor: Extractor, known: Iterable[Memory]) -> list[Memory]:
+    """The known memories that the model may be shown."""
+    return [memory for memory in known if not (extractor.remote and find(memory.content))]
 
 
-def _store(service: MemoryService, draft: Draft, actor: Actor, extraction: Extraction) -> Remembered:
-    if not extraction.facts:
-        return Remembered([], list(extraction.known), inferred=True)
-    drafts = [
+def marked(draft: Draft, mark: str, reason: str) -> Draft:
+    """The passage as it was given, with a note of why: `mark` is "failed" or "skipped"."""
+    return replace(draft, metadata={**draft.metadata, "infer": mark, "infer_reason": reason})
+
+
+def drafts_of(draft: Draft, extraction: Extraction) -> list[Draft]:
+    """A draft for each fact of a passage."""
+    return [
         replace(draft, content=fact.content, occurred_at=fact.occurred_at or draft.occurred_at,
                 supersedes=fact.replaces.id if fact.replaces else draft.supersedes)
         for fact in extraction.facts
     ]  # fmt: skip
-    try:
-        results = service.add_many(drafts, actor)
-    except RateLimited:  # the passage is one change, where its facts are more than the hour has left
-        return _verbatim(service, draft, actor, "failed", "there is no room left for its facts within the hour")
-    if any(isinstance(result, JmemError) for result in results):
-        # a memory that a fact replaces is gone meanwhile: nothing of the passage may be missing for that
-        drafts = [replace(d, supersedes=None) for d, r in zip(drafts, results, strict=True) if isinstance(r, JmemError)]
-        again = service.add_many(drafts, actor)
-        if any(isinstance(result, JmemError) for result in again):
-            return _verbatim(service, draft, actor, "failed", "a fact could not be stored")
-        results = [*results, *again]
+
+
+def unlinked(drafts: Sequence[Draft], results: Sequence[Added | JmemError]) -> list[Draft]:
+    """Those that failed, without what they replace: it is gone meanwhile, and nothing of a passage may be missing for it."""
+    return [replace(d, supersedes=None) for d, r in zip(drafts, results, strict=True) if isinstance(r, JmemError)]
+
+
+def remembered(results: Sequence[Added | JmemError], extraction: Extraction) -> Remembered:
+    """What came of it, where every fact was stored."""
     added = [result for result in results if isinstance(result, Added)]
     superseded = [a.memory.supersedes for a in added if not a.duplicate and a.memory.supersedes is not None]
     return Remembered(added, list(extraction.known), list(dict.fromkeys(superseded)), inferred=True)
-
-
-def _verbatim(service: MemoryService, draft: Draft, actor: Actor, mark: str, reason: str) -> Remembered:
-    marked = replace(draft, metadata={**draft.metadata, "infer": mark, "infer_reason": reason})
-    return Remembered([service.add(marked, actor)], reason=reason)

@@ -11,9 +11,9 @@ import pytest
 
 from jmem.core.access import Access, AccessLog, Answer, Wanted
 from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed
-from jmem.core.extract import remember
 from jmem.core.filter import Filter
 from jmem.core.query import SearchQuery
+from jmem.core.remember import remember
 from jmem.core.service import Actor, Draft, MemoryService
 from tests.core.conftest import Recall, User
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
@@ -14,6 +14,9 @@ from jmem.core.model import ACCEPTED, MAX_ANSWER_BYTES, STATES, check_tags, iso,
 from jmem.core.receipts import BatchResult
 from jmem.core.timewords import parse_moment
 from jmem.core.wire.asks import EditAsk, ListQuery, MemoryAsk, ReviewAsk
+
+if TYPE_CHECKING:
+    from jmem.core.extract import Remembered
 
 ROOM = 2_048
 """bytes of an answer beside its memories"""
@@ -116,6 +119,13 @@ def added_dict(added: Added) -> dict[str, Any]:
     """The wire shape of what an add stored."""
     near = [one.as_dict() for one in added.similar]
     return {**added.memory.as_dict(), "duplicate": added.duplicate, "differs": list(added.differs), "similar": near}
+
+
+def inferred_dict(done: Remembered) -> dict[str, Any]:
+    """The wire shape of what an add with `infer` stored."""
+    memories = [{**memory.as_dict(), "duplicate": duplicate} for memory, duplicate in done.memories]
+    found = {"memories": memories, "superseded": done.superseded, "inferred": done.inferred}
+    return {**found, "reason": done.reason} if done.reason else found
 
 
 def batch_dict(results: Sequence[BatchResult]) -> dict[str, Any]:

@@ -176,7 +176,7 @@ class Side:
         found["log"] = [(e.action, e.client, e.kind, self.told(e.ids), e.count, e.undone, e.preview) for e in log]
         accesses = await self.call("accesses", OWNER, limit=1000)
         found["activity"] = [
-            (a.id, a.client, a.what, self.told([x.id for x in a.answers]), a.query, a.detail) for a in accesses
+            (a.client, a.what, self.told([x.id for x in a.answers]), a.query, a.detail) for a in reversed(accesses)
         ]
         found["told"] = self.told(await self.call("told", accesses, OWNER))
         for number in range(min(len(self.ids), 6)):
