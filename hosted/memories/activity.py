@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,7 @@ from hosted.memories.finding import Params
 from hosted.ops.purge import NUMBER_ACCESSES
 from jmem.core.accesses import MAX_ACCESSES, Access, Answer, Told, Wanted, told_of
 from jmem.core.actor import Actor
-from jmem.core.errors import Refused
+from jmem.core.errors import JmemError, Refused
 from jmem.core.model import Op, iso
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ PRUNE_EVERY = 100
 FORGET_EVERY_S = 3_600.0
 DEFAULT_DAYS = 365
 log = logging.getLogger(__name__)
+Observe = Callable[[UUID, Actor, str, str, float], None]
+"""Is told who did what, how it ended (`ok`, an error's code, or `failed`) and the seconds it took."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class _Records(Protocol):
     def refused(self, actor: Actor, what: str, error: Refused) -> None: ...
+    def observed(self, actor: Actor, what: str, outcome: str, seconds: float) -> None: ...
 
 
 _PURGED = "SELECT id FROM jmem.memories WHERE user_id = $1 AND purged AND id = ANY ($2::text[])"
@@ -84,6 +88,7 @@ class Activity:
         self._writing = asyncio.Lock()
         self.lost = 0
         """records that were not written"""
+        self.observe: Observe | None = None
 
     @property
     def waiting(self) -> int:
@@ -162,17 +167,24 @@ class Activity:
 
 
 def asks(what: str) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Coroutine[Any, Any, R]]]:
-    """For a method of `Memories` that takes an `Actor`: what is refused to it is recorded as `what`."""
+    """For a method of `Memories` that takes an `Actor`: what is refused to it is recorded as `what`, and all is timed."""
 
     def wrap(method: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         @wraps(method)
         async def run(*args: P.args, **named: P.kwargs) -> R:
+            actor = next(one for one in (*args, *named.values()) if isinstance(one, Actor))
+            records, began, outcome = cast(_Records, args[0]), time.perf_counter(), "failed"
             try:
-                return await method(*args, **named)
-            except Refused as error:
-                actor = next(one for one in (*args, *named.values()) if isinstance(one, Actor))
-                cast(_Records, args[0]).refused(actor, what, error)
+                answer = await method(*args, **named)
+                outcome = "ok"
+                return answer
+            except JmemError as error:
+                outcome = error.code
+                if isinstance(error, Refused):
+                    records.refused(actor, what, error)
                 raise
+            finally:
+                records.observed(actor, what, outcome, time.perf_counter() - began)
 
         return run
 

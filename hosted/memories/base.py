@@ -35,6 +35,11 @@ class Account:
         """Note that something was not permitted."""
         self.record(refusal(actor, what, error))
 
+    def observed(self, actor: Actor, what: str, outcome: str, seconds: float) -> None:
+        """Note how long something took, and how it ended."""
+        if (activity := self._backend.activity) is not None and activity.observe is not None:
+            activity.observe(self.user_id, actor, what, outcome, seconds)
+
     def _log(self, actor: Actor, what: str, memories: Sequence[Memory]) -> None:
         held = what == "add" and any(memory.state == "review" for memory in memories)
         self._log_ids(actor, what, [memory.id for memory in memories], {"review": True} if held else {})

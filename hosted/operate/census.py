@@ -17,11 +17,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from hosted.db.engine import Database
+from hosted.operate.metrics import CLIENTS
 from hosted.vectors.alias import VectorIndex
 
 KEPT_S = 60.0
-CLIENTS = ("claude", "claude-code", "cursor", "vscode", "windsurf", "zed", "codex", "gemini", "chatgpt")
-"""The programs that are told apart; what else people call theirs is `other`."""
 _log = structlog.get_logger(__name__)
 
 _SEEN = """

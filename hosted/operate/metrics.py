@@ -18,9 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CLIENTS = ("web", "cli", "claude", "claude-code", "cursor", "vscode", "windsurf", "zed", "codex", "gemini", "chatgpt")
+"""The programs that are told apart; what else people call theirs is `other`."""
 _VERBS = frozenset(("select", "insert", "update", "delete", "with", "begin", "commit", "rollback", "set", "copy"))
 Value = tuple[tuple[str, ...], float]
 Read = Callable[[], Iterable[Value]]
+
+
+def program_of(client: str) -> str:
+    """One of CLIENTS, or `other`."""
+    return client if client in CLIENTS else "other"
 
 
 class Census(Protocol):

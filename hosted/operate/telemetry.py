@@ -19,6 +19,7 @@ import httpx
 import structlog
 
 import jmem
+from hosted.operate.metrics import program_of
 from hosted.settings import Settings
 from jmem.core.errors import Invalid
 
@@ -78,11 +79,11 @@ class Uses:
         self._http, self._url, self._key = http, f"{host.rstrip('/')}/batch/", key
         self._waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING)
 
-    def note(self, user_id: UUID, operation: str, via: str) -> None:
-        """Something was done; never blocks."""
+    def note(self, user_id: UUID, operation: str, client: str) -> None:
+        """Something was done, by one of the programs that are told apart; never blocks."""
         self._waiting.append({
             "event": operation, "distinct_id": account_of(user_id), "timestamp": datetime.now(UTC).isoformat(),
-            "properties": {"client": via, "version": jmem.__version__, "$process_person_profile": False,
+            "properties": {"client": program_of(client), "version": jmem.__version__, "$process_person_profile": False,
                            "$geoip_disable": True, "$lib": "jmem"},
         })  # fmt: skip
 

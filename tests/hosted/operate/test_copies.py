@@ -13,8 +13,8 @@ import pytest
 
 from hosted.db.engine import Database
 from hosted.db.migrate import revisions, upgrade
-from hosted.identity.accounts import Accounts
 from hosted.identity import keys
+from hosted.identity.accounts import Accounts
 from hosted.identity.lookup import Rights
 from hosted.memories.service import Backend
 from hosted.operate import copies, sealed
@@ -107,7 +107,7 @@ async def test_a_restore_brings_back_every_row(databases: Databases, full: str, 
     assert made.tables["memories"].rows == 80
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
     backend = Backend(Database(databases.cluster.url(other, APP), pool_size=1), Bus())
-    user = uuid.UUID((await _one(source, "SELECT user_id::text FROM jmem.sync_heads LIMIT 1")))
+    user = uuid.UUID(await _one(source, "SELECT user_id::text FROM jmem.sync_heads LIMIT 1"))
     added = await backend.of(user).add(Draft("and it goes on"), ME)
     assert added.memory.content == "and it goes on"
     await backend.database.close()
