@@ -43,16 +43,14 @@ class Owner:
     secrets: set[str] = field(default_factory=set)
     things: dict[str, Any] = field(default_factory=dict)
 
-    def memory(self) -> str:
+    def memory(self, state: str = "active") -> str:
         """A new memory, edited once."""
         m = self.marks
         added = self.person.add(
             f"{self.canary} {m['words']} boat {uuid.uuid4().hex[:6]}", tags=[m["tag"]], thread=m["thread"], source=m["source"],
-            client=m["client"], speaker=self.canary, metadata={"note": self.canary},
+            client=m["client"], speaker=self.canary, metadata={"note": self.canary}, state=state,
         )  # fmt: skip
-        edited = self.person.must(
-            "PATCH", f"/memories/{added['id']}", {"state": "active", "speaker": f"{self.canary}."}
-        )
+        edited = self.person.must("PATCH", f"/memories/{added['id']}", {"speaker": f"{self.canary}."})
         self.things["stamp"] = edited["version"]
         return str(added["id"])
 
@@ -63,6 +61,8 @@ class Owner:
             made["memory"], made["other"] = self.memory(), self.memory()
             made["memory"] = self.memory()
             made["stamp"] = self.things["stamp"]
+        if "waiting" in wanted:
+            made["waiting"] = self.memory("review")
         if "unique" in wanted:
             made["unique"] = (
                 person.must("GET", f"/memories/{made['memory']}")["content"] if "memory" in made else self.canary
@@ -215,7 +215,7 @@ class Attempt:
 def forms(place: str, value: Any) -> Iterator[tuple[Any, Any]]:
     """What of the owner's is tried in a place, and beside it something of nobody's that looks alike (or None)."""
     text = str(value)
-    if place in ("memory", "other"):
+    if place in ("memory", "other", "waiting"):
         twin = new_id()
         yield value, twin
         yield value[:23], twin[:23]
@@ -291,6 +291,8 @@ def _own(who: Person, wanted: set[str], values: dict[str, Any]) -> dict[str, Any
         match name:
             case "memory" | "other":
                 made[name] = who.add(f"mine {uuid.uuid4().hex}")["id"]
+            case "waiting":
+                made[name] = who.add(f"mine {uuid.uuid4().hex}", state="review")["id"]
             case "key":
                 made[name] = who.must("POST", "/keys", {"name": "mine"})["id"]
             case "connection":

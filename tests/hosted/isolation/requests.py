@@ -38,6 +38,8 @@ CURSOR, ACTION, STAMP, USER, EMAIL = Place("cursor"), Place("action"), Place("st
 TAG, THREAD, SOURCE, CLIENT, WORDS = Place("tag"), Place("thread"), Place("source"), Place("client"), Place("words")
 DEVICE, SEQ, OP, ACCESS, UNIQUE = Place("device"), Place("seq"), Place("op"), Place("access"), Place("unique")
 
+WAITING = Place("waiting")
+"""A memory that waits for its owner's word."""
 NAMES: Mapping[str, Place] = {
     "id": MEMORY, "memory_id": MEMORY, "memory": MEMORY, "a": MEMORY, "b": OTHER, "other": OTHER, "supersedes": OTHER, "key": KEY,
     "connection": CONNECTION, "cursor": CURSOR, "upto": ACTION, "rev": STAMP, "If-Match": STAMP, "version": STAMP,
@@ -80,7 +82,7 @@ LEGAL: Mapping[str, list[Any]] = {
         {"query": "boat", "mode": "text", "thread": THREAD}, {"query": "boat", "mode": "text", "source": SOURCE},
     ],
     "POST /api/v1/undo": [{"dry_run": True}, {"client": CLIENT, "upto": ACTION}, {"n": 50, "dry_run": True}, {"n": 1}],
-    "POST /api/v1/review": [{"decision": "approve", "ids": [MEMORY]}, {"decision": "reject", "all": True}],
+    "POST /api/v1/review": [{"decision": "approve", "ids": [WAITING]}, {"decision": "reject", "all": True}],
     "POST /api/v1/sync/push": [{"device": "laptop", "ops": [OP]}, {"device": DEVICE, "ops": []}],
     "PATCH /api/v1/keys/{key}": [{"name": "changed"}],
     "PATCH /api/v1/connections/{connection}": [{"name": "changed"}],
