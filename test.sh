@@ -47,6 +47,7 @@ prepare() {
 }
 
 need tmux tmux
+have chromium-browser || have google-chrome || need chromium chromium
 prepare
 PATH=$PWD/.venv/bin:$PATH
 export PATH

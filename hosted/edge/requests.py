@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hosted.api.problems import internal
 from hosted.edge.address import address_of
+from hosted.edge.answers import for_whom_asks
 from hosted.edge.context import Asking, current
 
 HEADER = "x-request-id"
@@ -53,7 +54,7 @@ class Requests:
         try:
             await self._app(scope, receive, sending)
         except Exception as error:  # the process's edge: logged with its traceback, told as a problem
-            answer = internal(Request(scope), error)
+            answer = for_whom_asks(scope, internal(Request(scope), error))
             if started:
                 raise  # half an answer is out: the server cuts the connection, so that nobody takes it for a whole one
             await answer(scope, receive, sending)

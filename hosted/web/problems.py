@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -48,18 +48,23 @@ def wants_page(request: Request) -> bool:
 
 
 def install(app: FastAPI, site: Site) -> None:
-    """Have every failure that a browser meets answered as a page."""
-    for kind, handler in list(app.exception_handlers.items()):
-        app.add_exception_handler(kind, _paged(site, handler))
+    """Have every failure that a browser meets answered as a page, those before any route too."""
 
-
-def _paged(site: Site, handler: Any) -> Any:
-    async def handle(request: Request, error: Exception) -> Response:
-        found = handler(request, error)
-        answer: Response = await found if inspect.isawaitable(found) else found
+    def page_of(request: Request, answer: Response) -> Response:
         if not wants_page(request):
             return answer
         return as_page(site, request, answer.status_code, bytes(answer.body), answer.headers)
+
+    app.state.page_of = page_of
+    for kind, handler in list(app.exception_handlers.items()):
+        if kind is not Exception:  # told by the edge
+            app.add_exception_handler(kind, _paged(page_of, handler))
+
+
+def _paged(page_of: Callable[[Request, Response], Response], handler: Any) -> Any:
+    async def handle(request: Request, error: Exception) -> Response:
+        found = handler(request, error)
+        return page_of(request, await found if inspect.isawaitable(found) else found)
 
     return handle
 

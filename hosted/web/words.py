@@ -21,7 +21,7 @@ _UNITS = ((31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3_600, "h"), (60
 
 def _named(match: re.Match[str]) -> str:
     point = ord(match[0])
-    return chr(0x2400 + point) if point < 0x20 else "␡" if point == 0x7F else f"⟨U+{point:04X}⟩"
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
 
 
 def shown(text: str) -> str:

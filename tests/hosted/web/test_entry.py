@@ -1,0 +1,322 @@
+"""Signing up, in and out; sessions; forms that others send; addresses that lead away. As a browser without a script."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from hosted.web.browser import outside, safe_next
+from tests.hosted.identity.conftest import Running
+from tests.hosted.web.conftest import PASSWORD, Visitor, shown
+from tests.hosted.world import World
+
+Make = Callable[..., Visitor]
+
+
+def test_a_private_page_leads_to_sign_in_and_back(visitors: Make) -> None:
+    me = visitors(signed_in=True)
+    fresh = visitors()
+    away = fresh.get("/memories?view=archived")
+    assert away.status_code == 303
+    page = fresh.get(away.headers["location"])
+    assert 'value="/memories?view=archived"' in page.text
+    back = fresh.post("/sign-in", email=me.email, password=PASSWORD, next="/memories?view=archived")
+    assert (back.status_code, back.headers["location"]) == (303, "/memories?view=archived")
+    assert fresh.get("/memories").status_code == 200
+
+
+def test_a_wrong_password_is_told_and_nobody_is_signed_in(visitors: Make) -> None:
+    me, other = visitors(signed_in=True), visitors()
+    other.get("/sign-in")
+    answer = other.post("/sign-in", email=me.email, password="wrong")
+    assert answer.status_code == 422
+    assert "do not fit together" in shown(answer)
+    assert other.get("/memories").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "wanted", ["https://evil.example", "//evil.example/x", "/\\evil.example", "javascript:alert(1)", "/a\nb", "\\x", ""]
+)
+def test_nobody_is_sent_to_another_site(visitors: Make, wanted: str) -> None:
+    assert safe_next(wanted) == "/memories"
+    me = visitors(signed_in=True)
+    assert me.get("/sign-in", params={"next": wanted}).headers["location"] == "/memories"
+
+
+def test_a_program_may_name_its_own_address_and_nothing_that_runs_here() -> None:
+    assert outside("cursor://back?code=1") == "cursor://back?code=1"
+    assert outside("http://127.0.0.1:9/x") == "http://127.0.0.1:9/x"
+    assert [outside(a) for a in ("javascript:alert(1)", "data:text/html,x", "", "/here", "file:///etc")] == [""] * 5
+
+
+def test_a_form_that_no_page_of_this_session_sent_is_refused(visitors: Make) -> None:
+    me, other = visitors(signed_in=True), visitors(signed_in=True)
+    before = other.form_token
+    for fields, headers in (
+        ({}, {}), ({"csrf": "0" * 64}, {}), ({"csrf": before}, {}),
+        ({"csrf": me.form_token}, {"origin": "https://evil.example"}),
+        ({"csrf": me.form_token}, {"sec-fetch-site": "cross-site"}),
+    ):  # fmt: skip
+        answer = me.http.post("/memories/new", data={"content": "by another", **fields}, headers=headers)
+        assert answer.status_code == 403, fields
+        assert "opened too long ago" in shown(answer)
+    assert me.post("/memories/new", content="by me").status_code == 303
+    assert "by another" not in me.get("/memories").text
+
+
+def test_every_form_is_checked(world: World, visitors: Make) -> None:
+    """Each page that takes a form, found by looking at the routes, so that a new one can't be forgotten."""
+    me = visitors(signed_in=True)
+    from starlette.routing import Route
+
+    forms = [r.path for r in world.app.router.routes
+             if isinstance(r, Route) and r.methods == {"POST"} and r.endpoint.__module__ == "hosted.web.routing"]  # fmt: skip
+    assert len(forms) > 20
+    for path in forms:
+        asked = path.replace("{id}", str(uuid.uuid4()))
+        assert me.http.post(asked, data={"csrf": "no"}).status_code == 403, path
+
+
+def test_the_session_is_a_name_that_no_script_reads_and_the_table_holds_no_token(world: World, visitors: Make) -> None:
+    me = visitors()
+    me.get("/sign-up")
+    answer = me.post("/sign-up", email=me.email, password=PASSWORD)
+    cookie = next(c for c in answer.headers.get_list("set-cookie") if c.startswith("jmem-session="))
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    secret = cookie.partition("=")[2].partition(";")[0]
+    rows = world.query("SELECT digest, sealed FROM jmem.web_sessions ORDER BY created_at DESC LIMIT 1")
+    assert b"eyJ" not in bytes(rows[0]["sealed"])
+    assert secret.encode() not in bytes(rows[0]["sealed"]) + bytes(rows[0]["digest"])
+
+
+def test_private_pages_are_kept_nowhere_and_run_nothing_inline(visitors: Make) -> None:
+    me = visitors(signed_in=True)
+    for path in ("/memories", "/settings", "/connections", "/activity", "/", "/nowhere"):
+        headers = me.get(path).headers
+        assert headers["cache-control"] == "no-store", path
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+
+
+def test_signing_out_ends_the_session_here_and_at_supabase(world: World, supabase: Running, visitors: Make) -> None:
+    me = visitors(signed_in=True)
+    cookie = me.http.cookies["jmem-session"]
+    assert me.post("/sign-out").headers["location"] == "/sign-in"
+    assert "You are signed out" in shown(me.get("/sign-in"))
+    again = httpx.get(f"{world.url}/memories", cookies={"jmem-session": cookie})
+    assert again.status_code == 303
+
+
+def test_signing_out_everywhere_ends_other_browsers(visitors: Make) -> None:
+    me, elsewhere = visitors(signed_in=True), visitors()
+    elsewhere.get("/sign-in")
+    elsewhere.post("/sign-in", email=me.email, password=PASSWORD)
+    assert elsewhere.get("/memories").status_code == 200
+    time.sleep(1.1)  # a sign-out is told from sessions that began within its second
+    me.get("/devices")
+    me.post("/sign-out", scope="global")
+    assert elsewhere.get("/memories").status_code == 303
+
+
+def test_a_new_password_signs_other_browsers_out_and_counts(visitors: Make) -> None:
+    me, elsewhere = visitors(signed_in=True), visitors()
+    elsewhere.get("/sign-in")
+    elsewhere.post("/sign-in", email=me.email, password=PASSWORD)
+    me.get("/settings/password")
+    assert me.post("/settings/password", password="short").status_code == 422
+    assert me.post("/settings/password", password="a whole new sentence").headers["location"] == "/settings"
+    assert elsewhere.get("/memories").status_code == 303
+    assert me.get("/memories").status_code == 200
+    elsewhere.get("/sign-in")
+    assert elsewhere.post("/sign-in", email=me.email, password=PASSWORD).status_code == 422
+    assert elsewhere.post("/sign-in", email=me.email, password="a whole new sentence").status_code == 303
+
+
+# ---- mails ------------------------------------------------------------------------------------
+
+
+def follow(visitor: Visitor, link: str) -> httpx.Response:
+    """What the mailed link leads to in this browser: the project's page, then ours."""
+    away = httpx.get(link)
+    back = urlsplit(away.headers["location"])
+    return visitor.get(f"{back.path}?{back.query}")
+
+
+def test_a_mailed_link_signs_in_the_browser_that_asked_and_no_other(supabase: Running, visitors: Make) -> None:
+    me, thief = visitors(), visitors()
+    me.get("/sign-in")
+    assert me.email in shown(me.post("/sign-in/link", email=me.email))
+    stolen = follow(thief, supabase.mail(me.email)["link"])
+    assert stolen.status_code == 400
+    assert "does not work here" in shown(stolen)
+    assert thief.get("/memories").status_code == 303
+    me.get("/sign-in")
+    me.post("/sign-in/link", email=me.email)
+    assert follow(me, supabase.mail(me.email)["link"]).headers["location"] == "/memories"
+    assert me.get("/memories").status_code == 200
+
+
+def test_a_mailed_code_signs_in_on_any_device_once(supabase: Running, visitors: Make) -> None:
+    me, other = visitors(signed_in=True), visitors()
+    other.get("/sign-in")
+    other.post("/sign-in/link", email=me.email)
+    code = supabase.mail(me.email)["token"]
+    assert "used up" in shown(other.post("/sign-in/code", email=me.email, kind="link", code="000000"))
+    assert other.post("/sign-in/code", email=me.email, kind="link", code=f"{code[:3]} {code[3:]}").status_code == 303
+    again = visitors()
+    again.get("/sign-in")
+    assert again.post("/sign-in/code", email=me.email, kind="link", code=code).status_code == 422
+
+
+def test_an_address_is_confirmed_by_the_link_where_the_project_asks_for_it(supabase: Running, visitors: Make) -> None:
+    me = visitors()
+    with supabase.with_settings(autoconfirm=False):
+        me.get("/sign-up")
+        assert "Look into your mail" in shown(me.post("/sign-up", email=me.email, password=PASSWORD))
+        me.get("/sign-in")
+        early = me.post("/sign-in", email=me.email, password=PASSWORD)
+        assert "Look into your mail" in shown(early)
+    assert follow(me, supabase.mail(me.email)["link"]).headers["location"] == "/welcome"
+
+
+def test_a_forgotten_password(supabase: Running, visitors: Make) -> None:
+    me, other = visitors(signed_in=True), visitors()
+    other.get("/forgot")
+    unknown = shown(other.post("/forgot", email="nobody@example.com"))
+    known = shown(other.post("/forgot", email=me.email))
+    assert unknown.replace("nobody@example.com", "X") == known.replace(me.email, "X")
+    assert follow(other, supabase.mail(me.email)["link"]).headers["location"] == "/settings/password"
+
+
+def test_another_account_signs_in_with_pkce(world: World, supabase: Running, visitors: Make) -> None:
+    me = visitors()
+    assert me.get("/sign-in/with/nobody").status_code == 404
+    away = me.get("/sign-in/with/github?next=/timeline").headers["location"]
+    asked = parse_qs(urlsplit(away).query)
+    assert asked["code_challenge_method"] == ["s256"]
+    provider = httpx.get(away, follow_redirects=True)
+    state = parse_qs(provider.url.query.decode())["state"][0]
+    done = httpx.post(str(provider.url), data={"state": state, "email": me.email, "action": "allow"})
+    back = urlsplit(httpx.get(done.headers["location"]).headers["location"])
+    assert me.get(f"{back.path}?{back.query}").headers["location"] == "/timeline"
+    refused = visitors().get("/auth/return/provider?error=access_denied&error_description=The+user+%3Cb%3Edenied")
+    assert refused.status_code == 400
+    assert "<b>denied" not in refused.text
+
+
+# ---- tokens -----------------------------------------------------------------------------------
+
+
+def test_tokens_are_renewed_once_however_many_ask(
+    world: World, supabase: Running, visitors: Make, monkeypatch: Any
+) -> None:
+    with supabase.with_settings(token_lifetime=30):  # shorter than what is renewed early
+        me = visitors()
+        me.get("/sign-up")
+        me.post("/sign-up", email=me.email, password=PASSWORD)
+    sessions, asked = world.app.state.site.sessions, []
+    renew = sessions._renew
+
+    async def counted(token: str) -> Any:
+        asked.append(token)
+        return await renew(token)
+
+    monkeypatch.setattr(sessions, "_renew", counted)
+    cookies = dict(me.http.cookies)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda _: httpx.get(f"{world.url}/memories", cookies=cookies, timeout=20).status_code, range(8))
+        )
+    assert answers == [200] * 8
+    assert len(asked) == 1
+    assert me.get("/memories").status_code == 200
+    assert len(asked) == 1
+
+
+def test_another_replica_waits_for_the_one_that_renews(world: World, supabase: Running, visitors: Make) -> None:
+    import asyncio
+
+    from hosted.web.sessions import WebSessions
+
+    with supabase.with_settings(token_lifetime=30):
+        me = visitors()
+        me.get("/sign-up")
+        me.post("/sign-up", email=me.email, password=PASSWORD)
+    asked: list[str] = []
+    site = world.app.state.site
+
+    async def slow(token: str) -> Any:
+        asked.append(token)
+        await asyncio.sleep(0.3)
+        return await site.supabase.refresh(token)
+
+    async def both() -> list[str]:
+        replicas = [WebSessions(site.backend.database, slow) for _ in range(2)]
+        held = await asyncio.gather(*(one.find(me.http.cookies["jmem-session"]) for one in replicas))
+        return [one.tokens.refresh_token for one in held]
+
+    first, second = world.run(both())
+    assert first == second
+    assert len(asked) == 1
+
+
+def test_a_session_that_ended_at_supabase_ends_here_with_its_token(supabase: Running, visitors: Make) -> None:
+    with supabase.with_settings(token_lifetime=30):
+        me = visitors()
+        me.get("/sign-up")
+        me.post("/sign-up", email=me.email, password=PASSWORD)
+    supabase.double._context.store.run("DELETE FROM sessions")
+    answer = me.get("/memories")
+    assert answer.status_code == 303
+    assert "You were signed out" in shown(me.get("/sign-in"))
+
+
+# ---- errors -----------------------------------------------------------------------------------
+
+
+def test_errors_help_people_and_stay_documents_for_programs(world: World, visitors: Make, monkeypatch: Any) -> None:
+    me = visitors(signed_in=True)
+    lost = me.get("/nowhere")
+    assert lost.status_code == 404
+    assert "There is nothing here" in shown(lost)
+    assert me.get(f"/memories/{uuid.uuid4()}").status_code == 404
+    assert me.http.get("/nowhere", headers={"accept": "application/json"}).json()["code"] == "no_route"
+    assert me.http.get("/api/v1/nowhere").headers["content-type"] == "application/problem+json"
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret of ours")
+
+    monkeypatch.setattr("hosted.web.timeline._months", broken)
+    monkeypatch.setattr("hosted.web.timeline.words.date", lambda _: 1 / 0)
+    me.post("/memories/new", content="something")
+    failed = me.get("/timeline")
+    assert failed.status_code == 500
+    assert "Something broke on our side" in shown(failed)
+    assert "division" not in failed.text
+    assert failed.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+
+
+def test_supabase_away_is_told_as_not_now(world: World, visitors: Make, monkeypatch: Any) -> None:
+    from hosted.identity.errors import IdentityUnavailable
+
+    async def away(*_: Any, **__: Any) -> None:
+        raise IdentityUnavailable("ConnectError")
+
+    me = visitors()
+    me.get("/sign-in")
+    monkeypatch.setattr(world.app.state.site.supabase, "_call", away)
+    answer = me.post("/sign-in", email="a@example.com", password="x" * 9)
+    assert answer.status_code == 503
+    assert "Nothing that you had saved is lost" in shown(answer)
+    world.app.state.site.supabase._offered_until = 0.0
+    assert me.get("/status").status_code == 503
+    assert "does not answer now" in shown(me.get("/status"))
