@@ -59,7 +59,12 @@ def move(connection: Connection, revision: str, *, application_url: str | None =
 
 def _admit(connection: Connection, application_url: str | None) -> None:
     login = make_url(application_url).username if application_url else None
-    for sql in admit(login) if login else ():
+    if not login:
+        return
+    known = connection.execute(text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :name)"), {"name": login})
+    if not known.scalar_one() and "." in login:  # a pooler of many projects wants ROLE.PROJECT
+        login = login.rpartition(".")[0]
+    for sql in admit(login):
         connection.execute(text(sql))
 
 

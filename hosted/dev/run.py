@@ -30,7 +30,7 @@ from hosted.settings import Settings
 from jmem.core.errors import Conflict, StorageFailed
 
 HOST = "127.0.0.1"
-DATABASE, LOGIN = "jmem", "jmem_login"
+DATABASE, OWNER, LOGIN = "jmem", "jmem_owner", "jmem_login"
 AGAIN = "python -m hosted dev --port 0"
 START_S = 15.0
 
@@ -84,7 +84,7 @@ def _serve(stack: contextlib.ExitStack, port: int, data: Path | None, *, as_json
     )  # fmt: skip
     stack.enter_context(_supabase(double, supabase_listening))
     ready = Ready(
-        double.site_url, double.url, double.publishable_key, cluster.url(DATABASE, LOGIN), cluster.url(DATABASE),
+        double.site_url, double.url, double.publishable_key, cluster.url(DATABASE, LOGIN), cluster.url(DATABASE, OWNER),
         str(held.folder) if held.kept else None,
     )  # fmt: skip
     asyncio.run(upgrade(ready.migration_database_url, application_url=ready.database_url))
@@ -120,12 +120,11 @@ def _database(held: Home) -> Iterator[postgres.Cluster]:
             fix=f"read {held.postgres / 'log'}, or name another folder by --data",
         ) from error  # fmt: skip
     try:
-        cluster.psql(
-            "postgres",
-            f"DO $$ BEGIN CREATE ROLE {LOGIN} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
-        )
+        for role in (f"{LOGIN} LOGIN", f"{OWNER} LOGIN CREATEROLE BYPASSRLS"):  # no superuser, as on a platform
+            made = f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+            cluster.psql("postgres", made)
         with contextlib.suppress(subprocess.CalledProcessError):  # it is there from the last run
-            cluster.psql("postgres", f"CREATE DATABASE {DATABASE}")
+            cluster.psql("postgres", f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
         yield cluster
     finally:
         cluster.stop()
