@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from bench.home import Api, Home
-from jmem.tui.screens import pairs
+from jmem.tui.screens import duplicates, pairs
 from jmem.tui.screens.confirm import Choice
 from jmem.tui.screens.duplicates import DuplicatesPlace
 from jmem.tui.screens.merging import Merging
@@ -206,3 +206,17 @@ async def test_nothing(api: Api, home: Home, opened: Open) -> None:
         await pilot.press("l", "r", "n", "enter")
         await pilot.pause()
         assert isinstance(pilot.app.screen, DuplicatesPlace)
+
+
+async def test_the_most_alike_come_first(
+    home: Home, ids: dict[str, str], opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the search comes to them: a memory a step, so that each pair is found in a step of its own."""
+    monkeypatch.setattr(duplicates, "STEP_PAIRS", 1)
+    async with opened(home) as pilot:
+        await at_duplicates(pilot, 2)
+        scores = [pair["score"] for pair in judging(pilot).pairs.items]
+        assert scores == sorted(scores, reverse=True)
+        assert scores[0] > scores[1]
+        judging(pilot).put(list(reversed(judging(pilot).pairs.items)))
+        assert [pair["score"] for pair in judging(pilot).pairs.items] == scores

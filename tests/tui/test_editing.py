@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from textual.screen import Screen
 from bench.home import Api, Home
 from jmem.core.model import MAX_CONTENT_BYTES
 from jmem.tui import literal, saving
-from jmem.tui.screens.confirm import Choice
+from jmem.tui.screens.confirm import Choice, Sheet
 from jmem.tui.screens.conflict import ConflictDialog
 from jmem.tui.screens.editor import Editor
 from jmem.tui.screens.memories import MemoriesPlace
@@ -453,3 +454,49 @@ async def test_the_dialog_hands_its_text_to_the_editor_and_takes_it_back(
         await until(pilot, lambda: area(pilot).content == "inside\n and outside")
         await pilot.press("ctrl+z")
         await until(pilot, lambda: area(pilot).content == "inside")
+
+
+async def test_what_it_replaces_is_completed_from_its_words(some: Home, api: Api, opened: Open) -> None:
+    old = api.add("The spare key hangs in the cellar")
+    some.indexed()
+    new = api.add("The spare key lies under the pot")
+    async with opened(some) as pilot:
+        await editing(pilot, str(new["id"]))
+        line = pilot.app.screen.query_one("#supersedes", WriteLine)
+        line.focus()
+        await pilot.press(*"spare key", "space", *"cellar")
+        await until(pilot, lambda: "takes: The spare key hangs" in texts(pilot))
+        await pilot.press("right")
+        await until(pilot, lambda: line.value == str(old["id"])[-12:])
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MemoriesPlace))
+    assert get(api, str(new["id"]))["supersedes"] == old["id"]
+
+
+async def test_it_never_replaces_itself(some: Home, api: Api, opened: Open) -> None:
+    only = api.add("Zanzibar is spelled with two z")
+    some.indexed()
+    async with opened(some) as pilot:
+        await editing(pilot, str(only["id"]))
+        line = pilot.app.screen.query_one("#supersedes", WriteLine)
+        line.focus()
+        await pilot.press(*"zanzibar")
+        await until(pilot, lambda: "takes:" in texts(pilot))
+        assert not line._suggestion.endswith(str(only["id"])[-12:])
+
+
+async def test_a_receipt_names_what_an_editor_left(
+    some: Home, api: Api, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = api.add("To be forgotten, and left in a file")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / f"jmem-{str(memory['id'])[-6:]}-abc.md"
+    left.write_text("To be forgotten")
+    async with opened(some, (140, 40)) as pilot:
+        await on_top(pilot, str(memory["id"]))
+        await pilot.press("ctrl+d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choice))
+        await pilot.press("y")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Sheet))
+        assert left.name in texts(pilot).replace("\n", "").replace("│", "").replace(" ", "")
+        assert left.exists()

@@ -531,3 +531,32 @@ async def test_a_line_tells_what_is_local_and_what_ends(some: Home, opened: Open
             assert any("The pass is valid" in line and " ends in " in line for line in lines)
         for id in ids:
             api.must("DELETE", f"/memories/{id}?purge=true")
+
+
+async def test_an_id_is_copied(some: Home, api: Api, opened: Open) -> None:
+    ids = [api.add(text)["id"] for text in ("Its id is copied", "And this one's too")]
+    async with opened(some) as pilot:
+        await on_top(pilot, ids[1])
+        await pilot.press("Y")
+        assert pilot.app.clipboard == ids[1]
+        await told(pilot, ids[1])
+        await pilot.press("space", "space", "Y")
+        assert pilot.app.clipboard == "\n".join((ids[1], ids[0]))
+        await pilot.press("escape", "home", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Reader))
+        pilot.app._clipboard = ""
+        await pilot.press("Y")
+        assert pilot.app.clipboard == ids[1]
+        assert "Copied the id" in toasts(pilot)
+
+
+async def test_ages_do_not_touch_the_scrollbar(some: Home, api: Api, opened: Open) -> None:
+    api.must("POST", "/memories/batch", {"operations": [
+        {"op": "add", "content": f"A row of a long list, number {number}"} for number in range(60)
+    ]})  # fmt: skip
+    async with opened(some) as pilot:
+        rows = await to_list(pilot)
+        await until(pilot, lambda: rows.total > 60 and rows.show_vertical_scrollbar)
+        shown = rows.render_line(0).text
+        assert len(shown) == rows.size.width - 1
+        assert shown.endswith("now ")

@@ -190,7 +190,7 @@ class Connect(Dialog[None]):
         elif item is not None and plan is not None and plan.diff:
             keys = f"It does not seem to be installed (jmem connect {item.name} --force) · " + keys
         if plan is not None and plan.addresses.get("http"):
-            keys = "y copies the http address, c the command · " + keys
+            keys = "y copies http, c the command · " + keys
         self.query_one(".keys", Static).update(keys)
         body = Text("Looking…", "dim") if plan is None else _plan_text(plan, self.app.theme_variables, width)
         if item is not None and item.name == OTHER and not self._other:

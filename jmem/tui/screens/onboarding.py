@@ -10,6 +10,7 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -51,17 +52,18 @@ class Welcome(Dialog[None]):
     Welcome .step { height: 1; margin-top: 1; color: $secondary; text-style: bold; }
     Welcome Static { height: auto; }
     Welcome #first { background: $panel; }
-    Welcome #said { color: $success; height: 1; display: none; }
+    Welcome #said { color: $success; height: 1; }
     Welcome #said.-bad { color: $error; height: auto; }
-    Welcome OptionList { height: auto; max-height: 9; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1; }
+    Welcome OptionList { height: 9; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1; }
     Welcome OptionList:focus { border: none; }
     Welcome OptionList:blur > .option-list--option-highlighted { background: transparent; color: $foreground; text-style: none; }
     Welcome .keys { height: 1; margin-top: 1; color: $foreground 60%; }
     Welcome.-low > .box { padding: 0 1; }
     Welcome.-low .step, Welcome.-low .keys { margin-top: 0; }
-    Welcome.-tiny #about, Welcome.-tiny .step { display: none; }
+    Welcome.-tiny #about, Welcome.-tiny .step, Welcome.-tiny #said { display: none; }
+    Welcome.-tiny #said.-told { display: block; }
     Welcome.-tiny > .box { border: none; padding: 0; }
-    Welcome.-tiny OptionList { max-height: 2; }
+    Welcome.-tiny OptionList { height: 2; }
     """
     AUTO_FOCUS = "#first"
 
@@ -78,12 +80,16 @@ class Welcome(Dialog[None]):
         yield KeyBar()  # over that of the place behind, whose keys do nothing here
 
     def on_mount(self) -> None:
+        self._fit(self.app.size)  # before the first drawing: nothing is to jump when the size is told
         self._list()
 
     def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.height < 26, "-low")
-        self.set_class(event.size.height < 14, "-tiny")
-        self.query_one("#about", Static).update(ABOUT if event.size.width > 80 else ABOUT.replace("\n", " "))
+        self._fit(event.size)
+
+    def _fit(self, size: Size) -> None:
+        self.set_class(size.height < 26, "-low")
+        self.set_class(size.height < 14, "-tiny")
+        self.query_one("#about", Static).update(ABOUT if size.width > 80 else ABOUT.replace("\n", " "))
 
     def on_screen_resume(self) -> None:
         self._list()
@@ -144,7 +150,7 @@ class Welcome(Dialog[None]):
     def _added(self, added: Added) -> None:
         line, said = self.query_one(WriteLine), self.query_one("#said", Static)
         said.set_class(added.error is not None, "-bad")
-        said.display = True
+        said.add_class("-told")
         if added.error is None and added.memory is not None:
             said.update(f"✓ remembered: {shown.fit(shown.headline(added.memory), 56).rstrip()}")
             line.value = ""

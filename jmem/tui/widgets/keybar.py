@@ -12,6 +12,8 @@ from textual.widget import Widget
 
 from jmem.tui.actions import BY_ID, prints
 
+HELP = "app.help"
+
 
 class KeyBar(Widget):
     """Drawn from the bindings that are active now, so it never names a key that does something else.
@@ -50,16 +52,19 @@ class KeyBar(Widget):
         titles: Mapping[str, str] = getattr(self.screen, "key_titles", {})
         line = Text(no_wrap=True, end="")
         self._spans = []
+        texts = {
+            id: (f" {self.app.get_key_display(binding)} ", f"{titles.get(id, binding.description)} ")
+            for id, (_, binding) in held.items()
+        }
+        widths = {id: cell_len("".join(parts)) for id, parts in texts.items()}
         for id in sorted(held, key=lambda id: BY_ID[id].rank):
-            _, binding = held[id]
-            shown_key = self.app.get_key_display(binding)
             start = line.cell_len
-            title_of = titles.get(id, binding.description)
-            if start + len(shown_key) + cell_len(title_of) + 3 > self.size.width:
+            kept = widths.get(HELP, 0) if id != HELP else 0  # whatever has no room is found there
+            if start + widths[id] + kept > self.size.width:
                 continue
-            line.append(f" {shown_key} ", key)
-            line.append(f"{title_of} ", title)
-            self._spans.append((start, line.cell_len, binding.key))
+            line.append(texts[id][0], key)
+            line.append(texts[id][1], title)
+            self._spans.append((start, line.cell_len, held[id][1].key))
         line.append(" " * (self.size.width - line.cell_len))
         return line
 
