@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 from uuid import UUID, uuid4
 
+import asyncpg
 from sqlalchemy import make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-
-if TYPE_CHECKING:
-    import asyncpg
 
 SystemRole = Literal["jmem_metrics", "jmem_deletion"]
 STATEMENT_TIMEOUT = "20s"
+DATABASE_FAILURES = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""All that a database which is away, starting or overloaded may raise here: what goes on behind the requests goes on."""
 _TENANT = text(
     "SELECT set_config('app.user_id', :user_id, true), set_config('statement_timeout', :timeout, true),"
     " set_config('search_path', 'jmem', true)"

@@ -19,10 +19,9 @@ import httpx
 import structlog
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hosted.db.engine import Database
+from hosted.db.engine import DATABASE_FAILURES, Database
 from hosted.identity.tables import deletions, tombstones
 from jmem.core.errors import JmemError
 
@@ -93,7 +92,7 @@ class Accounts:
         while (step := await self._step(user_id)) is not None:
             try:
                 following = await self._carry_out(step, user_id)
-            except (JmemError, SQLAlchemyError, httpx.HTTPError, OSError) as error:
+            except (JmemError, httpx.HTTPError, *DATABASE_FAILURES) as error:
                 _log.warning("account_deletion_stuck", step=step, error=type(error).__name__)
                 await self._note(user_id, problem=type(error).__name__)
                 return False
@@ -118,7 +117,7 @@ class Accounts:
         while True:
             try:
                 await self.resume()
-            except (SQLAlchemyError, OSError) as error:
+            except DATABASE_FAILURES as error:
                 _log.warning("account_deletions_not_resumed", error=type(error).__name__)
             await asyncio.sleep(INTERVAL)
 

@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 import httpx
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
-from hosted.db.engine import Database
+from hosted.db.engine import DATABASE_FAILURES, Database
 from hosted.db.migrate import revisions
 from hosted.memories.service import Backend
 from hosted.settings import Settings
@@ -51,7 +50,7 @@ class Readiness:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 found = await revision(self._backend.database)
-        except (SQLAlchemyError, OSError, TimeoutError):
+        except DATABASE_FAILURES:
             return "unavailable"
         return revision_state(found, self._known)
 

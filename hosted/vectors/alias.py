@@ -15,9 +15,8 @@ from uuid import UUID
 
 from qdrant_client import models
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
-from hosted.db.engine import Database
+from hosted.db.engine import DATABASE_FAILURES, Database
 from hosted.vectors.client import KEYWORDS, NUMBERS, TENANT, Vectors, VectorsUnavailable, asking
 from hosted.vectors.drain import BATCH, CLOSE_S, POLL_S, Depth, Drain, Target
 from hosted.vectors.embed import Embeddings, Model, Source
@@ -155,7 +154,7 @@ class VectorIndex:
             pause = self._poll
             try:
                 await self.step()
-            except (VectorsUnavailable, Conflict, SQLAlchemyError, OSError) as error:
+            except (VectorsUnavailable, Conflict, *DATABASE_FAILURES) as error:
                 log.warning("the vector index can't be tended now: %s", error)
                 pause = min(self._poll, 5.0)
             else:

@@ -18,9 +18,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
-from hosted.db.engine import Database, driver
+from hosted.db.engine import DATABASE_FAILURES, Database, driver
 from hosted.vectors.client import Entry, Vectors, VectorsUnavailable, without_vector
 from hosted.vectors.embed import Embeddings
 from jmem.core.embed import EmbedderUnavailable, embed_text
@@ -115,6 +114,7 @@ class Drain:
         self._filled, self._closing = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
+        self._broken: dict[UUID, UUID] = {}
 
     # ---- in the background --------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Drain:
                     self.hear(user_id)
                 if len(found) == LOOKED_FOR:  # there are more, as while a new model is filled
                     pause = min(pause, 0.5)
-            except (SQLAlchemyError, OSError) as error:
+            except DATABASE_FAILURES as error:
                 log.warning("accounts to index can't be looked for: %s", type(error).__name__)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
@@ -181,7 +181,7 @@ class Drain:
             del self._queue[user_id]
             try:
                 await self.drain(user_id)
-            except (SQLAlchemyError, asyncpg.PostgresError, OSError) as error:
+            except DATABASE_FAILURES as error:
                 self.counts.failures += 1
                 log.warning("an account can't be indexed now: %s", type(error).__name__)
                 self._again(user_id, LONGEST_PAUSE_S / 30)
@@ -200,7 +200,7 @@ class Drain:
 
     async def drain(self, user_id: UUID) -> bool:
         """Bring one account up to date; False when that failed, and will be tried again, or another worker is at it."""
-        worker = uuid4()
+        worker = self._broken.pop(user_id, None) or uuid4()  # the lease of a try that the database broke is ours still
         while (claimed := await self._claim(user_id, worker)) is not None:
             try:
                 await self._step(user_id, worker, *claimed)
@@ -212,6 +212,9 @@ class Drain:
                 log.warning("the vector index is behind: %s", error.message)
                 await self._fail(user_id, worker)
                 return False
+            except DATABASE_FAILURES:
+                self._broken[user_id] = worker
+                raise
         return await self._is_done(user_id)
 
     async def _is_done(self, user_id: UUID) -> bool:
