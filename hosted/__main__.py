@@ -53,6 +53,10 @@ def _run(asked: argparse.Namespace) -> int:
                 from hosted.operate.commands import restore
 
                 restore(asked.source, force=asked.force, verify=asked.verify)
+            case "health":
+                from hosted.operate.commands import health
+
+                return health(asked.port)
             case "backup-key":
                 from hosted.operate.commands import backup_key
 
@@ -83,11 +87,17 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="what is wrong with this deployment, and which setting mends it")
     check.add_argument("--json", action="store_true", help="as one JSON document")
     backup = commands.add_parser("backup", help="an encrypted copy of the whole database, sealed with BACKUP_KEY")
-    backup.add_argument("--to", type=Path, required=True, metavar="FILE", help="a file that is not there yet")
+    backup.add_argument(
+        "--to", type=Path, required=True, metavar="FILE", help="a file that is not there yet; -: standard output"
+    )
     restore = commands.add_parser("restore", help="put such a copy into an empty database")
     restore.add_argument("--from", dest="source", type=Path, required=True, metavar="FILE")
     restore.add_argument("--force", action="store_true", help="replace all that the database holds")
     restore.add_argument("--verify", action="store_true", help="read the copy whole, and change nothing")
+    health = commands.add_parser(
+        "health", help="whether the replica of this machine lives; for a container's own check"
+    )
+    health.add_argument("--port", type=int, help="another port than PORT")
     commands.add_parser("backup-key", help="print a new key for BACKUP_KEY")
     return parser
 

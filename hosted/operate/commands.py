@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
+import httpx
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from hosted.app import read_settings
@@ -46,11 +48,15 @@ def check(*, as_json: bool) -> int:
 
 
 def backup(path: Path) -> None:
-    """Write an encrypted copy of the database. Raises JmemError."""
+    """Write an encrypted copy of the database; `-` is standard output. Raises JmemError."""
     settings = read_settings()
     key = sealed.keys(settings.backup_key)[0]
-    done = asyncio.run(copies.backup(_owner(settings), path, key))
-    sys.stdout.write(f"{path}: {done.rows:,} rows of {len(done.tables)} tables, {done.size:,} bytes\n")
+    if str(path) == "-":
+        done = asyncio.run(copies.write(_owner(settings), sys.stdout.buffer, key))
+        sys.stdout.buffer.flush()
+    else:
+        done = asyncio.run(copies.backup(_owner(settings), path, key))
+    sys.stderr.write(f"{path}: {done.rows:,} rows of {len(done.tables)} tables, {done.size:,} bytes\n")
 
 
 def restore(path: Path, *, force: bool, verify: bool) -> None:
@@ -79,3 +85,14 @@ def _owner(settings: Settings) -> str:
         raise Invalid("MIGRATION_DATABASE_URL is not set: the role that owns the tables", code="setting",
                       field="MIGRATION_DATABASE_URL")  # fmt: skip
     return settings.migration_database_url
+
+
+def health(port: int | None) -> int:
+    """Ask the replica of this machine whether it lives, for a container's own check; 1 when it does not answer."""
+    asked = port or read_settings({"DATABASE_URL": "", **os.environ}).port
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{asked}/health", timeout=3, trust_env=False)
+    except httpx.HTTPError as error:
+        sys.stderr.write(f"no answer at port {asked}: {type(error).__name__}\n")
+        return 1
+    return 0 if answer.status_code == 200 else 1

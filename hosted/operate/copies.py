@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import asyncpg
 from sqlalchemy import text
@@ -81,8 +81,7 @@ async def backup(url: str, path: Path, key: Key) -> Copied:
         raise Invalid(f"{unfinished}: {error.strerror}", field="to") from error
     try:
         with os.fdopen(file, "wb") as out:
-            async with _transaction(url, "REPEATABLE READ", readonly=True) as conn:
-                manifest, totals = await _dump(await driver(conn), Parts(Writer(out, key)))
+            done = await write(url, out, key)
             out.flush()
             os.fsync(out.fileno())
         unfinished.rename(path)
@@ -90,7 +89,15 @@ async def backup(url: str, path: Path, key: Key) -> Copied:
         raise StorageFailed(f"{unfinished}: {error.strerror}") from error
     finally:
         unfinished.unlink(missing_ok=True)
-    return Copied(totals, manifest.revision, manifest.created_at, path.stat().st_size)
+    return done
+
+
+async def write(url: str, out: BinaryIO, key: Key) -> Copied:
+    """Write a copy of one moment to a stream: what a failure leaves of it is known to be cut short."""
+    async with _transaction(url, "REPEATABLE READ", readonly=True) as conn:
+        sealing = Writer(out, key)
+        manifest, totals = await _dump(await driver(conn), Parts(sealing))
+    return Copied(totals, manifest.revision, manifest.created_at, sealing.size)
 
 
 def verify(path: Path, known: Sequence[Key]) -> tuple[Manifest, dict[str, Total]]:

@@ -80,6 +80,8 @@ class Writer:
         self._cipher, self._number = key.of(salt), 0
         self._waiting, self._zlib = bytearray(), zlib.compressobj(6)
         file.write(self._header)
+        self.size = len(self._header)
+        """bytes that were written"""
 
     def write(self, data: bytes) -> None:
         """Add to what is sealed."""
@@ -97,8 +99,9 @@ class Writer:
         self._seal(bytes(self._waiting), last=True)
 
     def _seal(self, piece: bytes, *, last: bool) -> None:
-        self._file.write(self._cipher.encrypt(_nonce(self._number, last), piece, self._header))
-        self._number += 1
+        sealed = self._cipher.encrypt(_nonce(self._number, last), piece, self._header)
+        self._file.write(sealed)
+        self._number, self.size = self._number + 1, self.size + len(sealed)
 
 
 def opened(file: BinaryIO, known: Sequence[Key]) -> Iterator[bytes]:
