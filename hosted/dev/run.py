@@ -25,7 +25,7 @@ from hosted.dev import qdrant
 from hosted.dev.home import Home, home
 from hosted.dev.supabase import Double
 from hosted.dev.supabase import Settings as DoubleSettings
-from hosted.operate import serving
+from hosted.operate import logs, serving
 from hosted.settings import Settings
 from jmem.core.errors import Conflict, StorageFailed
 
@@ -88,7 +88,9 @@ def _serve(stack: contextlib.ExitStack, port: int, data: Path | None, *, as_json
         str(held.folder) if held.kept else None,
     )  # fmt: skip
     asyncio.run(upgrade(ready.migration_database_url, application_url=ready.database_url))
-    app = app_of(_settings(ready, double, os.environ), qdrant.in_process(qdrant.Store()))
+    settings = _settings(ready, double, os.environ)
+    logs.configure(settings.log_level, sys.stderr)  # who reads the one line on standard output may not read on
+    app = app_of(settings, qdrant.in_process(qdrant.Store()))
 
     def tell() -> None:
         sys.stdout.write((ready.document() if as_json else ready.text()) + "\n")

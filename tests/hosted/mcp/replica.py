@@ -9,12 +9,14 @@ import os
 import sys
 
 from hosted.app import app_of, read_settings
-from hosted.operate import serving
+from hosted.operate import logs, serving
 
 
 def main() -> None:
     listening = serving.listen("127.0.0.1", int(os.environ.get("REPLICA_PORT", "0")), again="")
-    app = app_of(read_settings())
+    settings = read_settings()
+    logs.configure(settings.log_level, sys.stderr)
+    app = app_of(settings)
 
     def ready() -> None:
         sys.stdout.write(f"http://127.0.0.1:{listening.getsockname()[1]}\n")
