@@ -7,9 +7,11 @@ from hosted.api.routing import Routes
 
 def groups() -> list[Routes]:
     """Every group of routes."""
+    from hosted import openmemory
     from hosted.api import activity, audit, events, history, memories, overview, review, search, sync
 
-    return [module.routes for module in (memories, search, history, activity, review, audit, overview, events, sync)]
+    own = (memories, search, history, activity, review, audit, overview, events, sync)
+    return [*(module.routes for module in own), *openmemory.groups()]
 
 
 def account_groups() -> list[Routes]:

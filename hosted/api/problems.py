@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from hosted.api.routing import PROBLEM, HttpProblem
-from hosted.edge.context import request_id
+from hosted.edge.context import current, request_id
 from hosted.identity.errors import BadToken, MissingScope, of_database
 from jmem.core.errors import JmemError, Unreachable
 from jmem.core.wire.refusals import invalid_answer
@@ -27,8 +27,10 @@ _LATER = {"retry-after": "1"}
 
 def problem(error: JmemError, headers: Mapping[str, str] | None = None) -> Response:
     """The problem document of an error, with the id of the request."""
-    known = request_id()
-    document = {**({"request": known} if known else {}), **error.problem()}
+    asking = current.get()
+    document = error.problem() if asking is None else {"request": asking.id, **error.problem()}
+    if asking is not None and asking.path.startswith("/openmemory/"):
+        document.setdefault("detail", error.message)  # where its clients look
     return Response(to_json(document), error.status, dict(headers or {}), PROBLEM)
 
 

@@ -75,20 +75,21 @@ class Call:
 
 
 class Routes:
-    """A group of routes; each decorator declares one."""
+    """A group of routes; each decorator declares one. With `any_query`, one that takes a body ignores a query string."""
 
-    def __init__(self, group: str, prefix: str = PREFIX) -> None:
-        self.group = group
+    def __init__(self, group: str, prefix: str = PREFIX, *, any_query: bool = False) -> None:
+        self.group, self._any_query = group, any_query
         self.router = APIRouter(prefix=prefix, tags=[group])
 
     def route(
         self, method: str, path: str, ask: type[A], summary: str, *, answers: Mapping[int, Any],
         problems: tuple[int, ...] = (), headers: Mapping[str, str] | None = None, who: Who = current,
-        body_limit: int = MAX_BATCH_BYTES, writes: bool | None = None,
+        body_limit: int = MAX_BATCH_BYTES, writes: bool | None = None, also: tuple[str, ...] = (),
     ) -> Callable[[Callable[[Call, A], Awaitable[Response]]], Callable[[Call, A], Awaitable[Response]]]:  # fmt: skip
         """Declare a route. `answers` are the models (or a media type) by status, `problems` statuses beyond ALWAYS.
 
-        One that `writes` (all but GET, unless told otherwise) takes an Idempotency-Key.
+        One that `writes` (all but GET, unless told otherwise) takes an Idempotency-Key. `also` are other spellings of its
+        path.
         """
         once_only = method != "GET" if writes is None else writes
         if once_only:
@@ -97,7 +98,7 @@ class Routes:
         def declare(handler: Callable[[Call, A], Awaitable[Response]]) -> Callable[[Call, A], Awaitable[Response]]:
             async def endpoint(request: Request, principal: Principal = Depends(who)) -> Response:  # noqa: B008
                 await admit(principal)
-                asked, raw = await _asked(request, ask, body_limit)
+                asked, raw = await _asked(request, ask, body_limit, any_query=self._any_query)
                 call = Call(request, principal, request.app.state.backend)
                 given = request.headers.getlist("idempotency-key") if once_only else []
                 if not given:
@@ -110,16 +111,18 @@ class Routes:
                 operation_id=f"{self.group}_{handler.__name__}", responses=_responses(summary, answers, problems),
                 status_code=min(answers), openapi_extra=_takes(path, ask, headers or {}),
             )  # fmt: skip
+            for other in also:
+                self.router.add_api_route(other, endpoint, methods=[method], include_in_schema=False)
             return handler
 
         return declare
 
 
-async def _asked(request: Request, ask: type[A], limit: int) -> tuple[A, bytes]:
+async def _asked(request: Request, ask: type[A], limit: int, *, any_query: bool) -> tuple[A, bytes]:
     """What is asked, and the body it was read from."""
     if not issubclass(ask, Ask):
         return parse_query(ask, request.url.query.encode("latin-1")), b""
-    if request.url.query:
+    if request.url.query and not any_query:
         raise HttpProblem(422, "unknown_field", "this address takes no query string", fix="put it into the body")
     raw = await body_of(request, limit)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -18,7 +18,7 @@ PAGE_BYTES = 1024 * 1024
 """What a form or a call of an assistant may be; batches, pushes and imports are larger."""
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 _TAKEN = ("authorization", "content-type", "idempotency-key", "if-match", "last-event-id", "x-request-id", "mcp-protocol-version",
-          "mcp-session-id")  # fmt: skip
+          "mcp-session-id", "x-api-key")  # fmt: skip
 _SHOWN = ("idempotency-replayed", "mcp-session-id", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate",
           "x-request-id")  # fmt: skip
 
