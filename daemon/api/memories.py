@@ -6,9 +6,9 @@ from typing import Any
 
 from daemon.api.common import page
 from daemon.http import Answer, Call, Routes, json_answer
-from jmem.core.asof import moment_of
 from jmem.core.drafts import Draft
 from jmem.core.errors import NotFound
+from jmem.core.moments import moment_of
 from jmem.core.wire import answers
 from jmem.core.wire.asks import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk, MemoryQuery
 from jmem.core.wire.common import (

@@ -8,9 +8,9 @@ from hosted.api.routing import Routes
 def groups() -> list[Routes]:
     """Every group of routes."""
     from hosted import openmemory
-    from hosted.api import activity, audit, events, history, memories, overview, review, search, sync
+    from hosted.api import activity, audit, events, history, memories, overview, review, search, sync, timeline
 
-    own = (memories, search, history, activity, review, audit, overview, events, sync)
+    own = (memories, search, history, timeline, activity, review, audit, overview, events, sync)
     return [*(module.routes for module in own), *openmemory.groups()]
 
 

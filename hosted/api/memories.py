@@ -7,10 +7,19 @@ from typing import Any
 from fastapi import Response
 
 from hosted.api.routing import Call, Routes, answer, page
-from jmem.core.errors import Invalid, NotFound
+from jmem.core.errors import NotFound
+from jmem.core.moments import moment_of
 from jmem.core.wire import answers
 from jmem.core.wire.asks import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk, MemoryQuery
-from jmem.core.wire.common import added_dict, batch_dict, changes_asked, draft_asked, inferred_dict, list_filter
+from jmem.core.wire.common import (
+    added_dict,
+    batch_dict,
+    changes_asked,
+    draft_asked,
+    inferred_dict,
+    list_filter,
+    past_of,
+)
 
 routes = Routes("memories")
 _ADDED = answers.MemoryAdded | answers.Inferred
@@ -34,29 +43,28 @@ async def add(call: Call, ask: MemoryAsk) -> Response:
 @routes.route("GET", "/memories", ListQuery, "List memories", answers={200: answers.Memories})
 async def list_memories(call: Call, ask: ListQuery) -> Response:
     """A page; one that would be larger than an answer may be has fewer memories than asked for, and a cursor."""
-    _present(ask.as_of)
     filter = list_filter(ask)
+    as_of = past_of(ask.as_of)
+    if as_of is not None and ask.cursor is not None:  # further pages are of the first one's moment
+        as_of = moment_of(ask.cursor, ask.sort)
+    then = {} if as_of is None else {"as_of": as_of}
 
     async def fetch(limit: int) -> tuple[list[dict[str, Any]], str | None]:
         found = await call.memories.list(
-            filter, call.actor, limit=limit, cursor=ask.cursor, sort=ask.sort, offset=ask.offset
+            filter, call.actor, limit=limit, cursor=ask.cursor, sort=ask.sort, offset=ask.offset, as_of=as_of
         )
         return [memory.as_dict() for memory in found.memories], found.next_cursor
 
-    total = {"total": await call.memories.count(filter, call.actor)} if ask.count else {}
-    return await page("memories", fetch, ask.limit, **total)
-
-
-def _present(as_of: str | None) -> None:
-    if as_of is not None:
-        raise Invalid("the account does not look back yet", field="as_of", fix="look back on one of your machines")
+    total = {"total": await call.memories.count(filter, call.actor, as_of=as_of)} if ask.count else {}
+    return await page("memories", fetch, ask.limit, **then, **total)
 
 
 @routes.route("GET", "/memories/{id}", MemoryQuery, "Read a memory", answers={200: answers.Memory}, problems=(404, 409))
 async def get(call: Call, ask: MemoryQuery) -> Response:
-    """By its id or any part of it that fits no other."""
-    _present(ask.as_of)
-    return answer((await call.memories.get(call.params["id"], call.actor)).as_dict())
+    """By its id or any part of it that fits no other; `as_of` a moment, as it stood then."""
+    as_of = past_of(ask.as_of)
+    memory = (await call.memories.get(call.params["id"], call.actor, as_of=as_of)).as_dict()
+    return answer(memory if as_of is None else {**memory, "as_of": as_of})
 
 
 @routes.route("PATCH", "/memories/{id}", EditAsk, "Change a memory", answers={200: answers.MemoryEdited},

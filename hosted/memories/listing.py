@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -16,6 +16,8 @@ from jmem.core.model import STATES, Memory
 from jmem.core.paging import Page, check_limit, decode_cursor, encode_cursor
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from hosted.ops.rows import Driver
 
 SORTS = {"created": "created_at", "updated": "updated_at", "occurred": "at"}
@@ -26,25 +28,45 @@ async def page(
     sort: str = "-created", offset: int = 0,
 ) -> Page:  # fmt: skip
     """The next `limit` memories that pass the filter. `sort` is created, updated or occurred, "-" for newest first."""
-    name = sort.removeprefix("-")
-    if name not in SORTS:
+    after = None
+    if cursor is not None:
+        value, id = (str(one).replace("\0", "") for one in decode_cursor(cursor, _checked(sort), 2))
+        after = (value, id)
+    found = await _records(raw, user_id, filter, now, check_limit(limit) + 1, after, sort, offset)
+    memories = [memory_of(record) for record in found[:limit]]
+    if len(found) <= limit:
+        return Page(memories)
+    return Page(memories, encode_cursor(sort, found[limit - 1][SORTS[sort.removeprefix("-")]], memories[-1].id))
+
+
+async def rows(
+    raw: Driver, user_id: UUID, filter: Filter, now: str, most: int, after: tuple[str, str] | None, sort: str
+) -> list[Memory]:
+    """The first memories that pass the filter, after a value and an id."""
+    return [memory_of(record) for record in await _records(raw, user_id, filter, now, most, after, sort)]
+
+
+def _checked(sort: str) -> str:
+    if sort.removeprefix("-") not in SORTS:
         raise Invalid(f"sort must be one of {', '.join(SORTS)}, with - for the newest first", field="sort")
-    column, down = SORTS[name], sort.startswith("-")
+    return sort
+
+
+async def _records(
+    raw: Driver, user_id: UUID, filter: Filter, now: str, most: int, after: tuple[str, str] | None, sort: str,
+    offset: int = 0,
+) -> list[asyncpg.Record]:  # fmt: skip
+    column, down = SORTS[_checked(sort).removeprefix("-")], sort.startswith("-")
     params = Params(user_id)
     where = condition(filter, now, params)
-    if cursor is not None:
-        value, id = (str(one).replace("\0", "") for one in decode_cursor(cursor, sort, 2))
-        where += f" AND (m.{column}, m.id) {'<' if down else '>'} ({params.add(value)}, {params.add(id)})"
+    if after is not None:
+        where += f" AND (m.{column}, m.id) {'<' if down else '>'} ({params.add(after[0])}, {params.add(after[1])})"
     order = "DESC" if down else "ASC"
-    records = await raw.fetch(
+    return await raw.fetch(
         f"SELECT {COLUMNS}, m.at FROM jmem.memories m WHERE {where} ORDER BY m.{column} {order}, m.id {order}"
-        f" LIMIT {params.add(check_limit(limit) + 1)} OFFSET {params.add(offset)}",
+        f" LIMIT {params.add(most)} OFFSET {params.add(offset)}",
         *params.values,
     )
-    memories = [memory_of(record) for record in records[:limit]]
-    if len(records) <= limit:
-        return Page(memories)
-    return Page(memories, encode_cursor(sort, records[limit - 1][column], memories[-1].id))
 
 
 async def count(raw: Driver, user_id: UUID, filter: Filter, now: str) -> int:
@@ -99,15 +121,22 @@ async def with_successors(
 ) -> list[Memory]:
     """The memories with `superseded_by` set where a live, active memory that may be seen supersedes them."""
     asked = list(memories)
-    if not asked:
-        return asked
+    newer = await successors(raw, user_id, visible, now, asked)
+    return [replace(m, superseded_by=newer[m.id][1]) if m.id in newer else m for m in asked] if newer else asked
+
+
+async def successors(
+    raw: Driver, user_id: UUID, visible: Filter, now: str, memories: Sequence[Memory]
+) -> dict[str, tuple[str, str]]:
+    """(time, id) of the newest memory that passes and supersedes one of these, by its id."""
+    if not memories:
+        return {}
     params = Params(user_id)
     where = condition(visible, now, params)
-    ids = params.add([memory.id for memory in asked])
+    ids = params.add([memory.id for memory in memories])
     records = await raw.fetch(
-        f"SELECT DISTINCT ON (m.supersedes) m.supersedes, m.id FROM jmem.memories m WHERE {where}"
+        f"SELECT DISTINCT ON (m.supersedes) m.supersedes, m.at, m.id FROM jmem.memories m WHERE {where}"
         f" AND m.supersedes = ANY ({ids}::text[]) ORDER BY m.supersedes, m.at DESC, m.id DESC",
         *params.values,
     )
-    newer: dict[str, str] = {record["supersedes"]: record["id"] for record in records}
-    return [replace(m, superseded_by=newer[m.id]) if m.id in newer else m for m in asked] if newer else asked
+    return {record["supersedes"]: (record["at"], record["id"]) for record in records}

@@ -132,9 +132,13 @@ class Memories(Timeline, Inbox, Inferring):
     # ---- reading ------------------------------------------------------------------------------
 
     @asks("get")
-    async def get(self, id: str, actor: Actor, *, deleted: bool = False) -> Memory:
-        """A memory by any unique part of its id; raises NotFound, Ambiguous."""
+    async def get(self, id: str, actor: Actor, *, deleted: bool = False, as_of: str | None = None) -> Memory:
+        """A memory by any unique part of its id, as it is or as it was `as_of` a moment; raises NotFound, Ambiguous."""
         actor.may("read")
+        if as_of is not None:
+            memory = await self._memory_at(id, actor, as_of, deleted=deleted)
+            self._log(actor, "get", [memory])
+            return memory
         async with self._reading() as raw:
             whole = await finding.resolve(raw, self.user_id, id, actor, deleted=deleted)
             found = [await finding.load(raw, self.user_id, whole)]
@@ -145,21 +149,27 @@ class Memories(Timeline, Inbox, Inferring):
     @asks("list")
     async def list(
         self, filter: Filter, actor: Actor, *, limit: int = 100, cursor: str | None = None, sort: str = "-created",
-        offset: int = 0,
+        offset: int = 0, as_of: str | None = None,
     ) -> Page:  # fmt: skip
-        """A page of memories. `sort`: created, updated or occurred, "-" for the newest first."""
+        """A page of memories, `as_of` a moment or now. `sort`: created, updated or occurred, "-" for the newest first."""
         actor.may("read")
-        now = now_iso()
-        async with self._reading() as raw:
-            page = await listing.page(raw, self.user_id, actor.narrow(filter), now, limit, cursor, sort, offset)
-            shown = await listing.with_successors(raw, self.user_id, actor.narrow(Filter()), now, page.memories)
-        self._log(actor, "list", shown)
-        return Page(shown, page.next_cursor)
+        if as_of is not None:
+            found = await self._page_at(filter, actor, as_of, limit=limit, cursor=cursor, sort=sort, offset=offset)
+        else:
+            now = now_iso()
+            async with self._reading() as raw:
+                page = await listing.page(raw, self.user_id, actor.narrow(filter), now, limit, cursor, sort, offset)
+                shown = await listing.with_successors(raw, self.user_id, actor.narrow(Filter()), now, page.memories)
+            found = Page(shown, page.next_cursor)
+        self._log(actor, "list", found.memories)
+        return found
 
     @asks("count")
-    async def count(self, filter: Filter, actor: Actor) -> int:
-        """How many memories pass the filter."""
+    async def count(self, filter: Filter, actor: Actor, *, as_of: str | None = None) -> int:
+        """How many memories pass the filter, or passed it `as_of` a moment."""
         actor.may("read")
+        if as_of is not None:
+            return await self._count_at(filter, actor, as_of)
         async with self._reading() as raw:
             return await listing.count(raw, self.user_id, actor.narrow(filter), now_iso())
 

@@ -18,11 +18,12 @@ from typing import Any
 
 from jmem.core import ids, listing, merge, paging
 from jmem.core.actor import Actor
-from jmem.core.errors import Invalid, NotFound
+from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
 from jmem.core.listing import SORTS
 from jmem.core.merge import Registers
-from jmem.core.model import Memory, Op, milliseconds, now_iso, parse_time
+from jmem.core.model import Memory, Op
+from jmem.core.moments import bound_of, cursor_kind, newest_of, there
 from jmem.core.paging import Page
 from jmem.core.store import MEMORY_COLUMNS, Store, fts, row_memory, rows
 from jmem.core.store.schema import MIGRATIONS
@@ -49,20 +50,6 @@ _FRINGE = CONTEXT_BEFORE + CONTEXT_AFTER
 
 MAX_KEPT = 5_000
 """Changed memories in a past that is kept for the next look."""
-
-
-def checked_moment(moment: str) -> str:
-    """A moment of the past in the form of `model.iso`; one that a word like "today" puts later is now.
-
-    Raises Invalid.
-    """
-    parsed = parse_time(moment, "as_of")
-    return min(parsed, now_iso())
-
-
-def bound_of(moment: str) -> str:
-    """The first stamp that comes after a moment in the form of `model.iso`."""
-    return f"{max(milliseconds(moment) + 1, 0):012x}"
 
 
 @dataclass
@@ -222,10 +209,7 @@ def memory_at(conn: sqlite3.Connection, part: str, actor: Actor, moment: str, *,
     """One memory as it stood; raises NotFound, also when it was not there yet or was deleted then, Ambiguous."""
     id = ids.resolve(conn, part, actor, deleted=True)
     memory = folded(conn, id, bound_of(moment))
-    if memory is None:
-        raise NotFound(f"memory {id} was not there yet", id=id, as_of=moment, fix=f"jmem log {id}")
-    if memory.deleted and not deleted:
-        raise NotFound(f"memory {id} was deleted then", id=id, as_of=moment, deleted=True, fix=f"jmem log {id}")
+    memory = there(memory, id, moment, deleted=deleted)
     return replace(memory, superseded_by=_successor(conn, id, moment))
 
 
@@ -233,12 +217,7 @@ def _successor(conn: sqlite3.Connection, id: str, moment: str) -> str | None:
     """The newest of the memories that name this one now, and did so then while they were live and active."""
     linked = conn.execute("SELECT id FROM memories WHERE supersedes = ?", (id,)).fetchall()
     then = [memory for (one,) in linked if (memory := folded(conn, one, bound_of(moment))) is not None]
-    newest = max(
-        ((m.occurred_at or m.created_at, m.id) for m in then
-         if m.supersedes == id and not m.deleted and m.state == "active" and (m.expires_at or "~") > moment),
-        default=None,
-    )  # fmt: skip
-    return None if newest is None else newest[1]
+    return newest_of(then, id, moment)
 
 
 def folded(conn: sqlite3.Connection, id: str, bound: str) -> Memory | None:
@@ -256,7 +235,7 @@ def page(
         raise Invalid(f"sort must be one of {', '.join(SORTS)}, with - for the newest first", field="sort")
     paging.check_limit(limit)
     column, down = SORTS[name], sort.startswith("-")
-    after = None if cursor is None else paging.decode_cursor(cursor, _kind(sort), 3)[1:]
+    after = None if cursor is None else paging.decode_cursor(cursor, cursor_kind(sort), 3)[1:]
     found: list[tuple[Any, ...]] = []
     for conn, condition in past.tables(filter):
         where, params = condition.sql(past.moment)
@@ -274,16 +253,7 @@ def page(
     memories = [row_memory(row, 1) for row in found[:limit]]
     if len(found) <= limit:
         return Page(memories)
-    return Page(memories, paging.encode_cursor(_kind(sort), past.moment, found[limit - 1][0], memories[-1].id))
-
-
-def moment_of(cursor: str, sort: str) -> str:
-    """The moment of the page that a cursor goes on with; raises Invalid `bad_cursor` for one of an ordinary list."""
-    return str(paging.decode_cursor(cursor, _kind(sort), 3)[0])
-
-
-def _kind(sort: str) -> str:
-    return f"{sort} as of"
+    return Page(memories, paging.encode_cursor(cursor_kind(sort), past.moment, found[limit - 1][0], memories[-1].id))
 
 
 def count(past: Past, filter: Filter) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jmem.core.model import PRIVACIES, STATES
+from jmem.core.model import PRIVACIES, STATES, Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,26 @@ class Filter:
             scope, values = self.scope()
             add(scope, *values)
         return " AND ".join(parts), params
+
+    def passes(self, memory: Memory, now: str) -> bool:
+        """Whether a memory passes, as `sql` decides it."""
+        at = memory.occurred_at or memory.created_at
+        lapsed = memory.expires_at is not None and memory.expires_at <= now
+        return (
+            memory.deleted == self.deleted
+            and (not self.states or memory.state in self.states)
+            and (lapsed if self.lapsed else self.expired or not lapsed)
+            and (not self.clients or memory.client in self.clients)
+            and (self.since is None or at >= self.since)
+            and (self.until is None or at < self.until)
+            and (self.privacy is None or memory.privacy == self.privacy)
+            and (self.thread is None or memory.thread == self.thread)
+            and (self.source is None or memory.source == self.source)
+            and (self.before is None or memory.version < self.before)
+            and set(self.tags) <= set(memory.tags)
+            and (self.visible is None or not set(self.visible).isdisjoint(memory.tags))
+            and (self.waiting_of is None or memory.state != "review" or memory.client == self.waiting_of)
+        )
 
     def scope(self) -> tuple[str, list[str]]:
         """The part of the condition that is about `visible` and `waiting_of`: what may be known of at all."""

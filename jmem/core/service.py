@@ -11,7 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from jmem.core import asof, duplicates, foreign, history, ids, listing, paging, purge, quota, review, undo, writes
+from jmem.core import (
+    asof,
+    duplicates,
+    foreign,
+    history,
+    ids,
+    listing,
+    moments,
+    paging,
+    purge,
+    quota,
+    review,
+    undo,
+    writes,
+)
 from jmem.core import batch as batches
 from jmem.core.access import Access, AccessLog, Answer, Wanted
 from jmem.core.accesses import MAX_ANSWERS, Told, access_of
@@ -33,7 +47,7 @@ from jmem.core.receipts import BatchResult, PlaceReceipt, Purged, erased
 from jmem.core.revert import Group, Undone, UndoReport
 from jmem.core.revisions import History, LogEntry, Revision, edit_kind
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
-from jmem.core.timeline import PAST, Timeline
+from jmem.core.timeline import Timeline
 
 if TYPE_CHECKING:
     from jmem.core.query import SearchOutcome, SearchQuery
@@ -194,8 +208,8 @@ class MemoryService(Timeline, Neighbours):
             )
         paging.check_limit(query.limit)
         if query.as_of is not None:
-            actor.may(*PAST)
-            query = replace(query, as_of=asof.checked_moment(query.as_of))
+            actor.may(*moments.PAST)
+            query = replace(query, as_of=moments.checked_moment(query.as_of))
         if self.searcher is None:
             raise JmemError("this service has no search", code="no_search")
         outcome = self.searcher.search(replace(query, filter=actor.narrow(query.filter)))

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jmem.core import asof, changes, ids
+from jmem.core import asof, changes, ids, moments, spans
 from jmem.core import chain as chains
 from jmem.core.actor import Actor
 from jmem.core.asked import asks
-from jmem.core.chain import Chain
-from jmem.core.changes import Change
 from jmem.core.filter import Filter
+from jmem.core.links import Chain
 from jmem.core.model import Memory, parse_time
 from jmem.core.paging import Page
+from jmem.core.spans import Change
 from jmem.core.store import Store
-
-PAST = ("read", "every_tag")
-"""What looking back takes: an earlier text may not have had the tag that a memory is visible by now."""
 
 
 class Timeline:
@@ -27,8 +24,8 @@ class Timeline:
 
     def memory_at(self, id: str, actor: Actor, moment: str, *, deleted: bool = False) -> Memory:
         """One memory as it stood at a moment; raises NotFound, also when it was not there then, Ambiguous, Invalid."""
-        actor.may(*PAST)
-        at = asof.checked_moment(moment)
+        actor.may(*moments.PAST)
+        at = moments.checked_moment(moment)
         with self.store.reader() as conn:
             return asof.memory_at(conn, id, actor, at, deleted=deleted)
 
@@ -36,8 +33,8 @@ class Timeline:
         self, filter: Filter, actor: Actor, moment: str, *, limit: int, cursor: str | None, sort: str, offset: int = 0
     ) -> Page:
         """A page of the list as it stood at a moment; raises Invalid. A cursor goes on at its own page's moment."""
-        actor.may(*PAST)
-        at = asof.checked_moment(moment if cursor is None else asof.moment_of(cursor, sort))
+        actor.may(*moments.PAST)
+        at = moments.checked_moment(moment if cursor is None else moments.moment_of(cursor, sort))
         with asof.opened(self.store, at, self.past) as past:
             page = asof.page(past, actor.narrow(filter), limit, cursor, sort, offset)
             scope = actor.narrow(Filter())
@@ -45,8 +42,8 @@ class Timeline:
 
     def count_at(self, filter: Filter, actor: Actor, moment: str) -> int:
         """How many memories passed the filter at a moment."""
-        actor.may(*PAST)
-        with asof.opened(self.store, asof.checked_moment(moment), self.past) as past:
+        actor.may(*moments.PAST)
+        with asof.opened(self.store, moments.checked_moment(moment), self.past) as past:
             return asof.count(past, actor.narrow(filter))
 
     @asks("diff")
@@ -59,7 +56,7 @@ class Timeline:
         Raises Invalid, NotFound and Ambiguous (`id`).
         """
         actor.may("everything")
-        span = changes.span(parse_time(since, "since"), None if until is None else parse_time(until, "until"))
+        span = spans.span(parse_time(since, "since"), None if until is None else parse_time(until, "until"))
         with self.store.reader() as conn:
             whole = None if id is None else ids.resolve(conn, id, actor, deleted=True)
             return changes.page(conn, span, limit=limit, cursor=cursor, id=whole, client=client)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jmem.core.access import AccessLog
-from jmem.core.changes import Change
+from jmem.core.spans import Change
 from jmem.core.drafts import Added
 from jmem.core.errors import NotFound
 from jmem.core.filter import Filter

@@ -22,6 +22,7 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft
 from jmem.core.errors import JmemError
 from jmem.core.filter import Filter
+from jmem.core.model import now_iso
 from jmem.core.service import MemoryService
 from jmem.core.store import Store
 from tests.property.test_merge_store import RAM
@@ -154,6 +155,51 @@ class Side:
         moments = ("created_at", "updated_at", "version")
         return {n: self.told(v) for n, v in fields.items() if n not in moments}
 
+    async def pages(self, filter: Filter, actor: Actor, **named: Any) -> Any:
+        """The whole list, page by page, and how many it says there are."""
+        shown: list[Any] = []
+        cursor = None
+        while True:
+            page = await self.call("list", filter, actor, limit=2, cursor=cursor, **named)
+            if isinstance(page, str):
+                return page
+            shown += [self.told(memory) for memory in page.memories]
+            cursor = page.next_cursor
+            if cursor is None:
+                return shown, await self.call(
+                    "count", filter, actor, **{n: v for n, v in named.items() if n == "as_of"}
+                )
+
+    async def past(self, moments: Sequence[str]) -> dict[str, Any]:
+        """What stood at some moments, and what changed between them."""
+        found: dict[str, Any] = {}
+        for number, moment in enumerate(moments):
+            for sort, filter in (
+                ("created", Filter(states=())),
+                ("-updated", Filter(tags=("a",))),
+                ("-occurred", Filter()),
+            ):
+                found[f"{number} by {sort}"] = await self.pages(filter, OWNER, sort=sort, as_of=moment)
+            found[f"{number} for claude"] = await self.pages(Filter(), ACTORS[2], sort="created", as_of=moment)
+            for id in range(min(len(self.ids), 6)):
+                found[f"{number} {id}"] = self.told(await self.call("get", self.id(id), OWNER, as_of=moment))
+        for until in (None, *moments[1:2]):
+            for client in (None, "cli"):
+                changed: list[Any] = []
+                cursor = None
+                while True:
+                    page, cursor = await self.call(
+                        "changes", OWNER, moments[0], until=until, limit=2, cursor=cursor, client=client
+                    )
+                    changed += page
+                    if cursor is None:
+                        break
+                found[f"changed until {until and 1} by {client}"] = self.told(changed)
+        for id in range(min(len(self.ids), 6)):
+            for actor in (OWNER, ACTORS[2]):
+                found[f"chain {id} {actor.client}"] = self.told(await self.call("chain", self.id(id), actor))
+        return found
+
     async def state(self) -> dict[str, Any]:
         everything = Filter(states=(), expired=True)
         found: dict[str, Any] = {}
@@ -196,9 +242,17 @@ async def compare(url: str, script: Sequence[tuple[Command, Actor]]) -> None:
         here = Side(MemoryService(store, access))
         there = Side(Memories(Backend(database, Bus(), activity=Activity(database)), uuid.uuid4()))
         try:
-            for command, actor in script:
+            moments: list[str] = []
+            for number, (command, actor) in enumerate(script):
                 mine, theirs = await here.run(command, actor), await there.run(command, actor)
                 assert theirs == mine, (command, actor.client)
+                if number in (0, len(script) // 2):
+                    await asyncio.sleep(0.002)
+                    moments.append(now_iso())
+                    await asyncio.sleep(0.002)
+            then, theirs_then = await here.past(moments), await there.past(moments)
+            for name, held in then.items():
+                assert theirs_then[name] == held, name
             mine, theirs = await here.state(), await there.state()
             for name, held in mine.items():
                 assert theirs[name] == held, name
