@@ -47,6 +47,7 @@ prepare() {
 }
 
 need tmux tmux
+need redis-server redis-server
 have chromium-browser || have google-chrome || need chromium chromium
 prepare
 PATH=$PWD/.venv/bin:$PATH

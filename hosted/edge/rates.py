@@ -33,6 +33,8 @@ Kind = Literal["read", "search", "write", "sync", "sign_in"]
 BURST = 9
 """Refusals within a minute that are still an accident."""
 SWEEP_S = 30.0
+AWAY_S = 5.0
+"""Seconds for which a Redis that failed is not asked again."""
 REDIS_S = 0.5
 """Seconds that Redis has to count; it stands in the way of every request."""
 _SYNC, _SEARCH = (
@@ -120,7 +122,7 @@ class Rates:
                 async with asyncio.timeout(REDIS_S):
                     return await _hit(self._shared, item, name, who)
             except (StorageError, OSError, TimeoutError) as error:
-                self._away_until = time.monotonic() + 5.0
+                self._away_until = time.monotonic() + AWAY_S
                 log.warning("rates are counted here alone: %s", type(error.__cause__ or error).__name__)
         return await _hit(self._own, item, name, who)
 

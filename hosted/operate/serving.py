@@ -45,8 +45,10 @@ class Server(uvicorn.Server):
 
 
 def options(app: Any, **changes: Any) -> uvicorn.Config:
-    """How every app of ours is served: no access log (a path may hold a key), no server header."""
+    """How every app of ours is served: no access log (a path may hold a key), no server header, and nobody's word on who
+    asks is taken before the edge decides whose may be."""
     fixed = {
+        "proxy_headers": False,
         "log_config": None, "access_log": False, "server_header": False, "ws": "none", "lifespan": "on",
         "timeout_keep_alive": KEEP_ALIVE_S, "timeout_graceful_shutdown": DRAIN_S, "backlog": BACKLOG,
     }  # fmt: skip
