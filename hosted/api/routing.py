@@ -127,7 +127,7 @@ async def _asked(request: Request, ask: type[A], limit: int, *, any_query: bool)
     raw = await body_of(request, limit)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if raw and media and media != "application/json" and not media.endswith("+json"):
-        raise HttpProblem(415, "wrong_media", "the body has to be JSON", fix="send Content-Type: application/json")
+        raise HttpProblem(415, "wrong_media_type", "the body has to be JSON", fix="send Content-Type: application/json")
     return ask.model_validate_json(raw or b"{}"), raw
 
 

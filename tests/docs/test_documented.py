@@ -15,7 +15,7 @@ from jmem.core.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PACKAGES = ("jmem", "daemon", "sync")
+PACKAGES = ("jmem", "daemon", "sync", "hosted")
 
 
 ERRORS: dict[str, type[errors.JmemError]] = {
@@ -34,33 +34,86 @@ class Raised:
     exit_code: int
 
 
-def raised_errors() -> list[Raised]:
-    """Every error with a code of its own: `Kind(…, code="…")`, `HttpProblem(status, "…")`, a class attribute, and each
-    class that is raised with the code it has."""
-    found: list[Raised] = []
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call):
-                    made = _made(node)
-                elif isinstance(node, ast.ClassDef):
-                    made = _declared(node)
-                else:
-                    continue
-                if made:
-                    found.append(Raised(made[0], f"{path.relative_to(ROOT)}:{node.lineno}", *made[1:]))
+@dataclass(frozen=True)
+class Kind:
+    """What an error of a class has, unless it says otherwise."""
+
+    code: str
+    status: int
+    exit_code: int
+
+
+def trees() -> list[tuple[Path, ast.Module]]:
+    """Every module of the product."""
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
+
+
+def kinds(modules: list[tuple[Path, ast.Module]]) -> dict[str, Kind]:
+    """The classes of errors by name: those of jmem.core.errors, and what is derived from them anywhere."""
+    found = {name: Kind(kind.code, kind.status, kind.exit_code) for name, kind in ERRORS.items()}
+    classes = [node for _, tree in modules for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    while added := {
+        node.name: _derived(node, found)
+        for node in classes
+        if node.name not in found and any(isinstance(base, ast.Name) and base.id in found for base in node.bases)
+    }:
+        found |= added
     return found
 
 
-def _made(call: ast.Call) -> tuple[str, int, int] | None:
+def _derived(node: ast.ClassDef, known: dict[str, Kind]) -> Kind:
+    base = next(known[b.id] for b in node.bases if isinstance(b, ast.Name) and b.id in known)
+    values = _values(node)
+    return Kind(
+        values.get("code", base.code), values.get("status", base.status), values.get("exit_code", base.exit_code)
+    )
+
+
+def _values(node: ast.ClassDef) -> dict[str, Any]:
+    """What a class sets for all of its errors."""
+    values: dict[str, Any] = {}
+    for statement in node.body:
+        if isinstance(statement, ast.Assign):
+            names = statement.targets[0]
+            if isinstance(names, ast.Tuple):
+                values |= dict(zip((n.id for n in names.elts), ast.literal_eval(statement.value), strict=True))  # type: ignore[attr-defined]
+            elif isinstance(names, ast.Name) and isinstance(statement.value, ast.Constant):
+                values[names.id] = statement.value.value
+    return values
+
+
+def raised_errors() -> list[Raised]:
+    """Every error with a code of its own: `Kind(…, code="…")`, `HttpProblem(status, "…")`, a class attribute, and each
+    class that is raised with the code it has."""
+    modules = trees()
+    known = kinds(modules)
+    found: list[Raised] = []
+    for path, tree in modules:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                made = _made(node, known)
+            elif isinstance(node, ast.ClassDef) and node.name in known and "code" in _values(node):
+                kind = known[node.name]
+                made = kind.code, kind.status, kind.exit_code
+            else:
+                continue
+            if made:
+                found.append(Raised(made[0], f"{path.relative_to(ROOT)}:{node.lineno}", *made[1:]))
+    return found
+
+
+def _made(call: ast.Call, known: dict[str, Kind]) -> tuple[str, int, int] | None:
     """Code, status and exit code of an error that a call makes."""
     name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
     if name == "HttpProblem":
-        status, code = (ast.literal_eval(argument) for argument in call.args[:2])
-        return code, status, _exit_over_http(code, status)
-    if name not in ERRORS:
+        status, code = call.args[:2]
+        if not isinstance(status, ast.Constant) or not isinstance(code, ast.Constant):
+            return None  # passes on what the server said
+        return str(code.value), int(str(status.value)), _exit_over_http(str(code.value), int(str(status.value)))
+    if name not in known:
         return None
-    kind = ERRORS[name]
+    kind = known[name]
     for keyword in call.keywords:
         if keyword.arg == "code":
             if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
@@ -71,24 +124,6 @@ def _made(call: ast.Call) -> tuple[str, int, int] | None:
 
 def _exit_over_http(code: str, status: int) -> int:
     return errors.from_problem({"code": code, "status": status, "title": ""}).exit_code
-
-
-def _declared(node: ast.ClassDef) -> tuple[str, int, int] | None:
-    """What a class outside of jmem.core.errors declares, over what it inherits."""
-    base = next((ERRORS[b.id] for b in node.bases if isinstance(b, ast.Name) and b.id in ERRORS), None)
-    if base is None:
-        return None
-    values: dict[str, Any] = {}
-    for statement in node.body:
-        if isinstance(statement, ast.Assign):
-            names = statement.targets[0]
-            if isinstance(names, ast.Tuple):
-                values |= dict(zip((n.id for n in names.elts), ast.literal_eval(statement.value), strict=True))  # type: ignore[attr-defined]
-            elif isinstance(names, ast.Name) and isinstance(statement.value, ast.Constant):
-                values[names.id] = statement.value.value
-    if "code" not in values:
-        return None
-    return values["code"], values.get("status", base.status), values.get("exit_code", base.exit_code)
 
 
 def documented_errors() -> dict[str, tuple[set[int], set[int]]]:
