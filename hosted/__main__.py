@@ -106,7 +106,8 @@ def _tell(error: JmemError, *, as_json: bool) -> None:
     if as_json:
         sys.stderr.write(json.dumps(error.problem()) + "\n")
         return
-    sys.stderr.write(f"error: {error.message}\n" + (f"  fix: {error.fix}\n" if error.fix else ""))
+    fix = error.fix or (f"set {error.detail['field']}: docs/operate/settings.md" if error.code == "setting" else None)
+    sys.stderr.write(f"error: {error.message}\n" + (f"  fix: {fix}\n" if fix else ""))
 
 
 if __name__ == "__main__":
