@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from hosted.app import app_of, read_settings
+from hosted.operate import serving
 from hosted.settings import Settings
 from tests.hosted.identity.conftest import Running
 
@@ -32,6 +38,7 @@ class Replica:
 
     url: str
     process: subprocess.Popen[str]
+    log: Path
 
     def at(self, address: str) -> str:
         """An address of the backend, at this replica."""
@@ -41,23 +48,25 @@ class Replica:
 @contextlib.contextmanager
 def replica(environment: dict[str, str]) -> Iterator[Replica]:
     """One replica with these settings."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("replica.py"))], env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
-    assert process.stdout is not None
-    with process.stdout:
-        try:
-            url = process.stdout.readline().strip()
-            assert url, "the replica did not start"
-            yield Replica(url, process)
-        finally:
-            process.terminate()
+    with tempfile.NamedTemporaryFile(prefix="jmem-replica-", suffix=".log") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("replica.py"))],
+            env={**os.environ, **environment, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=log, text=True,
+            cwd=ROOT,
+        )  # fmt: skip
+        assert process.stdout is not None
+        with process.stdout:
             try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                url = process.stdout.readline().strip()
+                assert url, Path(log.name).read_text()
+                yield Replica(url, process, Path(log.name))
+            finally:
+                process.terminate()
+                try:
+                    process.wait(15)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -108,20 +117,21 @@ class Person:
         return made
 
 
+def sign_up(supabase: Running, url: str) -> Person:
+    """Somebody new, who asks the backend at this address."""
+    email = f"{uuid.uuid4().hex[:12]}@example.com"
+    headers = {"apikey": supabase.settings.publishable_key}
+    told = httpx.post(
+        f"{supabase.settings.issuer}/signup", json={"email": email, "password": PASSWORD}, headers=headers
+    )
+    found = told.raise_for_status().json()
+    return Person(email, found["user"]["id"], found["access_token"], url)
+
+
 @pytest.fixture
 def person(supabase: Running, replicas: tuple[Replica, Replica]) -> Callable[[], Person]:
     """Makes people."""
-
-    def make() -> Person:
-        email = f"{uuid.uuid4().hex[:12]}@example.com"
-        headers = {"apikey": supabase.settings.publishable_key}
-        told = httpx.post(
-            f"{supabase.settings.issuer}/signup", json={"email": email, "password": PASSWORD}, headers=headers
-        )
-        found = told.raise_for_status().json()
-        return Person(email, found["user"]["id"], found["access_token"], replicas[0].url)
-
-    return make
+    return lambda: sign_up(supabase, replicas[0].url)
 
 
 @pytest.fixture
@@ -141,3 +151,47 @@ def until(condition: Callable[[], Any], what: str, patience: float = 15.0) -> An
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
     return found
+
+
+@dataclass
+class Here:
+    """A backend in this process, on a loop of its own."""
+
+    url: str
+    app: FastAPI
+    loops: list[asyncio.AbstractEventLoop]
+
+    def tasks(self) -> int:
+        return len(asyncio.all_tasks(self.loops[0]))
+
+    def streams(self) -> int:
+        return int(self.app.state.mcp.count())
+
+    def at(self, address: str) -> str:
+        return self.url + urlsplit(address).path
+
+
+@contextlib.contextmanager
+def in_process(environment: dict[str, str]) -> Iterator[Here]:
+    """A backend in a thread of this process, for what has to be changed or counted inside of it."""
+    listening = serving.listen("127.0.0.1", 0, again="")
+    app = app_of(read_settings(environment))
+    made = Here(f"http://127.0.0.1:{listening.getsockname()[1]}", app, [])
+    ready = threading.Event()
+
+    @contextlib.asynccontextmanager
+    async def loop() -> AsyncIterator[None]:
+        made.loops.append(asyncio.get_running_loop())
+        yield
+
+    app.state.contexts.append(loop)
+    options = serving.options(app, timeout_graceful_shutdown=2)
+    server = serving.Server(options, ready.set, app.state.backend.bus.end_streams)
+    thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
+    thread.start()
+    assert ready.wait(20)
+    yield made
+    server.should_exit = True
+    thread.join(20)
+    listening.close()
+    assert not thread.is_alive()

@@ -5,79 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from hosted.app import app_of, read_settings
 from hosted.mcp.routes import MAX_STREAMS
-from hosted.operate import serving
 from jmem.core.mcp import sse, streamable
 from tests.hosted.identity.conftest import Running
-from tests.hosted.mcp.conftest import PASSWORD, Person, until
+from tests.hosted.mcp.conftest import Here, Person, in_process, sign_up, until
 from tests.hosted.mcp.raw import ACCEPT, Stream, call, message
-
-
-@dataclass
-class Here:
-    """A backend in this process, on a loop of its own."""
-
-    url: str
-    app: FastAPI
-    loops: list[asyncio.AbstractEventLoop]
-
-    def tasks(self) -> int:
-        return len(asyncio.all_tasks(self.loops[0]))
-
-    def streams(self) -> int:
-        return int(self.app.state.mcp.count())
-
-    def at(self, address: str) -> str:
-        return self.url + urlsplit(address).path
 
 
 @pytest.fixture(scope="module")
 def here(environment: dict[str, str]) -> Iterator[Here]:
-    listening = serving.listen("127.0.0.1", 0, again="")
-    app = app_of(read_settings({**environment, "DATABASE_POOL_SIZE": "5"}))
-    made = Here(f"http://127.0.0.1:{listening.getsockname()[1]}", app, [])
-    ready = threading.Event()
-
-    @contextlib.asynccontextmanager
-    async def loop() -> AsyncIterator[None]:
-        made.loops.append(asyncio.get_running_loop())
-        yield
-
-    app.state.contexts.append(loop)
-    options = serving.options(app, timeout_graceful_shutdown=2)
-    server = serving.Server(options, ready.set, app.state.backend.bus.end_streams)
-    thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
-    thread.start()
-    assert ready.wait(20)
-    yield made
-    server.should_exit = True
-    thread.join(20)
-    listening.close()
-    assert not thread.is_alive()
+    with in_process(environment) as made:
+        yield made
 
 
 @pytest.fixture
 def ann(here: Here, supabase: Running) -> Person:
-    email = f"{uuid.uuid4().hex[:12]}@example.com"
-    headers = {"apikey": supabase.settings.publishable_key}
-    told = httpx.post(
-        f"{supabase.settings.issuer}/signup", json={"email": email, "password": PASSWORD}, headers=headers
-    )
-    found = told.raise_for_status().json()
-    return Person(email, found["user"]["id"], found["access_token"], here.url)
+    return sign_up(supabase, here.url)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
-from tests.hosted.mcp.conftest import Person, Replica
+from tests.hosted.mcp.conftest import Person, Replica, until
 from tests.hosted.mcp.raw import ACCEPT, HELLO, Stream, call, message
 
 NOTHING = {"code": "no_route", "status": 404}
@@ -153,12 +153,16 @@ def test_a_deleted_account_has_no_address(ann: Person, bob: Person, replicas: tu
     assert asked(replicas[0].at(stays["http"])).status_code == 200
 
 
-def test_no_key_is_logged(ann: Person, replicas: tuple[Replica, Replica], capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_key_is_logged(ann: Person, replicas: tuple[Replica, Replica]) -> None:
     made = ann.connect()
     key = made["http"].rsplit("/", 1)[1]
     for replica in replicas:
-        asked(replica.at(made["http"]))
-        asked(replica.at(made["http"]), {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": 5}})
-        asked(replica.at(made["http"])[:-1])
-    written = capfd.readouterr()
-    assert key[:12] not in written.out + written.err
+        before = len(replica.log.read_text())
+        assert asked(replica.at(made["http"])).status_code == 200
+        assert asked(replica.at(made["http"]), call("no_such_tool")).status_code == 200
+        assert asked(replica.at(made["http"])[:-1]).status_code == 404
+        with Stream(replica.at(made["sse"])) as stream:
+            assert asked(stream.endpoint, {"jsonrpc": "2.0", "id": 1}).status_code == 400
+        written = until(lambda: replica.log.read_text()[before:], "the requests are not in the log")  # noqa: B023
+        assert "/mcp/{client}/{transport}/" in written
+        assert key[:12] not in replica.log.read_text()
