@@ -23,6 +23,10 @@ from jmem.core.wire.refusals import invalid_answer
 
 log = logging.getLogger(__name__)
 _LATER = {"retry-after": "1"}
+_AWAY = (
+    OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server's last word came between two statements
+)  # fmt: skip
 
 
 def problem(error: JmemError, headers: Mapping[str, str] | None = None) -> Response:
@@ -40,7 +44,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(PoolTimeout, _busy)
-    for kind in (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+    for kind in (DBAPIError, *_AWAY, asyncpg.PostgresError):
         app.add_exception_handler(kind, _database)
     app.add_exception_handler(Exception, internal)
 
@@ -93,7 +97,7 @@ def error_of(error: Exception) -> JmemError | None:
         return deleted
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     state = getattr(cause, "sqlstate", None) or ""
-    away = isinstance(cause, OSError | TimeoutError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError)
+    away = isinstance(cause, _AWAY)
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     if away or lost or state[:2] in ("08", "53", "57", "40"):  # no connection, no resources, stopped, serialization
         log.warning("the database can't answer: %s", type(cause).__name__)

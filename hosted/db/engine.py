@@ -17,7 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 SystemRole = Literal["jmem_metrics", "jmem_deletion"]
 STATEMENT_TIMEOUT = "20s"
-DATABASE_FAILURES = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DATABASE_FAILURES = (
+    SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
+)  # fmt: skip
 """All that a database which is away, starting or overloaded may raise here: what goes on behind the requests goes on."""
 _TENANT = text(
     "SELECT set_config('app.user_id', :user_id, true), set_config('statement_timeout', :timeout, true),"

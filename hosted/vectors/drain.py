@@ -200,22 +200,32 @@ class Drain:
 
     async def drain(self, user_id: UUID) -> bool:
         """Bring one account up to date; False when that failed, and will be tried again, or another worker is at it."""
-        worker = self._broken.pop(user_id, None) or uuid4()  # the lease of a try that the database broke is ours still
-        while (claimed := await self._claim(user_id, worker)) is not None:
-            try:
-                await self._step(user_id, worker, *claimed)
-                if self._closing.is_set():
-                    await self._release(user_id, worker)
+        known = self._broken.pop(user_id, None)  # the lease of a try that the database broke is ours still
+        worker, held = known or uuid4(), known is not None
+        try:
+            while (claimed := await self._claim(user_id, worker)) is not None:
+                held = True
+                if not await self._try(user_id, worker, *claimed):
                     return False
-            except (EmbedderUnavailable, VectorsUnavailable) as error:
-                self.counts.failures += 1
-                log.warning("the vector index is behind: %s", error.message)
-                await self._fail(user_id, worker)
-                return False
-            except DATABASE_FAILURES:
+            return await self._is_done(user_id)
+        except DATABASE_FAILURES:
+            if held:
                 self._broken[user_id] = worker
-                raise
-        return await self._is_done(user_id)
+            raise
+
+    async def _try(self, user_id: UUID, worker: UUID, seq: int, wanted: int) -> bool:
+        """One batch; False when it failed, or the end has come."""
+        try:
+            await self._step(user_id, worker, seq, wanted)
+        except (EmbedderUnavailable, VectorsUnavailable) as error:
+            self.counts.failures += 1
+            log.warning("the vector index is behind: %s", error.message)
+            await self._fail(user_id, worker)
+            return False
+        if self._closing.is_set():
+            await self._release(user_id, worker)
+            return False
+        return True
 
     async def _is_done(self, user_id: UUID) -> bool:
         async with self._database.tenant(user_id) as conn:
