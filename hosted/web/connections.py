@@ -32,7 +32,7 @@ async def connected(visit: Visit) -> list[dict[str, Any]]:
         urls = [key.public() for key in await keys.listed(conn, user_id) if key.kind == "connector"]
         programs = [grant.public() for grant in await grants.listed(conn, user_id)]
     found = sorted([*urls, *programs], key=lambda shown: str(shown["created_at"]), reverse=True)
-    return [{**one, "program": program_of(one["client"])} for one in found]
+    return [_shown(one) for one in found]
 
 
 @pages.get("/connections")
@@ -52,8 +52,7 @@ async def new(visit: Visit) -> Response:
 
 
 def _new(visit: Visit, chosen: str, status: int = 200, problem: str = "") -> Response:
-    given = rights_asked(visit.form, "claude") if visit.form.has("csrf") else Rights("claude")
-    return visit.page("connect.html", status, programs=PROGRAMS.values(), chosen=chosen, problem=problem, rights=given,
+    return visit.page("connect.html", status, programs=PROGRAMS.values(), chosen=chosen, problem=problem, rights=Rights("claude"),
                       client=visit.form.get("client"), tags=visit.form.get("tags"))  # fmt: skip
 
 
@@ -66,8 +65,8 @@ async def connect(visit: Visit) -> Response:
     if chosen not in PROGRAMS:
         return _new(visit, "", 422, "Choose a program.")
     named = PROGRAMS[chosen].title if chosen != "other" else client
-    given = rights_asked(form, client) if form.get("permissions") else Rights(client)
     try:
+        given = rights_asked(form, client) if form.get("permissions") else Rights(client)
         async with visit.site.backend.database.tenant(user_id) as conn:
             made = await keys.create(conn, user_id, "connector", given, name=named)
     except JmemError as error:
@@ -106,8 +105,8 @@ async def connection(visit: Visit) -> Response:
 async def change(visit: Visit) -> Response:
     """Other permissions or another name, from the next request on."""
     known, user_id, id = await _one(visit), visit.me.user_id, visit.request.path_params["id"]
-    given, name = rights_asked(visit.form, known["client"]), visit.form.get("name") or None
     try:
+        given, name = rights_asked(visit.form, known["client"]), visit.form.get("name") or None
         async with visit.site.backend.database.tenant(user_id) as conn:
             if known["kind"] == "oauth":
                 await grants.change(conn, user_id, id, given, name=name)
@@ -156,7 +155,12 @@ async def _one(visit: Visit) -> dict[str, Any]:
     async with visit.site.backend.database.tenant(user_id) as conn:
         found = await _key(conn, user_id, id)
         shown = found.public() if found else (await grants.get(conn, user_id, id)).public()
-    return {**shown, "program": program_of(shown["client"])}
+    return _shown(shown)
+
+
+def _shown(one: dict[str, Any]) -> dict[str, Any]:
+    """With what only keys have, and how its program is connected."""
+    return {"hint": None, "expires_at": None, **one, "program": program_of(one["client"])}
 
 
 async def _key(conn: Any, user_id: UUID, id: str) -> Key | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from starlette.responses import Response, StreamingResponse
 
 from hosted.db.engine import driver
+from hosted.edge import audit
 from hosted.ops.rows import COLUMNS, memory_of
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
@@ -36,6 +37,8 @@ async def download(visit: Visit) -> Response:
     """The file, a page of memories at a time, so that its size costs no memory."""
     name = f"jmem-{datetime.now(UTC):%Y-%m-%d}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
+    async with visit.site.backend.database.tenant(visit.me.user_id) as conn:
+        await audit.note(conn, visit.me.user_id, "account.exported", format="jsonl")
     return StreamingResponse(_lines(visit), headers=headers, media_type="application/x-ndjson")
 
 

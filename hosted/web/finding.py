@@ -18,6 +18,8 @@ from jmem.core.query import Hit, SearchQuery
 from jmem.core.wire.common import make_filter
 
 PAGE = 30
+CHANGED = "jmem-changed"
+"""The event that has the list ask anew, with the question and filters it has."""
 MOST = 240
 """Hits that a question shows at most, by asking for more."""
 VIEWS = ("active", "paused", "archived", "all", "deleted")

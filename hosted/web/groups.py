@@ -15,6 +15,7 @@ from hosted.web import (
     memories,
     memory,
     passwords,
+    review,
     several,
     timeline,
     welcome,
@@ -24,6 +25,6 @@ from hosted.web.routing import Pages
 
 def groups() -> list[Pages]:
     """In the order in which their addresses are tried."""
-    modules = (front, entry, passwords, consent, welcome, several, timeline, memories, memory, connections, keys, activity,
+    modules = (front, entry, passwords, consent, welcome, several, timeline, review, memories, memory, connections, keys, activity,
                devices, account, export)  # fmt: skip
     return [module.pages for module in modules]

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hosted.web.finding import MOST, PAGE, SORTS, Wanted, card, facets, find, wanted
+from hosted.web.finding import CHANGED, MOST, PAGE, SORTS, Wanted, facets, find, wanted
 from hosted.web.flashes import Flash
 from hosted.web.rights import tags_of
 from hosted.web.routing import Pages
@@ -31,7 +31,9 @@ async def search(visit: Visit) -> Response:
     """A question: in a form's body, so that no log, history or referrer holds it. htmx gets the results alone."""
     asked = wanted(visit.form)
     if visit.live:
-        return visit.page("_results.html", **await _results(visit, asked))
+        response = visit.page("_results.html", **await _results(visit, asked))
+        response.headers["hx-replace-url"] = asked.address(cursor="")
+        return response
     return await _page(visit, asked)
 
 
@@ -72,5 +74,7 @@ async def add(visit: Visit) -> Response:
     if home:
         return visit.go("/welcome")
     if visit.live:
-        return visit.page("_added.html", card=card(added.memory), flash=flash, near=added.similar, **_draft("", ""))
+        response = visit.page("_added.html", flash=flash, **_draft("", ""))
+        response.headers["hx-trigger"] = CHANGED
+        return response
     return visit.go("/memories", flash)

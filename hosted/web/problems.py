@@ -81,7 +81,7 @@ def as_page(
         "status": status, "title": _TITLES.get(status, "That did not work"), "help": _HELP.get(status, ""),
         "message": str(said.get("title", "")), "fix": str(said.get("fix") or ""), "code": str(said.get("code", "")),
         "number": str(said.get("request", "")), "me": None, "csrf": "", "path": request.url.path, "flash": None,
-        "live": False,
+        "live": False, "waiting": 0,
     }  # fmt: skip
     if status == 410:
         context["fix"] = ""

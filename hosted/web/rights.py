@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hosted.identity.lookup import Rights
 from hosted.web.site import Form
+from jmem.core.errors import Invalid
 
 
 def tags_of(text: str) -> tuple[str, ...]:
@@ -13,6 +14,15 @@ def tags_of(text: str) -> tuple[str, ...]:
 
 
 def rights_asked(form: Form, client: str) -> Rights:
-    """The permissions that are ticked; with the scope `tags`, only memories with one of the tags named."""
+    """The permissions that are ticked; with the scope `tags`, only memories with one of the tags named.
+
+    Raises Invalid for a cap that is no number.
+    """
     tags = tags_of(form.get("tags")) if form.get("scope") == "tags" else None
-    return Rights(client, form.has("read"), form.has("write"), form.has("delete"), tags)
+    cap = form.get("writes_per_hour").strip()
+    if cap and not (cap.isascii() and cap.isdigit() and len(cap) < 8 and int(cap) > 0):
+        raise Invalid(
+            "the number of changes an hour is a whole number above nothing, or empty", field="writes_per_hour"
+        )
+    return Rights(client, form.has("read"), form.has("write"), form.has("delete"), tags, form.has("review"),
+                  int(cap) if cap else None)  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -17,11 +17,13 @@ from hosted.web import browser
 from hosted.web.flashes import Flash
 from hosted.web.site import SESSIONS, Form, Site, Visit
 from jmem.core.errors import Invalid, JmemError
+from jmem.core.filter import Filter
 
 Handler = Callable[[Visit], Awaitable[Response]]
 MAX_FORM = 512 * 1024
 """Bytes of a form: a memory of 64 KiB with every byte escaped, and room."""
 MAX_FIELDS = 3_000
+WAITING = Filter(states=("review",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,13 @@ def _endpoint(site: Site, declared: Declared) -> Callable[[Request], Awaitable[R
                 site.cookies.give(response, browser.FLASH, flash, browser.FLASH_AGE)
             return finish(visit, response)
         if declared.method == "POST":
-            visit.form = await _form(request)
+            try:
+                visit.form = await _form(request)
+            except ClientDisconnect:  # a newer question took the place of this one before it had arrived
+                return Response(status_code=400)
             browser.check_form(request, visit.form.get("csrf"), visit.secret, site.origins)
+        elif declared.private and not visit.live:
+            visit.waiting = await visit.memories.count(WAITING, visit.actor)
         return finish(visit, await declared.handler(visit))
 
     return endpoint

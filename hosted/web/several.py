@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hosted.web import browser
+from hosted.web.finding import CHANGED
 from hosted.web.flashes import Flash
 from hosted.web.memory import said_of
 from hosted.web.rights import tags_of
@@ -70,7 +71,12 @@ async def undo(visit: Visit) -> Response:
         saying = "nothing_undone"
     elif report.skipped:
         saying = "some_left"
-    return visit.go(_back(visit), Flash(saying, max(1, report.changed)))
+    flash = Flash(saying, max(1, report.changed))
+    if visit.live and _back(visit) == "/memories":
+        response = visit.page("_toast.html", said=flash)
+        response.headers["hx-trigger"] = CHANGED
+        return response
+    return visit.go(_back(visit), flash)
 
 
 def _back(visit: Visit) -> str:

@@ -90,6 +90,8 @@ class Visit:
     principal: Principal | None = None
     visitor: str = ""
     flash: Flash | None = None
+    waiting: int = 0
+    """memories that wait for review"""
     form: Form = field(default_factory=lambda: Form(()))
 
     @property
@@ -133,7 +135,7 @@ class Visit:
         """A page or a part of one."""
         context = {
             "me": self.principal, "csrf": csrf_token(self.secret), "path": self.request.url.path, "flash": self.flash,
-            "live": self.live, **values,
+            "live": self.live, "waiting": self.waiting, **values,
         }  # fmt: skip
         return HTMLResponse(self.site.html(template, context), status)
 

@@ -1,0 +1,356 @@
+"""Memories in the browser: search as one types, edit, undo, several at once, history; whatever the text holds."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.hosted.web.conftest import Person, Visitor
+from tests.hosted.world import World
+
+Somebody = Callable[..., Person]
+
+
+def test_add_search_and_narrow(somebody: Somebody) -> None:
+    me = somebody()
+    page = me.go("/memories")
+    expect(page.get_by_role("heading", name="Nothing is remembered yet")).to_be_visible()
+    for text, tags in (
+        ("Allergic to penicillin", "health"),
+        ("Deploys go out on Tuesdays", "work, #ops"),
+        ("Tea must be oolong", ""),
+    ):
+        page.goto(f"{me.url}/memories")
+        page.get_by_text("Add a memory").click()
+        page.get_by_label("Memory").fill(text)
+        page.get_by_label("Tags if you like").fill(tags)
+        page.get_by_role("button", name="Remember it").click()
+        expect(page.locator(".toast")).to_contain_text("Remembered")
+        expect(page.locator("#results")).to_contain_text(text)  # it is there without a reload
+    page.goto(f"{me.url}/memories")
+    assert me.texts() == ["Tea must be oolong", "Deploys go out on Tuesdays", "Allergic to penicillin"]
+    with page.expect_response("**/memories/find") as answered:
+        page.get_by_label("Search your memories").press_sequentially("penicillin", delay=15)
+    expect(page.locator(".card mark").first).to_have_text("penicillin")
+    assert me.texts()[0] == "Allergic to penicillin"
+    assert "penicillin" not in answered.value.url + page.url  # a question is in no address
+    page.locator(".why summary").first.click()
+    expect(page.locator(".why dl").first).to_contain_text("place 1 by words")
+    page.get_by_label("Search your memories").fill("")
+    expect(page.locator("#results")).to_contain_text("3 memories")
+    page.locator(".chip").filter(has_text="ops").click()
+    expect(page.locator("#results")).to_contain_text("1 memory")
+    assert me.texts() == ["Deploys go out on Tuesdays"]
+    page.wait_for_url("**/memories?tag=ops")
+    page.reload()
+    assert me.texts() == ["Deploys go out on Tuesdays"]
+
+
+def test_the_newest_question_wins_however_slow_the_one_before(somebody: Somebody) -> None:
+    me = somebody()
+    me.remember("The boat is called Wind Rose")
+    me.remember("The cat is called Tuesday")
+    page = me.go("/memories")
+    slow: list[str] = []
+
+    def late(route: Route) -> None:
+        if "q=boat&" in (route.request.post_data or "") + "&":
+            slow.append("boat")
+            time.sleep(0.6)
+        route.continue_()
+
+    page.route("**/memories/find", late)
+    box = page.get_by_label("Search your memories")
+    box.fill("boat")
+    page.wait_for_timeout(250)
+    box.fill("cat")
+    expect(page.locator(".card mark").first).to_have_text("cat")
+    page.wait_for_timeout(900)
+    assert slow
+    expect(page.locator(".card mark").first).to_have_text("cat")
+
+
+def test_edit_in_place_and_a_change_by_another_is_never_overwritten_unseen(somebody: Somebody) -> None:
+    me = somebody()
+    me.remember("The meeting is at nine", "work")
+    page = me.go("/memories")
+    page.get_by_role("link", name="Edit").click()
+    field = page.get_by_role("textbox", name="Memory").last
+    expect(field).to_be_focused()
+    address = (page.locator("article form").get_attribute("action") or "").removesuffix("/edit")
+
+    elsewhere = me.watch(me.context.new_page())
+    elsewhere.goto(f"{me.url}{address}/edit")
+    elsewhere.get_by_label("Memory").fill("The meeting is at ten")
+    elsewhere.get_by_role("button", name="Save").click()
+    expect(elsewhere.locator(".toast")).to_contain_text("Saved")
+
+    field.fill("The meeting is at noon")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("changed meanwhile")
+    expect(page.locator("article del").filter(has_text="ten")).to_be_visible()
+    expect(page.locator("article ins").filter(has_text="noon")).to_be_visible()
+    page.get_by_role("button", name="Save mine over it").click()
+    expect(page.locator(".toast")).to_contain_text("Saved")
+    assert me.texts() == ["The meeting is at noon"]
+
+    page.goto(me.url + address)
+    history = page.locator(".steps li")
+    expect(history).to_have_count(3)
+    expect(history.nth(0).locator("del")).to_contain_text("ten")
+    history.nth(2).get_by_role("button", name="Go back to this").click()
+    expect(page.locator("article .text")).to_have_text("The meeting is at nine")
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast")).to_contain_text("Taken back")
+    expect(page.locator("article .text")).to_have_text("The meeting is at noon")
+
+
+def test_delete_and_take_it_back(somebody: Somebody) -> None:
+    me = somebody()
+    me.remember("Keep me")
+    me.remember("Delete me")
+    page = me.go("/memories")
+    page.locator(".card").filter(has_text="Delete me").get_by_role("button", name="Delete").click()
+    expect(page.locator(".toast")).to_contain_text("Deleted.")
+    assert me.texts() == ["Keep me"]
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.locator("#results")).to_contain_text("Delete me")
+    page.locator(".card").filter(has_text="Delete me").get_by_role("button", name="Delete").click()
+    expect(page.locator(".card").filter(has_text="Delete me")).to_have_count(0)
+    page.goto(f"{me.url}/memories?view=deleted")
+    page.get_by_role("button", name="Bring back").first.click()
+    expect(page.locator(".toast")).to_contain_text("Brought back")
+    me.go("/memories")
+    assert me.texts() == ["Delete me", "Keep me"]
+    page.get_by_role("link", name="More").first.click()
+    page.get_by_text("Forget it for ever").first.click()
+    page.get_by_role("button", name="Forget it for ever").click()
+    expect(page.locator(".toast")).to_contain_text("Forgotten for ever")
+    expect(page.locator(".toast").get_by_role("button", name="Undo")).to_have_count(0)
+
+
+def test_several_at_once_are_one_step(somebody: Somebody) -> None:
+    me = somebody()
+    for number in range(4):
+        me.remember(f"Number {number}")
+    page = me.go("/memories")
+    expect(page.locator("#bar")).to_be_hidden()
+    for number in (1, 2, 3):
+        page.get_by_role("checkbox", name=f"Mark: Number {number}").check()
+    expect(page.locator("#bar")).to_contain_text("3 marked")
+    expect(page.locator("#bar")).to_be_in_viewport()
+    page.get_by_role("button", name="Archive", exact=True).last.click()
+    expect(page.locator(".toast")).to_contain_text("3 memories are archived")
+    assert me.texts() == ["Number 0"]
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.locator("#results")).to_contain_text("4 memories")
+    page.get_by_role("checkbox", name="Mark: Number 0").check()
+    page.get_by_label("Tag to add or take off").fill("zero")
+    page.get_by_role("button", name="Add tag").click()
+    expect(page.locator(".chips")).to_contain_text("#zero")
+    page.goto(f"{me.url}/activity?view=changes")
+    page.locator("#activity li").first.get_by_role("button", name=re.compile("Undo")).click()
+    expect(page.locator(".toast")).to_contain_text("Taken back")
+    me.go("/memories")
+    expect(page.locator(".chips")).to_have_count(0)
+
+
+HOSTILE = {
+    "script": "<script>document.title='owned'</script><img src=x onerror=alert(1)>",
+    "escapes": "\x1b[31mred\x1b[0m and a bell \x07",
+    "overrides": "abc \u202edrowssap\u202c def",
+    "arabic": "أفضل المقاعد بجانب الممر",
+    "emoji": "👩‍👩‍👧‍👦 🏳️‍🌈 family",
+    "template": "{{ 7*7 }} {% raw %} ${7*7} </textarea></article>",
+}
+
+
+def test_whatever_a_memory_holds_is_shown_as_text(somebody: Somebody) -> None:
+    me = somebody()
+    for text in HOSTILE.values():
+        me.remember(text, "<b>tag</b>")
+    for path in ("/memories", "/timeline", "/activity?view=changes"):
+        page = me.go(path)
+        shown = page.locator("main").inner_text()
+        assert "owned" not in page.title()
+        for part in (
+            "<script>document.title='owned'</script>",
+            "\\x1b[31mred",
+            "{{ 7*7 }}",
+            "</textarea></article>",
+            "أفضل المقاعد",
+            "👩‍👩‍👧‍👦",
+        ):
+            assert part in shown, (path, part)
+        assert "\u202e" not in shown
+        assert "\x1b" not in page.content()
+        assert page.locator("main script, main img").count() == 0
+    page = me.go("/memories")
+    page.locator(".card").filter(has_text="</textarea>").get_by_role("link", name="Edit").click()
+    expect(page.get_by_role("textbox", name="Memory").last).to_have_value(HOSTILE["template"])
+    page.get_by_label("Search your memories").fill("<script>alert(1)</script> \x1b[31m")
+    page.get_by_text(re.compile("found|nearest")).wait_for()
+
+
+def test_a_text_of_64_kib_is_cut_in_lists_and_whole_on_its_page(somebody: Somebody) -> None:
+    me = somebody()
+    long = ("word " * 13_200)[: 64 * 1024 - 4].strip() + " end"
+    me.remember(long)
+    page = me.go("/memories")
+    assert len(me.texts()[0]) < 600
+    page.get_by_role("link", name="Read all of it").click()
+    assert page.locator("article .text").inner_text().endswith(" end")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Memory").fill(long[:-3] + "END")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".toast")).to_contain_text("Saved")
+    page.goto(f"{me.url}/memories/new")
+    page.get_by_label("Memory").fill(long + "x" * 10)
+    page.get_by_role("button", name="Remember it").click()
+    expect(page.get_by_role("alert")).to_contain_text("a memory holds at most 65,536")
+
+
+def test_a_secret_is_asked_about(somebody: Somebody) -> None:
+    me = somebody()
+    page = me.go("/memories/new")
+    page.get_by_label("Memory").fill("my key is sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH")
+    page.get_by_role("button", name="Remember it").click()
+    expect(page.get_by_role("alert")).to_contain_text("password or key")
+    page.get_by_role("button", name="Remember it").click()
+    expect(page.locator(".toast")).to_contain_text("Remembered")
+    assert "abcdefghijklmnopqrstuvwxyz" not in me.go("/memories").content()
+
+
+def test_a_long_list_goes_on_by_itself(somebody: Somebody, world: World) -> None:
+    me = somebody()
+    import uuid
+
+    from jmem.core.actor import Actor
+    from jmem.core.drafts import Draft
+
+    user = uuid.UUID(str(me.page.request.get(f"{me.url}/settings").ok and _user(world, me)))
+    drafts = [Draft(f"Line number {n:03}") for n in range(70)]
+    world.run(world.app.state.backend.of(user).add_many(drafts, Actor("web")))
+    page = me.go("/memories")
+    assert len(me.texts()) == 30
+    for _ in range(3):
+        page.keyboard.press("End")
+        page.wait_for_timeout(200)
+    expect(page.locator(".card")).to_have_count(70)
+    assert len(set(me.texts())) == 70
+
+
+def _user(world: World, me: Person) -> str:
+    users = world.supabase.double._context.users
+    found = users.by_email(me.email)
+    assert found is not None
+    return str(found["id"])
+
+
+def test_with_the_keyboard_alone(somebody: Somebody) -> None:
+    me = somebody()
+    me.remember("Reached without a mouse")
+    page = me.go("/memories")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("summary.button")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Typed, never clicked")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("Remembered")
+    page.get_by_label("Search your memories").focus()
+    page.keyboard.type("mouse")
+    expect(page.locator(".card mark").first).to_have_text("mouse")
+    _tab_to(page, "Mark: Reached without a mouse")
+    page.keyboard.press("Space")
+    expect(page.locator("#bar")).to_contain_text("1 marked")
+    _tab_to(page, "Edit")
+    page.keyboard.press("Enter")
+    field = page.get_by_role("textbox", name="Memory").last
+    expect(field).to_be_focused()
+    page.keyboard.press("End")
+    page.keyboard.type(" at all")
+    _tab_to(page, "Save")
+    page.keyboard.press("Enter")
+    expect(page.locator("#results")).to_contain_text("Reached without a mouse at all")
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def _tab_to(page: Page, name: str) -> None:
+    """On by Tab until what has this name has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        found = page.evaluate("(document.activeElement.ariaLabel || document.activeElement.textContent || '').trim()")
+        if found == name:
+            return
+    raise AssertionError(f"Tab never reaches {name}")
+
+
+def test_everything_works_without_a_script(somebody: Somebody) -> None:
+    me = somebody(java_script_enabled=False)
+    me.remember("Plain forms only", "plain")
+    me.remember("Another one")
+    page = me.go("/memories")
+    page.get_by_label("Search your memories").fill("forms")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator(".card mark").first).to_have_text("forms")
+    page.goto(f"{me.url}/memories?tag=plain")
+    assert me.texts() == ["Plain forms only"]
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Memory").fill("Plain forms, changed")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".toast")).to_contain_text("Saved")
+    expect(page.locator(".steps li")).to_have_count(2)
+    page.goto(f"{me.url}/memories")
+    for box in page.get_by_role("checkbox", name=re.compile("^Mark")).all():
+        box.check()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".toast")).to_contain_text("2 memories are paused")
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast")).to_contain_text("2 changes are taken back")
+    page.locator(".card").first.get_by_role("button", name="Delete").click()
+    expect(page.locator(".toast")).to_contain_text("Deleted.")
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    page.goto(f"{me.url}/connections/new")
+    page.get_by_role("radio", name=re.compile("Claude Code")).check(force=True)
+    page.get_by_role("button", name="Connect it").click()
+    expect(page.locator("pre").first).to_contain_text("claude mcp add --transport http")
+    page.get_by_role("link", name="Look again").click()
+    expect(page.get_by_text("Waiting for its first call")).to_be_visible()
+    page.get_by_role("link", name="Connections", exact=True).first.click()
+    page.get_by_role("link", name="Change").first.click()
+    page.get_by_label("Delete memories").uncheck()
+    page.get_by_label("What it writes waits for me").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".list").first).to_contain_text("reads, writes · under review")
+    page.get_by_role("button", name="Sign out").first.click()
+    expect(page.locator(".toast")).to_contain_text("You are signed out")
+
+
+def test_the_download_is_what_a_machine_takes_back(visitors: Callable[..., Visitor]) -> None:
+    import json
+
+    from jmem.core.portable.jsonl import parse_item
+
+    me, other = visitors(signed_in=True), visitors(signed_in=True)
+    me.post("/memories/new", content="Goes with me", tags="own")
+    me.post("/memories/new", content="Deleted, and still mine")
+    other.post("/memories/new", content="Another's")
+    page = me.get("/memories").text
+    id = re.findall(r"/memories/([0-9a-f-]{36})/act", page)[0]
+    me.post(f"/memories/{id}/act", do="delete")
+    answer = me.post("/export")
+    assert "attachment" in answer.headers["content-disposition"]
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert {line["content"] for line in lines} == {"Goes with me", "Deleted, and still mine"}
+    assert [len(line["ops"]) for line in lines] == [1, 2]
+    assert all(parse_item(line) for line in lines)
