@@ -48,7 +48,7 @@ class Pick(Static, can_focus=True):
 
     def __init__(self, answer: Answer) -> None:
         label = Content.assemble((answer.key, "bold underline"), "  ", answer.title)
-        super().__init__(label, classes="-dangerous" if answer.dangerous else "")
+        super().__init__(label, classes="-dangerous" if answer.dangerous else "-safe")
         self._value = answer.value
 
     def action_give(self) -> None:
@@ -60,7 +60,7 @@ class Pick(Static, can_focus=True):
 
 
 class Choice(Dialog[str | None]):
-    """Asks. Enter gives the answer that has the focus, the first one at the start; Esc gives None."""
+    """Asks. Enter gives the answer that has the focus, at the start the first one that is not dangerous; Esc gives None."""
 
     DEFAULT_CSS = """
     Choice > .box { padding: 1 2 0 2; }
@@ -76,7 +76,7 @@ class Choice(Dialog[str | None]):
         Binding("left,up", "app.focus_previous", show=False), Binding("right,down", "app.focus_next", show=False),
     ]  # fmt: skip
 
-    AUTO_FOCUS = "Pick"
+    AUTO_FOCUS = "Pick.-safe"
 
     def __init__(self, title: str, body: Text | str, answers: Sequence[Answer], *, danger: bool = False) -> None:
         super().__init__()
