@@ -88,7 +88,7 @@ class Sse:
         session = request.query_params.get("session_id", "")
         path = _path(request).removesuffix(MESSAGES)
         stream = self.find(session, path)
-        if stream is None and self._elsewhere is None:
+        if stream is None and (self._elsewhere is None or session in self._streams):
             return refusal(NO_STREAM, 404)
         body = await request.body()
         version = request.headers.get(MCP_PROTOCOL_VERSION_HEADER)

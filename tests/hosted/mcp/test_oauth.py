@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
-import uuid
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import httpx
 import httpx2
 import pytest
@@ -20,8 +17,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
 from tests.hosted.identity.conftest import Running
-from tests.hosted.mcp.conftest import PASSWORD, Person, Replica, replica
-from tests.hosted.mcp.raw import ACCEPT, HELLO, message
+from tests.hosted.mcp.conftest import PASSWORD, Person, Replica, replica, sign_up, until
+from tests.hosted.mcp.raw import ACCEPT, HELLO, call, message
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
@@ -46,63 +43,84 @@ class Kept:
         self.client = client_info
 
 
-class Browser:
-    """The person at the page that asks for consent. Supabase is told by its page; `allow` is what our page does then."""
+class Form(HTMLParser):
+    """What a page's form sends when nothing is changed in it, and where the page leads."""
 
-    def __init__(self, person: Person, allow: Callable[[str], None] | None, action: str = "approve") -> None:
-        self._person, self._allow, self._action, self.asked, self._back = person, allow, action, 0, ""
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.fields: dict[str, str] = {}
+        self.links: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        ticked = found.get("type") not in ("checkbox", "radio") or "checked" in found
+        if tag == "input" and "name" in found and ticked:
+            self.fields[found["name"]] = found.get("value", "on")
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+
+
+class Browser:
+    """The person at a browser, who signs in at the backend's page and decides there."""
+
+    def __init__(self, person: Person, decision: str = "allow", **unticked: bool) -> None:
+        self._person, self._decision, self._unticked = person, decision, unticked
+        self.asked, self._back = 0, ""
 
     async def open(self, url: str) -> None:
         self.asked += 1
-        async with httpx.AsyncClient() as browser:
-            page = (await browser.get(url)).headers["location"]
-            form = {
-                "authorization_id": parse_qs(urlsplit(page).query)["authorization_id"][0], "email": self._person.email,
-                "password": PASSWORD, "action": self._action,
-            }  # fmt: skip
-            if self._allow is not None:
-                self._allow(parse_qs(urlsplit(url).query)["client_id"][0])
-            self._back = (await browser.post(page, data=form)).headers["location"]
+        async with httpx.AsyncClient(follow_redirects=True, timeout=20) as http:
+            page = await http.get(url)
+            assert page.url.path == "/sign-in", page.text
+            form = Form(page.text)
+            page = await http.post(
+                str(page.url), data={**form.fields, "email": self._person.email, "password": PASSWORD}
+            )
+            assert page.url.path == "/oauth/consent", page.text
+            assert "Let Program in?" in page.text
+            fields = {k: v for k, v in Form(page.text).fields.items() if self._unticked.get(k, True)}
+            page = await http.post(str(page.url.copy_with(query=None)), data={**fields, "decision": self._decision})
+            assert page.status_code == 200, page.text
+            self._back = next(link for link in Form(page.text).links if link.startswith("http://127.0.0.1:3333/cb"))
 
     async def returned(self) -> AuthorizationCodeResult:
         found = parse_qs(urlsplit(self._back).query)
         return AuthorizationCodeResult(code=found.get("code", [""])[0], state=found.get("state", [""])[0])
 
 
+class Elsewhere(Browser):
+    """The person lets the program in at another application of the same project, which knows nothing of this one."""
+
+    async def open(self, url: str) -> None:
+        async with httpx.AsyncClient() as http:
+            page = (await http.get(url)).headers["location"]
+            id = parse_qs(urlsplit(page).query)["authorization_id"][0]
+            issuer = url.partition("/oauth/")[0]
+            headers = {"authorization": f"Bearer {self._person.token}", "apikey": "sb_publishable_dev"}
+            await http.get(f"{issuer}/oauth/authorizations/{id}", headers=headers)
+            told = await http.post(
+                f"{issuer}/oauth/authorizations/{id}/consent", json={"action": "approve"}, headers=headers
+            )
+            self._back = told.raise_for_status().json()["redirect_url"]
+
+
 @pytest.fixture(scope="module")
-def served(environment: dict[str, str]) -> Iterator[Replica]:
+def served(environment: dict[str, str], supabase: Running) -> Iterator[Replica]:
     """A replica that is reached at its own address: a program checks that the address it asks is the one it is told."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
+    supabase.settings.site_url, supabase.settings.consent_path = url, "/oauth/consent"
     with replica({**environment, "PUBLIC_URL": url, "REPLICA_PORT": str(port)}) as made:
         assert made.url == url
         yield made
 
 
 @pytest.fixture
-def allow(owner_url: str, ann: Person) -> Callable[[str], None]:
-    """What the page for consent records: the program under the person's connections, with these rights."""
-
-    def let_in(client_id: str, *, write: bool = True) -> None:
-        async def run() -> None:
-            conn = await asyncpg.connect(owner_url)
-            try:
-                await conn.execute(
-                    "INSERT INTO jmem.grants (user_id, client_id, client, name, can_read, can_write, can_delete)"
-                    " VALUES ($1, $2, 'program', 'Program', true, $3, true)"
-                    " ON CONFLICT (user_id, client_id) DO UPDATE SET revoked_at = NULL, can_write = $3",
-                    uuid.UUID(ann.user), client_id, write,
-                )  # fmt: skip
-            finally:
-                await conn.close()
-
-        thread = threading.Thread(target=lambda: asyncio.run(run()))
-        thread.start()
-        thread.join()
-
-    return let_in
+def person(supabase: Running, served: Replica) -> Callable[[], Person]:
+    return lambda: sign_up(supabase, served.url)
 
 
 def provider(served: Replica, kept: Kept, browser: Browser) -> OAuthClientProvider:
@@ -151,11 +169,9 @@ def test_only_a_programs_token_counts(served: Replica, ann: Person) -> None:
     assert ann.must("GET", "/memories")["memories"] == []
 
 
-async def test_a_program_registers_is_let_in_and_works(
-    served: Replica, ann: Person, bob: Person, allow: Callable[[str], None]
-) -> None:
+async def test_a_program_registers_is_let_in_and_works(served: Replica, ann: Person, bob: Person) -> None:
     bob.must("POST", "/memories", {"content": "Bob's boat is called Bora"})
-    kept, browser = Kept(), Browser(ann, allow)
+    kept, browser = Kept(), Browser(ann)
     http, mcp = client(served, provider(served, kept, browser))
     async with http, mcp:
         assert [tool.name for tool in (await mcp.list_tools()).tools][:4] == [
@@ -167,38 +183,43 @@ async def test_a_program_registers_is_let_in_and_works(
         assert [one["content"] for one in found["memories"]] == ["Ann's boat is called Sirocco"]
     assert browser.asked == 1
     (listed,) = ann.must("GET", "/connections")["connections"]
-    assert (listed["kind"], listed["client"]) == ("oauth", "program")
+    assert (listed["kind"], listed["client"], listed["name"]) == ("oauth", "program", "Program")
     assert listed["last_used_at"]
-    assert kept.tokens
-
-    def ask() -> httpx.Response:
-        headers = {**ACCEPT, "authorization": f"Bearer {kept.tokens.access_token}"}  # type: ignore[union-attr]
-        body = message("tools/call", {"name": "add_memories", "arguments": {"text": "Later"}})
-        return httpx.post(f"{served.url}/mcp", json=body, headers=headers)
-
-    assert ask().status_code == 200
+    until(lambda: [one for one in ann.must("GET", "/access")["accesses"] if one["client"] == "program"], "no activity")
+    assert add(served, kept).status_code == 200
     ann.must("PATCH", f"/connections/{listed['id']}", {"write": False})
-    assert ask().json()["result"]["isError"] is True
+    assert add(served, kept).json()["result"]["isError"] is True
     ann.must("DELETE", f"/connections/{listed['id']}")
-    refused = ask()
+    refused = add(served, kept)
     assert (refused.status_code, refused.json()["code"]) == (401, "program_not_allowed")
     assert "resource_metadata" in refused.headers["www-authenticate"]
 
 
-async def test_a_program_that_the_person_did_not_let_in_here_stays_out(served: Replica, ann: Person) -> None:
-    kept = Kept()
-    http, mcp = client(served, provider(served, kept, Browser(ann, None)))
-    with pytest.raises(BaseException):  # noqa: B017  the client's own group of errors
-        async with http, mcp:
-            await mcp.list_tools()
-    assert kept.tokens, "Supabase gave a token"
+def add(served: Replica, kept: Kept) -> httpx.Response:
+    """A call with the token that a program has."""
+    assert kept.tokens
     headers = {**ACCEPT, "authorization": f"Bearer {kept.tokens.access_token}"}
-    answer = httpx.post(f"{served.url}/mcp", json=message("initialize", HELLO), headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (401, "program_not_allowed")
+    return httpx.post(f"{served.url}/mcp", json=call("add_memories", text="Later"), headers=headers)
+
+
+async def test_a_program_may_do_what_was_ticked(served: Replica, ann: Person) -> None:
+    http, mcp = client(served, provider(served, Kept(), Browser(ann, write=False)))
+    async with http, mcp:
+        assert (await mcp.call_tool("add_memories", {"text": "x"})).is_error
+        assert not (await mcp.call_tool("list_memories", {})).is_error
+
+
+async def test_a_program_that_was_let_in_elsewhere_stays_out(served: Replica, ann: Person) -> None:
+    kept = Kept()
+    async with httpx2.AsyncClient(auth=provider(served, kept, Elsewhere(ann)), timeout=20) as http:
+        answer = await http.post(f"{served.url}/mcp", json=message("initialize", HELLO), headers=ACCEPT)
+        assert answer.status_code == 401
+    refused = add(served, kept)
+    assert (refused.status_code, refused.json()["code"]) == (401, "program_not_allowed")
+    assert ann.must("GET", "/connections")["connections"] == []
 
 
 async def test_a_refusal_reaches_the_program(served: Replica, ann: Person) -> None:
-    http = httpx2.AsyncClient(auth=provider(served, Kept(), Browser(ann, None, "deny")), timeout=20)
-    async with http:
+    async with httpx2.AsyncClient(auth=provider(served, Kept(), Browser(ann, "deny")), timeout=20) as http:
         with pytest.raises(OAuthFlowError):
             await http.post(f"{served.url}/mcp", json=message("initialize", HELLO), headers=ACCEPT)
