@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from hosted.api import access
-from hosted.api.routing import Call, Routes, answer
+from hosted.api.routing import Call, Routes, answer, problems_of
 from hosted.identity import grants
 from hosted.identity.principal import person, token_of
 from hosted.identity.services import services_of
@@ -30,7 +30,8 @@ class DeleteAsk(Ask):
     confirm: str = Field(description="the account's address")
 
 
-@routes.router.get("/auth", summary="Where to sign in", operation_id="account_auth", response_model=access.SignInAt)
+@routes.router.get("/auth", summary="Where to sign in", operation_id="account_auth", response_model=access.SignInAt,
+                   responses=problems_of(429, 503))  # fmt: skip
 async def auth(request: Request) -> Response:
     """The Supabase project and its publishable key, for programs that sign their user in. Needs no token."""
     services = services_of(request)

@@ -244,8 +244,13 @@ def _responses(summary: str, answers: Mapping[int, Any], problems: tuple[int, ..
             found[status] = {"description": summary, "content": {given: {"schema": {"type": "string"}}}}
         else:
             found[status] = {"description": summary, "model": given}
+    return found | problems_of(*problems, *ALWAYS)
+
+
+def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI tells of the problems of a route: those of these statuses, and any other."""
     problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for status in sorted({*problems, *ALWAYS}):
-        found[status] = {"description": _TITLES.get(status, "Problem"), "content": problem}
-    found["default"] = {"description": "Any other problem", "content": problem}
-    return found
+    found: dict[int | str, dict[str, Any]] = {
+        status: {"description": _TITLES.get(status, "Problem"), "content": problem} for status in sorted(set(statuses))
+    }
+    return {**found, "default": {"description": "Any other problem", "content": problem}}

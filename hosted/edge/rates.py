@@ -39,7 +39,7 @@ REDIS_S = 0.5
 """Seconds that Redis has to count; it stands in the way of every request."""
 _SYNC, _SEARCH = (
     re.compile(r"/api/v1/sync(/|$)"),
-    re.compile(r"(/api/v1/search|/openmemory/api/v1/memories/filter|/mcp(/.*)?)/?$"),
+    re.compile(r"(/api/v1/search|/memories/find|/openmemory/api/v1/memories/filter|/mcp(/.*)?)/?$"),
 )
 _PROGRAMS = ("/api/", "/mcp", "/openmemory/", "/.well-known/")
 _SIGN_IN = re.compile(r"/(sign|log|auth|password|forgot|reset|verify|magic|confirm|oauth|session)")

@@ -62,6 +62,16 @@ def kinds(modules: list[tuple[Path, ast.Module]]) -> dict[str, Kind]:
     return found
 
 
+def here(tree: ast.Module, everywhere: dict[str, Kind]) -> dict[str, Kind]:
+    """The classes of errors by name, as a module knows them: its own go before others of the same name."""
+    own = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    known = {name: kind for name, kind in everywhere.items() if name not in {node.name for node in own}}
+    for node in own:
+        if any(isinstance(base, ast.Name) and base.id in known for base in node.bases):
+            known[node.name] = _derived(node, known)
+    return known
+
+
 def _derived(node: ast.ClassDef, known: dict[str, Kind]) -> Kind:
     base = next(known[b.id] for b in node.bases if isinstance(b, ast.Name) and b.id in known)
     values = _values(node)
@@ -87,9 +97,10 @@ def raised_errors() -> list[Raised]:
     """Every error with a code of its own: `Kind(…, code="…")`, `HttpProblem(status, "…")`, a class attribute, and each
     class that is raised with the code it has."""
     modules = trees()
-    known = kinds(modules)
+    everywhere = kinds(modules)
     found: list[Raised] = []
     for path, tree in modules:
+        known = here(tree, everywhere)
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 made = _made(node, known)

@@ -112,7 +112,7 @@ def test_an_ipv6_network_counts_as_one() -> None:
         ("POST", "/mcp/claude/http/key", "search"), ("POST", "/mcp", "search"), ("GET", "/api/v1/memories", "read"),
         ("POST", "/api/v1/memories", "write"), ("DELETE", "/api/v1/memories/x", "write"), ("POST", "/sign-in", "sign_in"),
         ("POST", "/login", "sign_in"), ("GET", "/sign-in", "read"), ("POST", "/api/v1/account/sign-out", "write"),
-        ("POST", "/memories", "write"), ("POST", "/openmemory/api/v1/memories/filter", "search"),
+        ("POST", "/memories/new", "write"), ("POST", "/memories/find", "search"), ("POST", "/openmemory/api/v1/memories/filter", "search"),
     ],
 )  # fmt: skip
 def test_what_a_request_counts_as(method: str, path: str, kind: str) -> None:
