@@ -8,14 +8,26 @@ from hosted.api.routing import Routes
 def groups() -> list[Routes]:
     """Every group of routes."""
     from hosted import openmemory
-    from hosted.api import activity, audit, events, history, memories, overview, review, search, sync, timeline
+    from hosted.api import (
+        activity,
+        audit,
+        events,
+        history,
+        memories,
+        overview,
+        portable,
+        review,
+        search,
+        sync,
+        timeline,
+    )
 
-    own = (memories, search, history, timeline, activity, review, audit, overview, events, sync)
+    own = (memories, search, history, timeline, activity, review, audit, overview, portable, events, sync)
     return [*(module.routes for module in own), *openmemory.groups()]
 
 
 def account_groups() -> list[Routes]:
     """The routes of the account itself, which need identity's services."""
-    from hosted.api import account, connections, keys
+    from hosted.api import account, connections, keys, portable
 
-    return [module.routes for module in (account, connections, keys)]
+    return [*(module.routes for module in (account, connections, keys)), portable.whole]

@@ -6,16 +6,18 @@ the tenant is the one it was made for, and no argument names another.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hosted.db.engine import Database
+from hosted.edge import audit
 from hosted.memories import finding, listing, undo, writes
 from hosted.memories.activity import Activity, asks
 from hosted.memories.base import check_batch
 from hosted.memories.caps import spend
+from hosted.memories.exporting import Export
 from hosted.memories.inbox import Inbox
 from hosted.memories.inferring import Inference, Inferring
 from hosted.memories.search import Searcher
@@ -199,6 +201,24 @@ class Memories(Timeline, Inbox, Inferring):
         answers = [Answer(hit.memory.id, hit.score, hit.legs) for hit in outcome.hits[:MAX_ANSWERS]]
         self.record(Access(actor.client, "search", answers, query.query if keep_query else None, detail))
         return outcome
+
+    async def export(
+        self, filter: Filter, actor: Actor, *, format: str = "jsonl", history: bool = True,
+        detail: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[str]:  # fmt: skip
+        """Lines of a file that `jmem import` takes back ("jsonl"), or of notes ("md"); for actors that see everything."""
+        try:
+            actor.may("everything")
+        except Refused as error:
+            self.refused(actor, "export", error)
+            raise
+        about = dict(detail or {"format": format})
+        self.record(Access(actor.client, "export", detail=about))
+        async with self._reading() as raw:
+            await audit.note_raw(raw, self.user_id, "account.exported", client=actor.client, format=about.get("format", format))
+        made = Export(self._backend.database, self.user_id, filter, now_iso())
+        async for line in made.markdown() if format == "md" else made.jsonl(history=history):
+            yield line
 
     # ---- changing -----------------------------------------------------------------------------
 

@@ -107,5 +107,9 @@ class Filter:
         return " AND ".join(parts) or "1", params
 
 
+EVERYTHING = Filter(states=(), expired=True)
+"""Every state, the expired ones too; in an export with history also the deleted ones, and what is left of purged ones."""
+
+
 def _among(column: str, values: Sequence[str]) -> str:
     return f"{column} = ?" if len(values) == 1 else f"{column} IN ({','.join('?' * len(values))})"

@@ -23,9 +23,9 @@ from jmem.core.backup import DAY_MS, backups, created_ms, daily_due, is_backed_u
 from jmem.core.clock import wall_ms
 from jmem.core.drafts import Draft
 from jmem.core.errors import Invalid, JmemError, NotFound, StorageFailed
-from jmem.core.filter import Filter
+from jmem.core.filter import EVERYTHING, Filter
 from jmem.core.model import now_iso
-from jmem.core.portable.exporting import EVERYTHING, export_jsonl
+from jmem.core.portable.exporting import export_jsonl
 from jmem.core.restore import find_backup, prove, restore
 from jmem.core.service import MemoryService
 from jmem.core.store import Store

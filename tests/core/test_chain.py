@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmem.core.actor import Actor
-from jmem.core.links import _current, _ordered
 from jmem.core.drafts import Added, Draft
 from jmem.core.filter import Filter
+from jmem.core.links import _current, _ordered
 from jmem.core.model import Memory
 from jmem.core.service import MemoryService
 

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jmem.core.access import AccessLog
-from jmem.core.spans import Change
 from jmem.core.drafts import Added
 from jmem.core.errors import NotFound
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, iso
 from jmem.core.service import Actor, Draft, MemoryService
+from jmem.core.spans import Change
 from jmem.core.store import Store
 
 RAM = "/dev/shm" if Path("/dev/shm").is_dir() else None

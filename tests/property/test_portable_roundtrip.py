@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
-from jmem.core.filter import Filter
+from jmem.core.filter import EVERYTHING, Filter
 from jmem.core.model import MAX_NAME_CHARS, Memory, Op, canonical, new_id, new_nonce, now_iso
-from jmem.core.portable.exporting import EVERYTHING, export_jsonl
+from jmem.core.portable.exporting import export_jsonl
 from jmem.core.portable.importing import import_items
 from jmem.core.portable.markdown import parse_note, write_note
 from jmem.core.portable.split import MOST, split_markdown, split_text

@@ -9,14 +9,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from jmem.core.filter import Filter
+from jmem.core.filter import EVERYTHING, Filter
 from jmem.core.model import Memory
 from jmem.core.portable.jsonl import plain_line, whole_lines
 from jmem.core.portable.markdown import note_name, write_note
 from jmem.core.store import MEMORY_COLUMNS, MEMORY_WIDTH, Store, row_memory
-
-EVERYTHING = Filter(states=(), expired=True)
-"""Every state, the expired ones too; with history also the deleted ones, and what is left of purged ones."""
 
 _PAYLOADS = "SELECT payload FROM ops WHERE memory_id = ? ORDER BY stamp"
 

@@ -36,16 +36,35 @@ def plain_line(memory: Memory) -> str:
 
 def whole_lines(id: str, memory: Memory | None, payloads: Iterable[str], *, purged: bool = False) -> Iterator[str]:
     """One memory with its ops (canonical texts, ascending by stamp); without content `memory` is None."""
-    head = _members(memory) if memory is not None else f'"id":"{id}"' + (',"purged":true' if purged else "")
-    part, size, ops = 1, 0, list[str]()
+    whole = Whole(id, memory, purged=purged)
     for payload in payloads:
-        if ops and not purged and size + len(payload) > MAX_LINE_CHARS:
-            yield "{" + head + ',"ops":[' + ",".join(ops) + "]}"
-            part, size, ops = part + 1, 0, []
-            head = f'"id":"{id}","part":{part}'
-        ops.append(payload)
-        size += len(payload)
-    yield "{" + head + ',"ops":[' + ",".join(ops) + "]}"
+        if (line := whole.take(payload)) is not None:
+            yield line
+    yield whole.end()
+
+
+class Whole:
+    """The lines of one memory, as its ops come; see `whole_lines`."""
+
+    def __init__(self, id: str, memory: Memory | None, *, purged: bool = False) -> None:
+        self._id, self._purged = id, purged
+        self._head = _members(memory) if memory is not None else f'"id":"{id}"' + (',"purged":true' if purged else "")
+        self._part, self._size, self._ops = 1, 0, list[str]()
+
+    def take(self, payload: str) -> str | None:
+        """Add the next op; a line that is full without it."""
+        line = None
+        if self._ops and not self._purged and self._size + len(payload) > MAX_LINE_CHARS:
+            line = self.end()
+            self._part, self._size, self._ops = self._part + 1, 0, []
+            self._head = f'"id":"{self._id}","part":{self._part}'
+        self._ops.append(payload)
+        self._size += len(payload)
+        return line
+
+    def end(self) -> str:
+        """The line of what is left."""
+        return "{" + self._head + ',"ops":[' + ",".join(self._ops) + "]}"
 
 
 def _members(memory: Memory) -> str:

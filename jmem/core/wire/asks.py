@@ -272,3 +272,33 @@ class RebuildAsk(Ask):
     """How to rebuild the index."""
 
     embed: bool = Field(False, description="embed every text anew")
+
+
+class ImportAsk(Ask):
+    """Items of a file: objects of a JSONL file, or `{"path", "text"}` of Markdown files."""
+
+    format: Literal["jsonl", "md"] = "jsonl"
+    items: Annotated[tuple[Any, ...], Field(json_schema_extra={"minItems": 1, "maxItems": MAX_BATCH},
+                                            examples=[[{"content": "I prefer aisle seats"}]])]  # fmt: skip
+    secrets: Secrets = "mask"
+    dry_run: bool = Field(False, description="report what would happen, change nothing")
+    client: ClientName | None = Field(None, description="of items that name none")
+    action: int | None = Field(
+        None, ge=1, le=2**63 - 1, description="what the batch before it answered: undo then takes both back"
+    )
+
+
+class ExportQuery(Query):
+    """What is exported, and as what."""
+
+    format: Literal["jsonl", "md"] = "jsonl"
+    history: bool = Field(True, description="with every change (jsonl): imports bring all of it back")
+    tag: tuple[str, ...] = Field((), description="every one of them")
+    client: tuple[str, ...] = ()
+    state: StateOrAll = "all"
+    deleted: bool = Field(False, description="without history: the deleted ones instead")
+    since: When | None = None
+    until: When | None = None
+    privacy: Privacy | None = None
+    thread: str | None = None
+    source: str | None = None

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
 from jmem.core.drafts import Added, Draft
 from jmem.core.errors import Invalid, JmemError
-from jmem.core.filter import Filter
+from jmem.core.filter import EVERYTHING, Filter
 from jmem.core.model import ACCEPTED, MAX_ANSWER_BYTES, STATES, check_tags, iso, milliseconds, now_iso
 from jmem.core.receipts import BatchResult
 from jmem.core.timewords import parse_moment
-from jmem.core.wire.asks import EditAsk, ListQuery, MemoryAsk, ReviewAsk
+from jmem.core.wire.asks import EditAsk, ExportQuery, ListQuery, MemoryAsk, ReviewAsk
 
 if TYPE_CHECKING:
     from jmem.core.extract import Remembered
@@ -81,6 +82,21 @@ def list_filter(ask: ListQuery) -> Filter:
         tags=ask.tag, clients=ask.client, states=states_of(ask.state), since=ask.since, until=ask.until,
         privacy=ask.privacy, thread=ask.thread, source=ask.source, deleted=ask.deleted, expired=ask.expired,
     )  # fmt: skip
+
+
+def export_filter(ask: ExportQuery) -> Filter:
+    """What an export takes."""
+    filter = make_filter(
+        tags=ask.tag, clients=ask.client, states=states_of(ask.state), since=ask.since, until=ask.until,
+        privacy=ask.privacy, thread=ask.thread, source=ask.source, deleted=ask.deleted,
+    )  # fmt: skip
+    return replace(filter, states=EVERYTHING.states) if ask.state == "all" or ask.deleted else filter
+
+
+def export_detail(ask: ExportQuery) -> dict[str, Any]:
+    """What the access log keeps of an export."""
+    asked = {"tags": ask.tag, "clients": ask.client, "thread": ask.thread, "source": ask.source}
+    return {"format": ask.format, **{name: value for name, value in asked.items() if value}}
 
 
 def draft_asked(ask: MemoryAsk) -> Draft:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import uuid
+import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +23,7 @@ from hosted.identity import compose, grants
 from hosted.identity.lookup import Rights
 from hosted.identity.principal import Current
 from hosted.identity.supabase import Session
+from hosted.memories.activity import Activity
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
 from hosted.settings import Settings
@@ -70,7 +74,7 @@ async def api(supabase: Running, database: Database, database_url: str) -> Async
     async with httpx.AsyncClient() as outside:
         identity = compose.identity(settings, database, outside)
         services = compose.services(settings, database, Points(), outside, PUBLIC + "/")
-        app = make_app(Backend(database, Bus(None)), identity=identity, services=services)
+        app = make_app(Backend(database, Bus(None), activity=Activity(database)), identity=identity, services=services)
 
         @app.get("/whose/mcp/{client}/{transport}/{key}")
         async def whose(client: str, key: str) -> dict[str, str]:
@@ -236,9 +240,75 @@ async def test_every_route_of_the_account_is_described_and_asks_who_it_is(api: A
         for path, item in described.items()
         if path.startswith(("/api/v1/keys", "/api/v1/connections", "/api/v1/account", "/api/v1/auth"))
     }
-    assert len(mine) == 9
+    assert len(mine) == 10
     for path, item in mine.items():
         for method, operation in item.items():
             assert operation["summary"]
             answer = await api.http.request(method, path.replace("{", "").replace("}", ""))
             assert answer.status_code == (200 if path.endswith("/auth") else 401)
+
+
+async def test_what_a_key_writes_may_wait_and_be_capped(api: Api) -> None:
+    made = await api.must(
+        "POST", "/keys", {"name": "guest", "client": "guest", "review": True, "writes_per_hour": 2}, 201
+    )
+    assert (made["review"], made["writes_per_hour"]) == (True, 2)
+    key = made["key"]
+    added = (await api.ask("POST", "/memories", {"content": "I like tea"}, key)).json()
+    assert added["state"] == "review"
+    assert (await api.must("GET", "/memories"))["memories"] == []
+    assert [m["id"] for m in (await api.must("GET", "/memories?state=review"))["memories"]] == [added["id"]]
+    assert await api.code("PATCH", f"/memories/{added['id']}", {"state": "active"}, key) == (403, "under_review")
+    assert await api.code("POST", "/review", {"decision": "approve", "all": True}, key) == (403, "refused")
+    await api.ask("POST", "/memories", {"content": "I like coffee"}, key)
+    over = await api.ask("POST", "/memories", {"content": "I like water"}, key)
+    assert (over.status_code, over.json()["code"]) == (429, "rate_limited")
+    assert 0 < int(over.headers["retry-after"]) <= 3600
+    done = await api.must("POST", "/review", {"decision": "approve", "ids": [added["id"]]})
+    assert done == {"decision": "approve", "count": 1, "ids": [added["id"]], "skipped": []}
+    assert await api.code("POST", "/review", {"decision": "approve", "ids": [added["id"]]}) == (404, "not_waiting")
+    assert await api.code("POST", "/review", {"decision": "reject"}) == (422, "invalid")
+    assert (await api.must("POST", "/review", {"decision": "reject", "client": "guest"}))["count"] == 1
+    assert [m["content"] for m in (await api.must("GET", "/memories"))["memories"]] == ["I like tea"]
+    changed = await api.must("PATCH", f"/keys/{made['id']}", {"review": False, "writes_per_hour": None})
+    assert (changed["review"], changed["writes_per_hour"], changed["read"]) == (False, None, True)
+    assert (await api.ask("POST", "/memories", {"content": "I like water"}, key)).json()["state"] == "active"
+    assert await api.code("PATCH", f"/keys/{made['id']}", {"writes_per_hour": 0}) == (422, "invalid")
+    assert await api.code("PATCH", f"/keys/{made['id']}", {"review": None}) == (422, "invalid")
+    url = await api.must("POST", "/connections", {"client": "claude", "review": True, "writes_per_hour": 5}, 201)
+    assert (url["review"], url["writes_per_hour"]) == (True, 5)
+    listed = (await api.must("GET", "/connections"))["connections"]
+    assert [(one["review"], one["writes_per_hour"]) for one in listed] == [(True, 5)]
+
+
+async def test_the_whole_account_comes_as_one_archive_without_a_secret(api: Api) -> None:
+    key = await api.must("POST", "/keys", {"name": "backup"}, 201)
+    url = await api.must("POST", "/connections", {"client": "claude"}, 201)
+    added = await api.must("POST", "/memories", {"content": "I like tea"}, 201)
+    other = await api.another()
+    await other.must("POST", "/memories", {"content": "somebody else's"}, 201)
+    assert (await api.code("GET", "/account/export", token=key["key"]))[0] == 403
+    answer = await api.ask("GET", "/account/export")
+    assert answer.headers["content-type"] == "application/zip"
+    assert "attachment" in answer.headers["content-disposition"]
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert archive.testzip() is None
+    files = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert set(files) == {
+        "README.txt",
+        "keys.json",
+        "connections.json",
+        "memories.jsonl",
+        "activity.jsonl",
+        "audit.jsonl",
+    }
+    assert [json.loads(line)["content"] for line in files["memories.jsonl"].splitlines()] == ["I like tea"]
+    assert {one["id"] for one in json.loads(files["keys.json"])} == {key["id"], url["id"]}
+    accesses = [json.loads(line) for line in files["activity.jsonl"].splitlines()]
+    assert [(a["what"], [x["id"] for x in a["answers"]]) for a in accesses] == [("export", []), ("add", [added["id"]])]
+    everything = "".join(files.values())
+    assert "somebody else" not in everything
+    for secret in (key["key"], url["http"].rpartition("/")[2]):
+        assert secret not in everything
+    lines = (await api.ask("GET", "/export")).text.splitlines()
+    assert "\n".join(lines) + "\n" == files["memories.jsonl"]
