@@ -305,11 +305,12 @@ class MemoriesPlace(Tending):
         self.query_one("#question", Input).focus()
 
     def action_facets(self) -> None:
-        """To the filters, which a narrow screen shows only then."""
-        self.set_class(not self.has_class("-filtering"), "-filtering")
+        """To the filters, which a narrow screen shows only then, and back to the list."""
         facets = self.query_one(Facets)
-        (facets if self.has_class("-filtering") or not self.has_class("-narrow") else self.query_one(Results)).focus()
-        if facets.has_focus and facets.highlighted is None:
+        there = facets.has_focus
+        self.set_class(not there, "-filtering")
+        (self.results if there else facets).focus()
+        if not there and facets.highlighted is None:
             facets.action_first()
 
     def action_sort(self) -> None:
@@ -328,6 +329,7 @@ class MemoriesPlace(Tending):
         elif question.value:
             question.value = ""
         else:
+            self.remove_class("-filtering")
             results.focus()
 
     def action_mark(self) -> None:
