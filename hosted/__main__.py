@@ -30,7 +30,7 @@ def _run(asked: argparse.Namespace) -> int:
     try:
         match asked.command:
             case "dev":
-                from hosted.dev.run import dev
+                from hosted.dev.command import dev
 
                 dev(asked.port, asked.data, as_json=asked.json)
             case "serve":

@@ -95,23 +95,28 @@ def _stop(programs: Path, folder: Path) -> None:
     _run(programs, "pg_ctl", "stop", "-D", str(folder / "data"), "-m", "fast", "-w")
 
 
-def _usable(folder: Path) -> Path:
-    """Where the programs are that the cluster's user may run."""
+def installed() -> Path:
+    """Where Postgres is; raises Unreachable `no_postgres` where it is not."""
     spec = importlib.util.find_spec(PACKAGE)  # to import it looks for folders of its own
     if spec is None or spec.origin is None:
         raise Unreachable("Postgres is not installed", code="no_postgres", fix="pip install -e '.[hosted-dev]'")
-    installed = Path(spec.origin).parent / "pginstall"
+    return Path(spec.origin).parent / "pginstall"
+
+
+def _usable(folder: Path) -> Path:
+    """Where the programs are that the cluster's user may run."""
+    there = installed()
     if os.geteuid() != 0:
-        return installed
+        return there
     try:
-        _run(installed, "initdb", "--version")
+        _run(there, "initdb", "--version")
     except (PermissionError, subprocess.CalledProcessError):
         copy = folder / PACKAGE / "pginstall"
         if not copy.exists():  # the libraries are looked for beside the package
-            shutil.copytree(installed, copy, symlinks=True)
-            shutil.copytree(installed.parent.parent / f"{PACKAGE}.libs", folder / f"{PACKAGE}.libs")
+            shutil.copytree(there, copy, symlinks=True)
+            shutil.copytree(there.parent.parent / f"{PACKAGE}.libs", folder / f"{PACKAGE}.libs")
         return copy
-    return installed
+    return there
 
 
 def _run(programs: Path, name: str, *arguments: str) -> None:

@@ -1,7 +1,4 @@
-"""The whole backend on one machine, with nothing installed by hand: a Postgres of its own, doubles of Supabase and Qdrant.
-
-It is reached from this machine only, and is no way to run it for others: the doubles ask nobody for proof.
-"""
+"""What `python -m hosted dev` runs, once its port and its folder are its own."""
 
 from __future__ import annotations
 
@@ -16,22 +13,20 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from hosted.app import app_of, read_settings
 from hosted.db.migrate import upgrade
 from hosted.dev import cluster as postgres
 from hosted.dev import qdrant
-from hosted.dev.home import Home, home
+from hosted.dev.command import AGAIN, HOST
+from hosted.dev.home import Home
 from hosted.dev.supabase import Double
 from hosted.dev.supabase import Settings as DoubleSettings
 from hosted.operate import logs, serving
 from hosted.settings import Settings
 from jmem.core.errors import Conflict, StorageFailed
 
-HOST = "127.0.0.1"
 DATABASE, OWNER, LOGIN = "jmem", "jmem_owner", "jmem_login"
-AGAIN = "python -m hosted dev --port 0"
 START_S = 15.0
 
 
@@ -63,20 +58,9 @@ class Ready:
         )
 
 
-def dev(port: int, data: Path | None, *, as_json: bool) -> None:
-    """Serve until a signal. Raises JmemError, with the command that mends it."""
-    os.umask(0o077)  # what is kept is nobody else's
-    with contextlib.suppress(serving.Interrupted), serving.interruptible(), contextlib.ExitStack() as stack:
-        try:
-            _serve(stack, port, data, as_json=as_json)
-        finally:
-            serving.undisturbed()
-
-
-def _serve(stack: contextlib.ExitStack, port: int, data: Path | None, *, as_json: bool) -> None:
-    listening = stack.enter_context(serving.listen(HOST, port, again=AGAIN))
-    held = stack.enter_context(home(data))
-    supabase_listening = stack.enter_context(_supabase_socket(held, port))
+def serve(stack: contextlib.ExitStack, held: Home, listening: socket.socket, *, as_json: bool) -> None:
+    """Start everything on `stack`, say where it is, and serve until a signal."""
+    supabase_listening = stack.enter_context(_supabase_socket(held, listening.getsockname()[1]))
     cluster = stack.enter_context(_database(held))
     double = DoubleSettings(
         _url(supabase_listening), _url(listening), secret_key=f"sb_secret_{secrets.token_hex(16)}",
@@ -106,30 +90,35 @@ def _settings(ready: Ready, double: DoubleSettings, environment: Mapping[str, st
         "PUBLIC_URL": ready.url, "PORT": ready.url.rpartition(":")[2], "DATABASE_URL": ready.database_url,
         "MIGRATION_DATABASE_URL": ready.migration_database_url, "EVENTS_DATABASE_URL": "", "DATABASE_POOLER": "no",
         "SUPABASE_URL": ready.supabase_url, "SUPABASE_ANON_KEY": double.publishable_key,
-        "SUPABASE_SERVICE_KEY": double.secret_key, "SUPABASE_JWT_SECRET": "", "QDRANT_HOST": "", "QDRANT_API_KEY": "", "SENTRY_DSN": "", "POSTHOG_API_KEY": "",
+        "SUPABASE_SERVICE_KEY": double.secret_key, "SUPABASE_JWT_SECRET": "", "QDRANT_HOST": "", "QDRANT_API_KEY": "",
+        "SENTRY_DSN": "", "POSTHOG_API_KEY": "", "REDIS_URL": "",
     }  # fmt: skip
-    return read_settings({"EMBEDDER_PROVIDER": "bundled", "METRICS_TOKEN": "dev", **environment, **decided})
+    # a log that nobody reads must not fill the pipe it goes to: what is worth a warning is little
+    usual = {"EMBEDDER_PROVIDER": "bundled", "METRICS_TOKEN": "dev", "LOG_LEVEL": "warning"}
+    return read_settings({**usual, **environment, **decided})
 
 
 @contextlib.contextmanager
 def _database(held: Home) -> Iterator[postgres.Cluster]:
     """A running cluster with the application's database and login."""
+    cluster: postgres.Cluster | None = None
     try:
-        cluster = postgres.start(held.postgres, {} if held.kept else postgres.UNSAFE)
-    except subprocess.CalledProcessError as error:
-        raise StorageFailed(
-            f"Postgres does not start: {error.output.strip()}", code="postgres_failed",
-            fix=f"read {held.postgres / 'log'}, or name another folder by --data",
-        ) from error  # fmt: skip
-    try:
+        with serving.deferred():
+            cluster = postgres.start(held.postgres, {} if held.kept else postgres.UNSAFE)
         for role in (f"{LOGIN} LOGIN", f"{OWNER} LOGIN CREATEROLE BYPASSRLS"):  # no superuser, as on a platform
             made = f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
             cluster.psql("postgres", made)
         with contextlib.suppress(subprocess.CalledProcessError):  # it is there from the last run
             cluster.psql("postgres", f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
         yield cluster
+    except subprocess.CalledProcessError as error:
+        raise StorageFailed(
+            f"Postgres does not start: {error.output.strip()}", code="postgres_failed",
+            fix=f"read {held.postgres / 'log'}, or name another folder by --data",
+        ) from error  # fmt: skip
     finally:
-        cluster.stop()
+        if cluster is not None:
+            cluster.stop()
 
 
 @contextlib.contextmanager

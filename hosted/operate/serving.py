@@ -86,6 +86,20 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Within `interruptible`: a signal waits for the end of this, so that what is started is known to be."""
+    heard: list[int] = []
+    before = {n: signal.signal(n, lambda n, frame: heard.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if heard:
+        raise Interrupted
+
+
 def undisturbed() -> None:
     """From here to the end of `interruptible`, while what was started is stopped, a second signal changes nothing."""
     for number in (signal.SIGINT, signal.SIGTERM):
