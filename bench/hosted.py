@@ -1,0 +1,183 @@
+"""A page of memories and a search by words through the app, beside the bare SQL that each needs, over 50 full accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+from fastapi import Request
+
+from bench import text
+from bench.harness import Options, Row, Sample, info, main, ratio_of, say
+from hosted.app import make_app
+from hosted.db.engine import Database
+from hosted.db.fulltext import TERM
+from hosted.db.migrate import upgrade
+from hosted.dev import cluster as postgres
+from hosted.identity.principal import Principal, current, owner
+from hosted.memories.service import Backend
+from hosted.ops.apply import apply
+from hosted.ops.events import Bus
+from hosted.ops.rows import COLUMNS
+from jmem.core.actor import Actor
+from jmem.core.clock import Clock
+from jmem.core.model import Op, new_id, new_nonce
+from jmem.core.terms import query_terms
+
+PAGE = 100
+BATCH = 500
+_TENANT = "SELECT set_config('app.user_id', $1, true)"
+_LIST = (
+    f"SELECT {COLUMNS} FROM jmem.memories m WHERE m.user_id = $1 AND m.content IS NOT NULL AND NOT m.deleted"
+    " AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > $2)"
+    f" ORDER BY m.created_at DESC, m.id DESC LIMIT {PAGE + 1}"
+)
+_MATCH = (
+    "SELECT f.term, f.total, f.ids, f.ranks, f.lengths FROM jmem.matching(ARRAY(SELECT "
+    + TERM.format("u.word")
+    + " FROM unnest($1::text[]) WITH ORDINALITY u (word, n) ORDER BY n), 2000) f"
+)
+_ROWS = f"SELECT {COLUMNS} FROM jmem.memories m WHERE m.user_id = $1 AND m.id = ANY ($2::text[])"
+_STOCK = "SELECT count(*) FROM jmem.memories m WHERE m.user_id = $1 AND m.content IS NOT NULL AND NOT m.deleted"
+NOW = "2026-11-22T00:00:00.000Z"
+
+
+async def fill(database: Database, users: list[uuid.UUID], each: int) -> None:
+    """Accounts with memories as real ones have them."""
+    clock = Clock()
+    for number, user in enumerate(users):
+        told = list(text.memories(each, seed=number + 1))
+        for start in range(0, each, BATCH):
+            ops = [
+                Op(clock.tick(), new_id(), {
+                    "content": item["content"], "tags": item.get("tags", []), "client": "cli", "thread": item["thread"],
+                    "occurred_at": _moment(item), "created_at": _moment(item),
+                    **({"speaker": item["speaker"]} if "speaker" in item else {}),
+                }, (), "cli", new_nonce()).sealed()
+                for item in told[start : start + BATCH]
+            ]  # fmt: skip
+            async with database.tenant(user) as conn:
+                outcomes = await apply(conn, user, ops, device="laptop")
+            assert all(outcome.code is None for outcome in outcomes), outcomes[0]
+
+
+def _moment(item: dict[str, Any]) -> str:
+    return str(item["occurred_at"]).replace("Z", ".000Z")
+
+
+async def bare_list(conn: asyncpg.Connection[asyncpg.Record], user: uuid.UUID) -> None:
+    """What a page has to ask Postgres, and no more: the tenant, and its newest memories."""
+    async with conn.transaction():
+        await conn.execute(_TENANT, str(user))
+        await conn.fetch(_LIST, user, NOW)
+
+
+async def bare_search(conn: asyncpg.Connection[asyncpg.Record], user: uuid.UUID, question: str) -> None:
+    """What a search by words has to ask: the tenant, which rows have the words, how many there are, the best of them."""
+    async with conn.transaction():
+        await conn.execute(_TENANT, str(user))
+        found = await conn.fetch(_MATCH, query_terms(question))
+        await conn.fetchval(_STOCK, user)
+        ids = list(dict.fromkeys(id for record in found for id in record["ids"] or ()))
+        await conn.fetch(_ROWS, user, ids[:10])
+
+
+def app_over(database: Database) -> Any:
+    """The app, whose callers are let in by a header."""
+    app = make_app(Backend(database, Bus()), identity=None)
+
+    async def let_in(request: Request) -> Principal:
+        return Principal(uuid.UUID(request.headers["x-user"]), Actor("web"), "session")
+
+    app.dependency_overrides[current] = app.dependency_overrides[owner] = let_in
+    return app
+
+
+async def timed(work: Awaitable[Any]) -> float:
+    start = time.perf_counter()
+    await work
+    return (time.perf_counter() - start) * 1000
+
+
+async def _run(cluster: postgres.Cluster, users: int, each: int, rounds: int) -> dict[str, tuple[Sample, Sample]]:
+    url = cluster.url("bench", "app")
+    database = Database(url, pool_size=2)
+    people = [uuid.uuid4() for _ in range(users)]
+    say(f"filling {users} accounts with {each:,} memories each")
+    await fill(database, people, each)
+    cluster.psql("bench", "ANALYZE")
+    conn = await asyncpg.connect(url)
+    rng = random.Random(3)
+    questions = text.questions(rounds + 5)
+    taken: dict[str, tuple[list[float], list[float]]] = {"list": ([], []), "search": ([], [])}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app_over(database)), base_url="http://bench") as http:
+
+        async def ask(user: uuid.UUID, method: str, path: str, body: Any = None) -> None:
+            answer = await http.request(method, f"/api/v1{path}", json=body, headers={"x-user": str(user)})
+            assert answer.status_code == 200, answer.text[:300]
+            assert json.loads(answer.content).get("memories", True)
+
+        for number in range(rounds + 5):
+            user, question = rng.choice(people), questions[number]
+            asked = {"query": question, "mode": "text"}
+            pairs: dict[str, tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]]] = {
+                "list": (partial(ask, user, "GET", f"/memories?limit={PAGE}"), partial(bare_list, conn, user)),
+                "search": (partial(ask, user, "POST", "/search", asked), partial(bare_search, conn, user, question)),
+            }
+            for name, (whole, bare) in pairs.items():
+                first, second = (whole, bare) if number % 2 else (bare, whole)  # who comes second finds the pages warm
+                times = [await timed(first()), await timed(second())]
+                if number >= 5:
+                    taken[name][0].append(times[0 if number % 2 else 1])
+                    taken[name][1].append(times[1 if number % 2 else 0])
+    await conn.close()
+    await database.close()
+    return {name: (Sample(tuple(whole)), Sample(tuple(bare))) for name, (whole, bare) in taken.items()}
+
+
+async def sizes(cluster: postgres.Cluster, memories: int) -> tuple[float, float]:
+    """Bytes that a memory takes in Postgres: its row, ops and indexes; and those of them that are indexes."""
+    conn = await asyncpg.connect(cluster.url("bench"))
+    whole, indexes = await conn.fetchrow(
+        "SELECT sum(pg_total_relation_size(oid)), sum(pg_indexes_size(oid)) FROM pg_class"
+        " WHERE relnamespace = 'jmem'::regnamespace AND relkind = 'r'"
+    )
+    await conn.close()
+    return float(whole) / memories, float(indexes) / memories
+
+
+def bench(options: Options) -> list[Row]:
+    """Run it; a row a figure."""
+    users, each, rounds = (5, 500, 60) if options.quick else (50, 2_000, 400)
+    folder = Path(tempfile.mkdtemp(prefix="jmem-bench-"))
+    cluster = postgres.start(folder)
+    try:
+        cluster.psql("postgres", "CREATE DATABASE bench", "CREATE ROLE app LOGIN")
+        asyncio.run(upgrade(cluster.url("bench"), application_url=cluster.url("bench", "app")))
+        taken = asyncio.run(_run(cluster, users, each, rounds))
+        whole, indexes = asyncio.run(sizes(cluster, users * each))
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder)
+    rows = []
+    for name, title in (("list", f"GET /memories, a page of {PAGE}"), ("search", "search by words")):
+        measured, floor = taken[name]
+        rows.append(ratio_of(f"{title}, p95", measured.quantile(0.95), floor.quantile(0.95), "ms", 3.0))
+        rows.append(info(f"{title}, p50", measured.p50, "ms", floor=floor.p50))
+    rows += [info("a memory in Postgres", whole, "bytes"), info("of it indexes", indexes, "bytes")]
+    return rows
+
+
+if __name__ == "__main__":
+    main("hosted", "The hosted account beside bare SQL", bench)
