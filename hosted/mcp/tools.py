@@ -43,8 +43,6 @@ class Tools:
         draft = Draft(content=given.text, tags=tuple(given.tags or ()), thread=caller.thread)
         if given.infer:
             return outcomes.inferred(await caller.memories.remember(draft, caller.actor), caller.actor)
-        if given.infer:
-            return outcomes.inferred(await caller.memories.remember(draft, caller.actor), caller.actor)
         return outcomes.saved(await caller.memories.add(draft, caller.actor), caller.actor)
 
     async def search(self, caller: Caller, given: arguments.Search) -> Outcome:
