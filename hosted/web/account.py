@@ -7,9 +7,10 @@ import hmac
 from starlette.responses import Response
 
 from hosted.identity.errors import IdentityUnavailable
-from hosted.identity.supabase import SignInRefused
+from hosted.identity.supabase import Pkce, SignInRefused
 from hosted.web import browser
 from hosted.web.connections import connected
+from hosted.web.entry import remember
 from hosted.web.flashes import Flash
 from hosted.web.refusals import refusal
 from hosted.web.routing import Pages
@@ -47,12 +48,15 @@ async def name(visit: Visit) -> Response:
 
 @pages.post("/settings/email")
 async def email(visit: Visit) -> Response:
-    """Another address: it counts once the mail that is sent there was answered."""
-    return await _changed(visit, Flash("email_asked"), email=visit.form.get("email").strip())
+    """Another address: it counts once the link in the mail that is sent there was followed, in this browser."""
+    pkce = Pkce.make()
+    fields = {"email": visit.form.get("email").strip(), **pkce.body()}
+    response = await _changed(visit, Flash("email_asked"), **fields)
+    return remember(visit, response, "email", pkce, "/settings")
 
 
 async def _changed(visit: Visit, flash: Flash, **fields: object) -> Response:
-    back = f"{visit.site.public_url}/settings"
+    back = f"{visit.site.public_url}/auth/return/email"
     try:
         await visit.site.supabase.change_user(visit.session.tokens.access_token, redirect_to=back, **fields)
     except SignInRefused as refused:

@@ -35,7 +35,13 @@ async def activity(visit: Visit) -> Response:
         asked, cursor = await _asked(visit, client)
         values = {"entries": [], "asked": asked, "next": cursor}
         clients = sorted({*clients, *(one["client"] for one in asked)} - {OWN})
-    values |= {"view": view, "client": client, "clients": clients, "verbs": _VERBS}
+    values |= {
+        "view": view,
+        "client": client,
+        "clients": clients,
+        "verbs": _VERBS,
+        "cursor": visit.query.get("cursor", ""),
+    }
     return visit.page("_activity.html" if visit.live else "activity.html", **values)
 
 

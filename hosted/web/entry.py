@@ -116,7 +116,7 @@ async def forgotten(visit: Visit) -> Response:
 
 def _mailed(visit: Visit, kind: str, email: str, pkce: Pkce, wanted: str) -> Response:
     response = visit.page("mailed.html", kind=kind, email=email, problem="", next=wanted)
-    return _remember(visit, response, kind, pkce, wanted)
+    return remember(visit, response, kind, pkce, wanted)
 
 
 @pages.post("/sign-in/code")
@@ -145,7 +145,7 @@ async def with_provider(visit: Visit) -> Response:
         raise NotFound("this way to sign in is not offered", fix="sign in with a password or a mailed link")
     pkce = Pkce.make()
     address = visit.site.supabase.authorize_url(provider, redirect_to=_back(visit, "provider"), pkce=pkce)
-    return _remember(visit, RedirectResponse(address, 303), "provider", pkce, _next(visit))
+    return remember(visit, RedirectResponse(address, 303), "provider", pkce, _next(visit))
 
 
 @pages.get("/auth/return/{flow}")
@@ -164,7 +164,8 @@ async def come_back(visit: Visit) -> Response:
     except SignInRefused as error:
         return visit.page("no_return.html", 400, flow=flow, refused=refusal(error), code=True)
     wanted = browser.safe_next(str(known.get("n", "")))
-    response = await enter(visit, session, "/settings/password" if flow == "reset" else wanted)
+    flash = Flash("email_changed") if flow == "email" else None
+    response = await enter(visit, session, "/settings/password" if flow == "reset" else wanted, flash)
     visit.site.cookies.take(response, f"{browser.FLOW}-{flow}")
     return response
 
@@ -179,6 +180,13 @@ async def enter(visit: Visit, session: Session, wanted: str, flash: Flash | None
     visit.site.cookies.give_session(response, secret)
     visit.site.cookies.take(response, browser.VISITOR)
     visit.visitor = visit.site.cookies.read(visit.request, browser.VISITOR)
+    return response
+
+
+def remember(visit: Visit, response: Response, flow: str, pkce: Pkce, wanted: str) -> Response:
+    """Have this browser keep what makes the code worth something that the flow brings back."""
+    kept = browser.packed({"v": pkce.verifier, "n": wanted})
+    visit.site.cookies.give(response, f"{browser.FLOW}-{flow}", kept, browser.FLOW_AGE)
     return response
 
 
@@ -214,12 +222,6 @@ def _next(visit: Visit) -> str:
 
 def _back(visit: Visit, flow: str) -> str:
     return f"{visit.site.public_url}/auth/return/{flow}"
-
-
-def _remember(visit: Visit, response: Response, flow: str, pkce: Pkce, wanted: str) -> Response:
-    kept = browser.packed({"v": pkce.verifier, "n": wanted})
-    visit.site.cookies.give(response, f"{browser.FLOW}-{flow}", kept, browser.FLOW_AGE)
-    return response
 
 
 async def _providers(visit: Visit) -> list[str]:

@@ -76,6 +76,12 @@
     }
   });
 
+  // what repeats by itself waits while nobody looks, and while somebody reads in it
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const asks = event.target;
+    if (!(asks.getAttribute("hx-trigger") || "").startsWith("every")) return;
+    if (document.hidden || asks.querySelector("details[open]") || asks.contains(document.activeElement)) event.preventDefault();
+  });
   document.addEventListener("htmx:load", (event) => settle(event.target));
   document.addEventListener("htmx:afterSwap", () => count());
   document.addEventListener("htmx:afterSettle", (event) => {

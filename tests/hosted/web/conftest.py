@@ -30,7 +30,9 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]  # fmt: skip
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-_EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d|htmx:(afterRequest|sendAbort), ")
+_EXPECTED = re.compile(
+    r"Failed to load resource: the server responded with a status of 4\d\d|htmx:(afterRequest|sendAbort), "
+)
 """Refusals that a test brings about, and what htmx says of a question whose place a newer one took."""
 
 

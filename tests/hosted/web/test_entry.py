@@ -197,6 +197,28 @@ def test_a_forgotten_password(supabase: Running, visitors: Make) -> None:
     assert follow(other, supabase.mail(me.email)["link"]).headers["location"] == "/settings/password"
 
 
+def test_another_address_counts_once_its_mail_was_answered(supabase: Running, visitors: Make) -> None:
+    me, taken = visitors(signed_in=True), visitors(signed_in=True)
+    new = f"new-{me.email}"
+    me.get("/settings")
+    assert "account with this address already" in shown(me.post("/settings/email", email=taken.email))
+    assert me.post("/settings/email", email=new).status_code == 303
+    assert new in shown(me.get("/settings"))
+    assert follow(me, supabase.mail(new)["link"]).headers["location"] == "/settings"
+    page = me.get("/settings").text
+    assert "The address is changed" in page
+    assert f'value="{new}"' in page
+    assert me.post("/settings/name", name="Ada <b>").status_code == 303
+    assert "Ada &lt;b&gt;" in me.get("/settings").text
+
+
+def test_what_is_too_large_is_told_as_a_page(visitors: Make) -> None:
+    me = visitors(signed_in=True)
+    answer = me.post("/memories/new", content="x" * 3_000_000)
+    assert answer.status_code == 413
+    assert "That is too long" in shown(answer)
+
+
 def test_another_account_signs_in_with_pkce(world: World, supabase: Running, visitors: Make) -> None:
     me = visitors()
     assert me.get("/sign-in/with/nobody").status_code == 404
