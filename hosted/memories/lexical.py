@@ -7,7 +7,7 @@ looked up for the best rows when the question comes, so that nothing hidden can 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from hosted.memories.finding import Params, condition
 from hosted.ops.rows import IS_MEMORY
 from jmem.core.filter import Filter
 from jmem.core.fusion import Candidate
+from jmem.core.model import Memory
 from jmem.core.terms import Weighed, query_terms
 from jmem.core.texts import CONTEXT_AFTER, CONTEXT_BEFORE
 
@@ -40,6 +41,15 @@ MATCHING = (
 _ROWS = (
     "SELECT m.id, m.at, m.speaker, m.thread, m.state = 'active' AND m.expires_at IS NULL AS gives"
     " FROM unnest($2::text[]) AS i (id) JOIN jmem.memories m ON m.user_id = $1 AND m.id = i.id WHERE "
+)
+_PAST = (
+    "SELECT q.n::integer, t.id, ts_rank(w.words, q.query), length(w.words)"
+    " FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) t (id, content, speaker, occurred, tags)"
+    " CROSS JOIN LATERAL (SELECT jmem.words_of(t.content, t.speaker, t.occurred, ARRAY[t.tags]) AS words) w"
+    " CROSS JOIN unnest(ARRAY(SELECT "
+    + TERM.format("u.word")
+    + " FROM unnest($1::text[]) WITH ORDINALITY u (word, n) ORDER BY n)) WITH ORDINALITY q (query, n)"
+    " WHERE w.words @@ q.query"
 )
 _GIVES = f"{IS_MEMORY} AND NOT m.deleted AND m.state = 'active' AND m.expires_at IS NULL"
 _SIDE = (
@@ -103,22 +113,26 @@ class _Matches:
         return sum(weight * 2.2 * n / (n + norm) for n, weight in zip(counts, self.weights, strict=True) if n)
 
 
-async def search(raw: Driver, user_id: UUID, text: str, filter: Filter, now: str, pool: int) -> Lexical:
+async def search(
+    raw: Driver, user_id: UUID, text: str, filter: Filter, now: str, pool: int, past: Mapping[str, Memory] | None = None
+) -> Lexical:
     """Score the rows of a tenant's transaction that have a word of the question; at least `pool` that pass the filter,
-    where there are as many, are read."""
+    where there are as many, are read. `past`: what was changed since `now` and passed then, in a search as of then."""
     found, terms = Lexical(), query_terms(text)
     matches = await _match(raw, terms)
     plain = replace(filter, expired=True) == Filter(expired=True)
     if not plain:
         found.rows = await _rows(raw, user_id, list(matches.counts), filter, now)
         matches.counts = {id: counts for id, counts in matches.counts.items() if id in found.rows}
+    if past:
+        await _match_past(raw, found, matches, past)
     if filter.visible is not None:  # how frequent a word is elsewhere would tell what the hidden part has
         matches.totals = [sum(1 for counts in matches.counts.values() if counts[n]) for n in range(len(terms))]
     found.weighed = await _weigh(raw, user_id, matches, filter, now)
     found.scores = {id: matches.score(id, counts) for id, counts in matches.counts.items()}
     if plain:
         await _read_best(raw, user_id, found, filter, now, pool)
-    if filter.visible is None:
+    if filter.visible is None and past is None:
         await _add_context(raw, user_id, found, matches, filter, now)
     return found
 
@@ -135,6 +149,22 @@ async def _match(raw: Driver, terms: list[str]) -> _Matches:
                 matches.lengths[id] = length
             counts[n] = _times(rank)
     return matches
+
+
+async def _match_past(raw: Driver, found: Lexical, matches: _Matches, past: Mapping[str, Memory]) -> None:
+    """What the words match in texts as they were, which no index has."""
+    memories = list(past.values())
+    columns = [[m.id for m in memories], [m.content for m in memories], [m.speaker for m in memories],
+               [m.occurred_at for m in memories], [" ".join(m.tags) for m in memories]]  # fmt: skip
+    for n, id, rank, length in await raw.fetch(_PAST, matches.terms, *columns):
+        memory = past[id]
+        matches.counts.setdefault(id, [0.0] * len(matches.terms))[n - 1] = _times(rank)
+        matches.lengths[id] = length
+        matches.totals[n - 1] += 1
+        candidate = Candidate(
+            0, id, memory.occurred_at or memory.created_at, memory.speaker, int(memory.thread is not None)
+        )
+        found.rows[id] = Row(candidate, source=False)
 
 
 async def _weigh(raw: Driver, user_id: UUID, matches: _Matches, filter: Filter, now: str) -> Weighed:

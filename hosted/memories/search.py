@@ -10,17 +10,18 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hosted.db.engine import Database, driver
-from hosted.memories import lexical
+from hosted.memories import asof, lexical
 from hosted.memories.finding import Params, condition
 from hosted.memories.lexical import Lexical
 from hosted.memories.listing import with_successors
 from hosted.ops.rows import COLUMNS, memory_of
 from hosted.vectors.client import Vectors, VectorsUnavailable
+from jmem.core import moments
 from jmem.core.actor import Actor
 from jmem.core.confidence import is_confident
 from jmem.core.embed import EmbedderUnavailable
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 LEXICAL_POOL, VECTOR_POOL = 100, 60
 """Candidates of each leg, more for a higher limit."""
+MAX_CHANGED = 5_000
+"""Changed memories that a search as of a moment looks through, by their words."""
 _LINKS = 8
 """Of a chain of superseding memories that are followed."""
 _NO_INDEX = "this account has no vector index"
@@ -70,6 +73,8 @@ class _Search:
     nearest: list[tuple[str, float]] = field(default_factory=list)
     embedded: bool = False
     degraded: str | None = None
+    past: dict[str, Memory] | None = None
+    """what was changed since and passed then, in a search as of a moment; None: of now"""
 
     def explain(self, c: Candidate) -> dict[str, Any]:
         """Why a candidate stands where it stands."""
@@ -107,6 +112,10 @@ class Searcher:
         actor.may("read")
         text = _checked(query)
         search = _Search(user_id, text, query, actor.narrow(query.filter), now_iso())
+        if query.as_of is not None:
+            actor.may(*moments.PAST)
+            search.now = moments.checked_moment(query.as_of)
+            search.filter = replace(search.filter, before=moments.bound_of(search.now))
         if query.mode == "text":
             async with self._database.tenant(user_id) as conn:
                 raw = await driver(conn)
@@ -173,9 +182,25 @@ def _checked(query: SearchQuery) -> str:
 
 async def _lexical_leg(raw: Driver, search: _Search) -> None:
     size = max(LEXICAL_POOL, search.query.limit)
-    search.lexical = await lexical.search(raw, search.user_id, search.text, search.filter, search.now, size)
+    if search.query.as_of is not None:
+        search.past = await _changed(raw, search)
+    search.lexical = await lexical.search(
+        raw, search.user_id, search.text, search.filter, search.now, size, search.past
+    )
     best = search.lexical.best(size)
     search.pool = {candidate.id: candidate for candidate in best}
+
+
+async def _changed(raw: Driver, search: _Search) -> dict[str, Memory]:
+    """What was changed since the moment of a search and passed its filter then."""
+    filter, found = replace(search.filter, before=None), dict[str, Memory]()
+    async for memory in asof.changed(raw, search.user_id, moments.bound_of(search.now)):
+        if len(found) == MAX_CHANGED:
+            search.degraded = "more was changed since then than is looked through"
+            break
+        if filter.passes(memory, search.now):
+            found[memory.id] = memory
+    return found
 
 
 # ---- in the tenant's transaction --------------------------------------------------------------
@@ -253,7 +278,7 @@ async def _read(raw: Driver, search: _Search, ordered: Sequence[Candidate]) -> l
                 best[key] = (candidate, memory, [])
         if len(best) == limit:
             break
-    scope = Filter(visible=search.filter.visible, waiting_of=search.filter.waiting_of)
+    scope = Filter(visible=search.filter.visible, waiting_of=search.filter.waiting_of, before=search.filter.before)
     shown = await with_successors(raw, search.user_id, scope, search.now, [memory for _, memory, _ in best.values()])
     return [
         Hit(memory, relevance(c.total), tuple(also), search.explain(c) if search.query.explain else None, legs(c))
@@ -268,7 +293,8 @@ async def _memories(raw: Driver, search: _Search, ids: Sequence[str]) -> dict[st
         f" AND {condition(search.filter, search.now, params)}",
         *params.values,
     )
-    return {memory.id: memory for memory in map(memory_of, records)}
+    past = search.past or {}
+    return {memory.id: memory for memory in map(memory_of, records)} | {id: past[id] for id in ids if id in past}
 
 
 def _short(value: float | None) -> float | None:

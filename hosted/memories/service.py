@@ -197,7 +197,9 @@ class Memories(Timeline, Inbox, Inferring):
         """
         searcher = self._backend.searcher or Searcher(self._backend.database, None)
         outcome = await searcher.search(self.user_id, query, actor)
-        detail = {"mode": outcome.mode, "took_ms": outcome.took_ms, "confident": outcome.confident}
+        detail: dict[str, Any] = {"mode": outcome.mode, "took_ms": outcome.took_ms, "confident": outcome.confident}
+        if query.as_of is not None:
+            detail["as_of"] = query.as_of
         answers = [Answer(hit.memory.id, hit.score, hit.legs) for hit in outcome.hits[:MAX_ANSWERS]]
         self.record(Access(actor.client, "search", answers, query.query if keep_query else None, detail))
         return outcome
@@ -215,7 +217,9 @@ class Memories(Timeline, Inbox, Inferring):
         about = dict(detail or {"format": format})
         self.record(Access(actor.client, "export", detail=about))
         async with self._reading() as raw:
-            await audit.note_raw(raw, self.user_id, "account.exported", client=actor.client, format=about.get("format", format))
+            await audit.note_raw(
+                raw, self.user_id, "account.exported", client=actor.client, format=about.get("format", format)
+            )
         made = Export(self._backend.database, self.user_id, filter, now_iso())
         async for line in made.markdown() if format == "md" else made.jsonl(history=history):
             yield line

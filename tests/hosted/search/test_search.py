@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from hosted.dev.qdrant.errors import QdrantError
 from jmem.core.actor import Actor
 from jmem.core.errors import Invalid, Refused
-from jmem.core.model import new_id
+from jmem.core.filter import Filter
+from jmem.core.model import new_id, now_iso
+from jmem.core.query import SearchQuery
 from tests.hosted.search.conftest import OWNER, Place
 
 
@@ -214,3 +218,35 @@ async def test_before_the_index_is_ready_search_is_by_words(place: Place) -> Non
 async def test_what_is_no_search_is_refused(place: Place, query: str, fields: dict[str, object]) -> None:
     with pytest.raises(Invalid):
         await place.ask(query, **fields)
+
+
+async def test_it_looks_back(place: Place) -> None:
+    kept = await place.add("the harbour of Oslo is cold", tags=("city",))
+    moved = await place.add("I live in Rome near the harbour", tags=("home",))
+    gone = await place.add("the harbour has a lighthouse")
+    await asyncio.sleep(0.002)
+    then = now_iso()
+    await asyncio.sleep(0.002)
+    await place.memories.edit(moved, {"content": "I live in Oslo", "tags": ["now"]}, OWNER)
+    await place.memories.delete(gone, OWNER)
+    await place.add("a new harbour")
+    await place.drain()
+
+    async def asked(text: str, actor: Actor = OWNER, **fields: Any) -> dict[str, str]:
+        query = SearchQuery(text, filter=Filter(**fields), as_of=then, mode="text")
+        hits = (await place.memories.search(query, actor)).hits
+        return {hit.memory.id: hit.memory.content for hit in hits}
+
+    assert await asked("harbour") == {
+        kept: "the harbour of Oslo is cold", moved: "I live in Rome near the harbour", gone: "the harbour has a lighthouse",
+    }  # fmt: skip
+    assert list(await asked("Rome")) == [moved]
+    assert list(await asked("Oslo")) == [kept]
+    assert list(await asked("harbour", tags=("home",))) == [moved]
+    assert await asked("harbour", tags=("now",)) == {}
+    hybrid = await place.memories.search(SearchQuery("harbour", as_of=then), OWNER)
+    assert {hit.memory.id for hit in hybrid.hits} == {kept, moved, gone}
+    with pytest.raises(Refused):
+        await asked("harbour", Actor("claude", tags=("home",), owner=False))
+    await place.memories.purge(gone, OWNER)
+    assert set(await asked("harbour")) == {kept, moved}
