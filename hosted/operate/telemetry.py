@@ -42,7 +42,7 @@ def report_failures(settings: Settings) -> bool:
         sentry_sdk.init(
             dsn=settings.sentry_dsn, release=jmem.__version__, default_integrations=False,
             integrations=[LoggingIntegration(level=None, event_level=40), ExcepthookIntegration(), DedupeIntegration()],
-            send_default_pii=False, include_local_variables=False, include_source_context=False, max_breadcrumbs=0,
+            include_local_variables=False, include_source_context=False, max_breadcrumbs=0,
             max_request_body_size="never", before_send=without_words, server_name="", auto_session_tracking=False,
         )  # fmt: skip
     except sentry_sdk.utils.BadDsn as error:

@@ -6,16 +6,16 @@ hold a key.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
-import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hosted.operate.metrics import Metrics
 
-_log = structlog.get_logger("jmem.requests")
+_log = logging.getLogger("jmem.requests")
 _QUIET = frozenset(("/health", "/ready", "/metrics"))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 GONE = "499"
@@ -56,7 +56,7 @@ class Watch:
         }  # fmt: skip
         if principal is not None:
             told |= {"via": principal.via, "client": principal.actor.client}
-        (_log.warning if status >= "500" else _log.info)("request", **told)
+        _log.log(logging.WARNING if status >= "500" else logging.INFO, "request", extra=told)
 
 
 class _Answer:
