@@ -23,6 +23,7 @@ from daemon.security import Gate
 from daemon.sockets import Tcp
 from daemon.users import UserMemory, Users
 from jmem.core import places
+from jmem.core.errors import JmemError
 from jmem.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Running:
         self._log = self.log.bind("daemon")
         self.pool = ThreadPoolExecutor(THREADS, "jmem-http")
         self.hub = Hub()
-        self.users = Users(settings, self.embedder, note, self._opened)
+        self.users = Users(settings, self.embedder, note, self._opened, self.log.bind("sync"))
         self.backups = DailyBackups(self.users, settings["backup.keep"], self.log.bind("backups"))
         self.daemon = Daemon(
             settings, self.users, tcp, self.log, metrics, self.hub, self.backups, lock, stop, self.embedder, activated
@@ -64,6 +65,8 @@ class Running:
             task = asyncio.create_task(self.mcp.warm())
             self._background.add(task)
             task.add_done_callback(self._background.discard)
+        for name in self.users.signed_in():
+            self.pool.submit(self._open, name)
         idle_stop = Idle(
             self.settings["idle.stop"], lambda: self.app.last_used, lambda: self.app.active > 0, self.daemon.stop
         )
@@ -96,6 +99,16 @@ class Running:
     def _wrote(self, user_id: str) -> None:
         self.hub.notify(user_id)
         self.backups.wrote(user_id)
+        memory = self.users.opened_as(user_id)
+        if memory is not None:
+            memory.syncer.wrote()
+
+    def _open(self, name: str) -> None:
+        """Open the memory of somebody who is signed in, so that it is exchanged; what keeps it closed is told to who asks."""
+        try:
+            self.users.open(name)
+        except JmemError as error:
+            self._log.warning("can't sync", user=name, code=error.code, why=error.message)
 
     def _unload(self) -> None:
         """Give back the memory of the model and of the indexes; the next use takes it again."""

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from daemon import account
 from daemon.clients import Client, Clients
 from daemon.files import read_json, write_json
 from daemon.keys import api_token, derived, load_secret, mcp_key
 from daemon.lock import FileLock
+from daemon.syncer import Syncer
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
 from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed, Unreachable
@@ -38,6 +40,11 @@ T = TypeVar("T")
 DEFAULT_USER = "default"
 
 
+def key_of(settings: Settings, name: str) -> str:
+    """The hosted account's API key in the settings: it is the first user's."""
+    return str(settings["hosted.token"]) if name == DEFAULT_USER and settings["hosted.url"] else ""
+
+
 @dataclass(slots=True)
 class UserMemory:
     """One user's memory, open."""
@@ -57,9 +64,10 @@ class UserMemory:
     """splits texts into memories where a model is set"""
     watch: Watch
     """tells a new store from one that was lost"""
+    syncer: Syncer
 
     @staticmethod
-    def open(user_id: str, name: str, folder: Path, settings: Settings, embedder: Embedder, clients: Clients) -> UserMemory:  # fmt: skip
+    def open(user_id: str, name: str, folder: Path, settings: Settings, embedder: Embedder, clients: Clients, log: Any) -> UserMemory:  # fmt: skip
         """Open the store and what is derived from it, and start to index what is pending; raises StorageFailed."""
         with contextlib.ExitStack() as undo:
             store = Store.open(folder)
@@ -80,7 +88,7 @@ class UserMemory:
             )  # fmt: skip
             memory = UserMemory(
                 user_id, name, folder, store, access, vectors, index, indexer, searcher, service, clients,
-                make_extractor(settings), watch,
+                make_extractor(settings), watch, Syncer(user_id, folder, store, service, settings["hosted.url"], key_of(settings, name), log),
             )  # fmt: skip
             indexer.start()
             undo.callback(indexer.stop)
@@ -103,6 +111,7 @@ class UserMemory:
 
     def close(self) -> None:
         """Flush and close everything; what was acknowledged is on disk whether or not this is called."""
+        self.syncer.stop()
         self.indexer.stop()
         self.searcher.close()
         self.index.close()
@@ -114,7 +123,7 @@ class UserMemory:
 class Users:
     """Finds users by name, token or key, and opens each once. Thread-safe; `open` and `by_key` may read the disk."""
 
-    def __init__(self, settings: Settings, embedder: Embedder, note: dict[str, Any], opened: Callable[[UserMemory], None]) -> None:  # fmt: skip
+    def __init__(self, settings: Settings, embedder: Embedder, note: dict[str, Any], opened: Callable[[UserMemory], None], log: Any = None) -> None:  # fmt: skip
         """`note` names this process in the locks it takes; `opened` is told of every memory once it is open.
 
         Raises StorageFailed when the home's own small files can't be read or made.
@@ -124,6 +133,7 @@ class Users:
         self._embedder = embedder
         self._note = note
         self._opened = opened
+        self._log = log
         self._path = home / "users.json"
         self._lock = threading.Lock()
         self._mapping = threading.Lock()
@@ -202,6 +212,10 @@ class Users:
     def opened(self) -> list[UserMemory]:
         """The memories that are open now."""
         return list(self._open.values())
+
+    def opened_as(self, user_id: str) -> UserMemory | None:
+        """A user's memory if it is open."""
+        return self._open.get(user_id)
 
     def close(self) -> None:
         """Close every memory; nothing can be opened afterwards."""
@@ -324,9 +338,17 @@ class Users:
 
     def _open_memory(self, user_id: str, name: str) -> UserMemory:
         folder = self._hold(user_id, name)
-        memory = UserMemory.open(user_id, name, folder, self._settings, self._embedder, self._clients[user_id])
+        memory = UserMemory.open(
+            user_id, name, folder, self._settings, self._embedder, self._clients[user_id], self._log
+        )
         self._opened(memory)
+        memory.syncer.start()
         return memory
+
+    def signed_in(self) -> list[str]:
+        """The names of those who are signed in to a hosted account, or have a key in the settings."""
+        return [name for name in self.names()
+                if (self.folder(name) / account.FILE).exists() or key_of(self._settings, name)]  # fmt: skip
 
 
 def check_user(name: str) -> str:

@@ -59,9 +59,11 @@ class Limits(BaseModel):
 
 
 class Hello(BaseModel):
-    """What a device asks before its first push of a connection. `now` is ms since 1970 by the server's clock."""
+    """What a device asks before its first push of a connection. `now` is ms since 1970 by the server's clock, `account`
+    whose feed it is."""
 
     now: int
+    account: str = ""
     v: int = VERSION
     limits: Limits = Limits()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,8 @@ from sync.protocol import MAX_PUSH_OPS, Hello, PushAnswer, next_chain, parse_cur
 
 QUIET = 45.0
 """Seconds without a byte after which the stream of hints is taken for dead; the server says something every 15."""
-Token = Callable[[bool], str]
-"""The bearer token; True asks for a fresh one, the last was refused. Raises SignedOut."""
+Token = Callable[[str | None], str]
+"""The bearer token; given one that was refused, another one. Raises SignedOut, Offline."""
 
 
 class Offline(JmemError):
@@ -61,7 +62,7 @@ class TooBig(JmemError):
 class TooNew(JmemError):
     """The account does not know this kind of op yet, or this program not the account's; `stamps` are the ops."""
 
-    code, status, exit_code = "upgrade_required", 426, 1
+    code, status, exit_code = "upgrade_required", 426, 2
 
     def __init__(self, message: str, stamps: tuple[str, ...] = ()) -> None:
         super().__init__(message, fix="./install.sh   upgrades jmem to the newest version")
@@ -92,6 +93,7 @@ class Remote:
         self.url = url.rstrip("/")
         self.device = device
         self._token = token
+        self._stream: Any = None
         self._http = client or httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0))
 
     def hello(self) -> Hello:
@@ -120,31 +122,45 @@ class Remote:
     def hints(self) -> Iterator[Iterator[int]]:
         """The stream of hints: the newest seq, whenever there is something new. Raises Offline when it ends."""
         timeout = httpx.Timeout(30.0, connect=10.0, read=QUIET)
-        headers = {"authorization": f"Bearer {self._token(False)}", "accept": "text/event-stream"}
+        token = self._token(None)
+        headers = {"authorization": f"Bearer {token}", "accept": "text/event-stream"}
         try:
             with self._http.stream("GET", f"{self.url}/api/v1/sync/events", headers=headers, timeout=timeout) as answer:
                 if answer.status_code == 401:
-                    self._token(True)
+                    self._token(token)
                     raise Offline("the stream needs a fresh token", retry_after=0)
                 if answer.status_code != 200:
                     answer.read()
                     raise _refusal(answer)
+                network = answer.extensions.get("network_stream")
+                self._stream = None if network is None else network.get_extra_info("socket")
                 yield _seqs(answer.iter_lines())
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Offline(_why(error, self.url)) from None
+        finally:
+            self._stream = None
+
+    def hang_up(self) -> None:
+        """End the stream of hints, whoever reads it."""
+        if self._stream is not None:
+            with suppress(OSError):
+                self._stream.shutdown(socket.SHUT_RDWR)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Another call of the account's API: the JSON of its answer."""
         return self._ask(method, path, None if body is None else json.dumps(body).encode()).json()
 
     def close(self) -> None:
+        """Close its connections."""
         self._http.close()
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, params: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        for fresh in (False, True):
-            headers = {"authorization": f"Bearer {self._token(fresh)}"}
+        refused: str | None = None
+        for _ in range(2):
+            refused = token = self._token(refused)
+            headers = {"authorization": f"Bearer {token}"}
             if body is not None:
                 headers["content-type"] = "application/json"
             try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def groups() -> list[Routes]:
     """Every group of routes, the busiest first."""
     from daemon.api import (
+        account,
         admin,
         backup,
         clients,
@@ -27,11 +28,12 @@ def groups() -> list[Routes]:
         portable,
         review,
         search,
+        sync,
         timeline,
     )
 
     modules = (
-        memories, search, history, timeline, duplicates, overview, events, review, clients, portable, backup, admin,
+        memories, search, history, timeline, duplicates, overview, events, review, clients, portable, backup, account, sync, admin,
     )  # fmt: skip
     return [*(module.routes for module in modules), admin.outside]
 

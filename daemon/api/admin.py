@@ -50,6 +50,7 @@ def status(call: Call, ask: NoQuery) -> Answer:
     """Of a user who has no memory yet, the same with zeros."""
     user_id, memories, waiting, pending, index = None, 0, 0, 0, "ready"
     warning: dict[str, str] = {}
+    sync: dict[str, Any] | None = None
     try:
         user = call.daemon.users.open(call.identity.user or "")
     except NotFound:
@@ -59,11 +60,13 @@ def status(call: Call, ask: NoQuery) -> Answer:
         memories = user.service.count(Filter(states=(), expired=True), Actor("cli"))
         waiting = user.service.count(Filter(states=("review",)), Actor("cli"))
         pending, index = user.indexer.pending(), user.indexer.state()["state"]
+        exchange = user.syncer.status()
+        sync = None if exchange["state"] == "off" else exchange
     return json_answer(
         {
             "version": jmem.__version__, "user_id": user_id, "memories": memories, "review": waiting,
             "pending_index": pending,
-            "index": index, "daemon": _daemon(call), "embedder": _embedder(call), "sync": None, **warning,
+            "index": index, "daemon": _daemon(call), "embedder": _embedder(call), "sync": sync, **warning,
         }
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ class _Pull(Query, protocol.PullQuery):
 @routes.route("GET", "/sync/hello", NoQuery, "The server's clock and limits", answers={200: protocol.Hello}, who=owner)
 async def hello(call: Call, ask: NoQuery) -> Response:
     """Asked before the first push of a connection: a device whose clock is off stamps anew what it has never sent."""
-    return answer(protocol.Hello(now=wall_ms()).model_dump())
+    return answer(protocol.Hello(now=wall_ms(), account=str(call.principal.user_id)).model_dump())
 
 
 @routes.route("POST", "/sync/push", _Push, "Push ops", answers={200: protocol.PushAnswer}, problems=(413, 426), who=owner,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jmem.cli import stdin
-from jmem.core.errors import Refused
+from jmem.core.errors import Invalid, Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,3 +24,17 @@ def confirmed(out: Output, question: str, yes: bool) -> bool:
     if not agreed:
         out.note("nothing was changed")
     return agreed
+
+
+def typed(out: Output, what: str) -> str:
+    """A line that the person types in. Raises Invalid where there is nobody to ask, or nothing is typed."""
+    if not stdin.is_terminal() or not out.stderr_tty:
+        raise Invalid(f"{what.lower()} is missing, and nobody is here to ask", code="usage", fix="jmem login --help")
+    out.write_error(f"{what}: ")
+    try:
+        text = input().strip()
+    except EOFError:
+        text = ""
+    if not text:
+        raise Invalid(f"{what.lower()} is missing", code="usage")
+    return text

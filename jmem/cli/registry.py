@@ -15,6 +15,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Memories", ("add", "search", "list", "show", "edit", "tag", "rm", "restore", "duplicates", "pick", "tui")),
     ("History", ("log", "why", "diff", "undo")),
     ("Programs that use it", ("connect", "disconnect", "clients", "review", "mcp")),
+    ("Your account", ("login", "logout", "whoami", "sync")),
     ("Your data", ("export", "import", "backup", "index")),
     ("jmem itself", ("status", "doctor", "daemon", "config", "spec", "version")),
 )

@@ -10,17 +10,20 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from jmem.core import merge
 from jmem.core.clock import stamp_ms
-from jmem.core.errors import Conflict
-from jmem.core.model import MAX_BATCH, Op, canonical
+from jmem.core.errors import Conflict, TooLarge
+from jmem.core.model import MAX_BATCH, Op, canonical, check_client, check_tags, check_text
 from jmem.core.opcheck import is_blank, seal
 from jmem.core.store import Store, Tx, oplog, rows
 from jmem.core.store.oplog import Sent
 from jmem.core.store.store import CLOCK_OFFSET
 
-_ACCOUNT, _CURSOR, _FROM, _RULES = "sync.account", "sync.cursor", "sync.from", "sync.rules"
+_ACCOUNT, _CURSOR, _FROM, _RULES, _PAUSED = "sync.account", "sync.cursor", "sync.from", "sync.rules", "sync.paused"
+MAX_RULES = 64
+MAX_FOLDER_CHARS = 4096
 _WAITING = f"sent IN ({Sent.NEW:d}, {Sent.OFFERED:d})"
 _PAGE = f"""
 SELECT o.seq, o.stamp, o.memory_id, o.payload, o.sent, m.rowid, m.privacy, m.client, m.source
@@ -47,6 +50,7 @@ class Rules:
         )
 
     def as_dict(self) -> dict[str, list[str]]:
+        """The shape on HTTP and in the store."""
         return {"tags": list(self.tags), "clients": list(self.clients), "folders": list(self.folders)}
 
 
@@ -126,7 +130,11 @@ def unbind(store: Store) -> None:
 
 
 def set_rules(store: Store, rules: Rules) -> None:
-    """Change what stays here; what other rules held back is looked at anew."""
+    """Change what stays here; what other rules held back is looked at anew. Raises Invalid, TooLarge."""
+    if max(len(rules.clients), len(rules.folders)) > MAX_RULES:
+        raise TooLarge(f"at most {MAX_RULES} programs and {MAX_RULES} folders are named", limit=MAX_RULES)
+    folders = (check_text(folder, "folder", MAX_FOLDER_CHARS) for folder in rules.folders)
+    rules = Rules(tuple(check_tags(rules.tags)), tuple(map(check_client, rules.clients)), tuple(folders))
 
     def run(tx: Tx) -> None:
         _set(tx, _RULES, canonical(rules.as_dict()))
@@ -350,3 +358,46 @@ def newest_ms(conn: sqlite3.Connection) -> int:
     """The greatest time among the stamps of new ops, ms since 1970; 0 without one."""
     found = conn.execute("SELECT MAX(stamp) FROM ops WHERE sent = ?", (Sent.NEW,)).fetchone()[0]
     return stamp_ms(found) if found else 0
+
+
+def oldest_waiting(conn: sqlite3.Connection) -> float | None:
+    """When the oldest op that waits was made, seconds since 1970; None when none does."""
+    row = conn.execute(f"SELECT MIN(stamp) FROM ops WHERE seq > ? AND {_WAITING}", (_start(conn),)).fetchone()
+    return None if row[0] is None else stamp_ms(row[0]) / 1000
+
+
+def paused(conn: sqlite3.Connection) -> bool:
+    """Whether the owner has stopped the exchange."""
+    return conn.execute("SELECT 1 FROM meta WHERE key = ?", (_PAUSED,)).fetchone() is not None
+
+
+def set_paused(store: Store, paused: bool) -> None:
+    """Stop or go on, also over a restart."""
+    store.write(lambda tx: _set(tx, _PAUSED, "1" if paused else None))
+
+
+def account_of(store: Store) -> str | None:
+    """The account that the store is bound to."""
+    with store.reader() as conn:
+        return position(conn).account
+
+
+def preview(conn: sqlite3.Connection, samples: int) -> dict[str, Any]:
+    """What would leave: how many memories, how many stay and why, and the newest texts that go."""
+    rules = position(conn).rules
+    going: list[str] = []
+    counts = {"memories": 0, "deleted": 0, "local": 0, "held": 0}
+    for rowid, content, client, source, privacy, deleted in conn.execute(
+        "SELECT rowid, content, client, source, privacy, deleted FROM memories ORDER BY created_at DESC, id"
+    ):
+        if privacy == "local":
+            counts["local"] += 1
+        elif rules.keep(_tags(conn, rowid) if rules.tags else (), client, source):
+            counts["held"] += 1
+        elif deleted:
+            counts["deleted"] += 1
+        else:
+            counts["memories"] += 1
+            if len(going) < samples:
+                going.append(content[:200])
+    return {**counts, "samples": going}

@@ -44,14 +44,17 @@ def at_version(folder: Path, version: int) -> sqlite3.Connection:
 
 def test_an_empty_database_gets_every_step_and_no_backup(tmp_path: Path):
     conn = connect(tmp_path / DATABASE)
-    assert migrate(conn, tmp_path / "backups", FUTURE) == [1, 2, 3, 4]
-    assert schema_version(conn) == 4
+    assert migrate(conn, tmp_path / "backups", FUTURE) == list(range(1, len(FUTURE) + 1))
+    assert schema_version(conn) == len(FUTURE)
     assert not (tmp_path / "backups").exists()
     conn.close()
 
 
 @pytest.mark.parametrize("start", range(1, len(FUTURE) + 1))
 def test_every_earlier_schema_comes_to_the_newest(folder: Path, start: int):
+    conn = connect(folder / DATABASE)
+    conn.execute(f"PRAGMA user_version = {min(start, len(MIGRATIONS))}")  # later ones change no table, or make their own
+    conn.close()
     at_version(folder, start).close()
     before = set((folder / "backups").glob("*"))
     conn = connect(folder / DATABASE)
@@ -60,7 +63,8 @@ def test_every_earlier_schema_comes_to_the_newest(folder: Path, start: int):
         assert conn.execute("SELECT content, mood FROM memories").fetchall() == [("I prefer aisle seats", "glad")]
     made = sorted(p.name for p in set((folder / "backups").glob("*")) - before)
     # one copy, before the first step that changes data
-    assert made == ([] if start == len(FUTURE) else [f"before-schema-{max(start + 1, 3)}.db"])
+    changing = [n for n in range(start + 1, len(FUTURE) + 1) if FUTURE[n - 1].changes_data]
+    assert made == [f"before-schema-{n}.db" for n in changing[:1]]
     for name in made:
         copy = connect(folder / "backups" / name)
         assert schema_version(copy) == int(name.split("-")[-1].removesuffix(".db")) - 1
@@ -70,14 +74,15 @@ def test_every_earlier_schema_comes_to_the_newest(folder: Path, start: int):
 
 
 def test_a_step_that_fails_leaves_the_version_before_it_and_is_resumed(folder: Path):
-    broken = (*FUTURE[:2], Migration(("UPDATE memories SET mood = 'lost'", "INSERT INTO nowhere VALUES (1)"), True))
+    known = len(MIGRATIONS)
+    broken = (*FUTURE[: known + 1], Migration(("UPDATE memories SET mood = 'lost'", "INSERT INTO nowhere VALUES (1)"), True))
     conn = connect(folder / DATABASE)
     with pytest.raises(sqlite3.OperationalError):
         migrate(conn, folder / "backups", broken)
-    assert schema_version(conn) == 2
+    assert schema_version(conn) == known + 1
     assert not conn.in_transaction
     assert conn.execute("SELECT mood FROM memories").fetchall() == [(None,)]
-    assert migrate(conn, folder / "backups", FUTURE) == [3, 4]
+    assert migrate(conn, folder / "backups", FUTURE) == [known + 2, known + 3]
     conn.close()
 
 
@@ -111,4 +116,20 @@ def test_the_first_schema_is_what_was_released():
         "privacy", "source", "thread", "speaker", "client", "supersedes", "created_at", "updated_at", "version", "at",
         "stamps", "extra", "seq", "text_key",
     ]  # fmt: skip
+    conn.close()
+
+
+def test_local_memories_and_what_was_forgotten_never_leave_after_the_second_step(tmp_path: Path):
+    user = open_user(tmp_path / "user")
+    add = user.service.add
+    ids = [add(Draft(text, privacy=privacy), Actor("cli")).memory.id
+           for text, privacy in (("kept", "local"), ("shared", "synced"), ("gone", "synced"))]  # fmt: skip
+    user.service.purge(ids[2], Actor("cli"))
+    user.close()
+    conn = connect(user.folder / DATABASE)
+    conn.execute("UPDATE ops SET sent = 0")
+    conn.execute("PRAGMA user_version = 1")
+    migrate(conn, user.folder / "backups", MIGRATIONS[:2])
+    found = dict(conn.execute("SELECT memory_id, MIN(sent) + MAX(sent) FROM ops GROUP BY memory_id").fetchall())
+    assert found == {ids[0]: 4, ids[1]: 0, ids[2]: 4}
     conn.close()

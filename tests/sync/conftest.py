@@ -99,7 +99,12 @@ class Devices:
 
     def make(self, name: str = "", *, transport: httpx.BaseTransport | None = None) -> Device:
         user = open_user(self.folder / (name or f"device{len(self.made)}"))
-        remote = Remote(self.url, user.store.store_id, lambda fresh: str(self.account), httpx.Client(transport=transport, timeout=20))
+        remote = Remote(
+            self.url,
+            user.store.store_id,
+            lambda refused: str(self.account),
+            httpx.Client(transport=transport, timeout=20),
+        )
         came: list[TakenIn] = []
 
         def changed(taken: TakenIn) -> None:

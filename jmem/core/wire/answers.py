@@ -405,3 +405,52 @@ class Stopping(Reply):
 
     stopping: bool
     pid: int
+
+
+class Account(Reply):
+    """Who is signed in on this machine, and where what proves it is kept."""
+
+    signed_in: bool
+    email: str
+    account: str
+    url: str
+    kept: str
+
+
+class CodeSent(Reply):
+    """A code to sign in with was mailed."""
+
+    code_sent: bool
+    email: str
+
+
+class Sync(Reply):
+    """How the exchange with the account goes. `lag_s`: how long the oldest change waits."""
+
+    state: str
+    url: str
+    email: str
+    account: str
+    waiting: int
+    lag_s: int | None
+    held: int
+    local: int
+    seen: int
+    rules: dict[str, list[str]]
+    streaming: bool
+    last_exchange: str | None
+    progress: dict[str, int] | None
+    stuck: dict[str, str]
+    refused: dict[str, str]
+    error: dict[str, Any] | None
+    next_try_s: int | None
+
+
+class SyncPreview(Reply):
+    """What would leave this machine, and what would stay."""
+
+    memories: int
+    deleted: int
+    local: int
+    held: int
+    samples: list[str]

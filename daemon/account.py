@@ -1,0 +1,157 @@
+"""The hosted account that a user of this machine is signed in to: a file that says which, and the secret kept apart."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from daemon.files import read_json, write_json
+from jmem.core import outbox
+from jmem.core.errors import Invalid, StorageFailed
+
+if TYPE_CHECKING:
+    import httpx
+
+    from jmem.core.store import Store
+    from sync.keeper import FileKeeper, KeyringKeeper
+    from sync.session import Account, Project, Tokens
+
+FILE = "account.json"
+KEY = "jmk_"
+"""Begins an API key of the hosted account."""
+
+
+class Bearer(Protocol):
+    """Hands out bearer tokens; raises SignedOut, Offline."""
+
+    def token(self, refused: str | None = None) -> str:
+        """One that is good; another one than `refused`."""
+
+    def end(self) -> None:
+        """Sign out."""
+
+
+class KeyToken:
+    """An API key in the place of a session."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def token(self, refused: str | None = None) -> str:
+        """The key, which is good until it is refused."""
+        from sync.remote import SignedOut
+
+        if refused is not None:
+            raise SignedOut("the account refuses the key")
+        return self._key
+
+    def end(self) -> None:
+        """Nothing to end: a key is revoked in the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """An account, what proves it, and where that is kept."""
+
+    account: Account
+    tokens: Bearer
+    keeper: FileKeeper | KeyringKeeper | None
+    """None: the key is in the settings"""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For people and programs: no secret."""
+        return {"url": self.account.url, "email": self.account.email, "account": self.account.sub,
+                "kept": "the settings" if self.keeper is None else self.keeper.where}  # fmt: skip
+
+
+def stored(folder: Path) -> dict[str, Any] | None:
+    """What account.json says; None when nobody is signed in."""
+    return read_json(folder / FILE)
+
+
+def load(folder: Path, name: str, url: str, key: str, http: httpx.Client) -> SignedIn | None:
+    """Who is signed in: by the file, else by a key in the settings; None for nobody. Raises Offline, StorageFailed."""
+    from sync.keeper import keeper
+    from sync.session import Account, Project, Session
+
+    said = stored(folder)
+    if said is None:
+        if not (url and key):
+            return None
+        return SignedIn(Account(url, "", "", "", ""), KeyToken(key), None)
+    try:
+        kind = str(said.pop("keeper"))
+        account = Account(**said)
+    except (KeyError, TypeError):
+        raise StorageFailed(f"{folder / FILE} is damaged", code="damaged", fix="jmem login") from None
+    kept = keeper(folder, name, kind)
+    if not account.supabase_url:
+        return SignedIn(account, KeyToken(kept.load() or ""), kept)
+    return SignedIn(account, Session(Project(account.supabase_url, account.publishable_key, http), kept), kept)
+
+
+def save(folder: Path, signed_in: SignedIn) -> None:
+    """Remember it; durable when this returns."""
+    assert signed_in.keeper is not None
+    write_json(folder / FILE, {**signed_in.account.as_dict(), "keeper": signed_in.keeper.kind})
+
+
+def forget(folder: Path, name: str) -> None:
+    """Nobody is signed in from here on."""
+    from sync.keeper import keeper
+    from sync.remote import Offline
+
+    kind = (stored(folder) or {}).get("keeper")
+    (folder / FILE).unlink(missing_ok=True)
+    with suppress(Offline):
+        keeper(folder, name, kind).forget()
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where one signs in to a hosted account."""
+
+    project: Project
+    supabase_url: str
+    publishable_key: str
+
+
+def project_of(url: str, http: httpx.Client) -> At:
+    """The Supabase project of a hosted account; raises Invalid, Offline."""
+    from sync.session import Project, where_to_sign_in
+
+    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+        raise Invalid("the account's address begins with https://", code="bad_address", field="url",
+                      fix="jmem config set hosted.url https://…")  # fmt: skip
+    supabase_url, key = where_to_sign_in(url, http)
+    return At(Project(supabase_url, key, http), supabase_url, key)
+
+
+def by_tokens(folder: Path, name: str, url: str, at: At, tokens: Tokens, store: Store) -> SignedIn:
+    """Go on with a session that has just begun; its refresh token is kept first. Raises Conflict `bound`."""
+    from sync.keeper import keeper
+    from sync.session import Account, Session
+
+    outbox.bind(store, f"{url} {tokens.sub}")
+    kept = keeper(folder, name)
+    session = Session(at.project, kept)
+    session.begin(tokens)
+    return SignedIn(Account(url, at.supabase_url, at.publishable_key, tokens.sub, tokens.email), session, kept)
+
+
+def by_key(folder: Path, name: str, url: str, key: str, store: Store, http: httpx.Client) -> SignedIn:
+    """Go on with an API key, whose account the account itself says. Raises Conflict `bound`, SignedOut, Offline."""
+    from sync.keeper import keeper
+    from sync.remote import Remote
+    from sync.session import Account
+
+    if not key.startswith(KEY):
+        raise Invalid(f"an API key begins with {KEY}", code="bad_key", field="token")
+    bearer = KeyToken(key)
+    sub = Remote(url, store.store_id, bearer.token, http).hello().account
+    outbox.bind(store, f"{url} {sub}")
+    kept = keeper(folder, name)
+    kept.save(key)
+    return SignedIn(Account(url, "", "", sub, ""), bearer, kept)

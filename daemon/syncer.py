@@ -1,0 +1,290 @@
+"""One user's exchange with the hosted account: a thread that sleeps until there is something to do, and one that listens.
+
+Which step is next is decided by `sync.plan`, what it does by `sync.engine`; here are the threads, the failures and what is
+told of them. Nothing of it runs while nobody is signed in.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daemon import account
+from daemon.account import SignedIn
+from jmem.core import outbox
+from jmem.core.errors import JmemError, Unauthorized, Unreachable
+from jmem.core.model import iso
+from sync.plan import Exchange, State, backoff, plan
+
+if TYPE_CHECKING:
+    import httpx
+
+    from jmem.core.outbox import TakenIn
+    from jmem.core.service import MemoryService
+    from jmem.core.store import Store
+    from sync.engine import Engine, Progress
+    from sync.remote import Remote
+
+PATIENCE_S = 2.0
+"""How long a stop waits for a request that is under way; it may be cut at any point."""
+_FINAL = frozenset(("signed_out", "account_deleted"))
+"""Failures that no waiting mends."""
+
+
+class Syncer:
+    """Threads of one user's sync. Thread-safe."""
+
+    def __init__(
+        self, user_id: str, folder: Path, store: Store, service: MemoryService, url: str, key: str, log: Any
+    ) -> None:
+        self._user_id, self._folder, self._store, self._service = user_id, folder, store, service
+        self._url, self._key, self._log = url, key, log
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._threads: list[threading.Thread] = []
+        self._http: httpx.Client | None = None
+        self._remote: Remote | None = None
+        self.signed_in: SignedIn | None = None
+        self._asked = self._begun = self._ended = 0
+        """exchanges asked for, begun for them, ended"""
+        self._wrote_at: float | None = None
+        self._hint = 0
+        self._streaming = False
+        self._read_at: float | None = None
+        self._failures = 0
+        self._not_before = 0.0
+        self._error: JmemError | None = None
+        self._progress: Progress | None = None
+        self._exchanging = False
+        self._last: float | None = None
+        self._paused = False
+
+    # ---- life ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, if somebody is signed in; safe to call again."""
+        with self._wake:
+            if self._threads or self._stopping or not self._may_start():
+                return
+            with self._store.reader() as conn:
+                self._paused = outbox.paused(conn)
+            self._threads = [threading.Thread(target=work, name=f"jmem-{name}-{self._user_id[:8]}", daemon=True)
+                             for name, work in (("sync", self._run), ("hints", self._listen))]  # fmt: skip
+            for thread in self._threads:
+                thread.start()
+
+    def _may_start(self) -> bool:
+        return (self._folder / account.FILE).exists() or bool(self._key and self._url)
+
+    def stop(self) -> None:
+        """End the threads; what is under way is cut, which every step may be."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+        if self._remote is not None:
+            self._remote.hang_up()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(PATIENCE_S)
+
+    def restart(self) -> None:
+        """Begin anew, as whoever is signed in now."""
+        self.stop()
+        with self._wake:
+            self._stopping, self._threads, self._http, self._remote, self.signed_in = False, [], None, None, None
+            self._error, self._failures, self._not_before, self._read_at = None, 0, 0.0, None
+        self.start()
+
+    # ---- told from outside --------------------------------------------------------------------
+
+    def wrote(self) -> None:
+        """A commit was made on this machine."""
+        if self._threads:
+            with self._wake:
+                if self._wrote_at is None:
+                    self._wrote_at = time.monotonic()
+                    self._wake.notify_all()
+
+    def now(self, seconds: float) -> dict[str, Any]:
+        """Exchange now, and wait for its end; raises what it raised, Unauthorized without an account, Unreachable."""
+        with self._wake:
+            if not self._threads:
+                raise Unauthorized("nobody is signed in", code="not_signed_in", fix="jmem login")
+            self._asked += 1
+            mine = self._asked
+            self._wake.notify_all()
+            if not self._wake.wait_for(lambda: self._ended >= mine or self._stopping, seconds):
+                raise Unreachable("the exchange goes on", code="still_syncing", fix="jmem sync status")
+            if self._error is not None:
+                raise self._error
+        return self.status()
+
+    def pause(self, paused: bool) -> dict[str, Any]:
+        """Stop exchanging until told otherwise, also over a restart."""
+        outbox.set_paused(self._store, paused)
+        with self._wake:
+            self._paused = paused
+            self._wake.notify_all()
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """How it goes, without a secret."""
+        with self._store.reader() as conn:
+            counts, waiting, oldest = outbox.counts(conn), outbox.waiting(conn), outbox.oldest_waiting(conn)
+            rules, paused = outbox.position(conn).rules, outbox.paused(conn)
+        said = account.stored(self._folder) or {}
+        progress = self._progress
+        return {
+            "state": self._state(paused), "url": said.get("url") or self._url,
+            "email": said.get("email", ""), "account": said.get("sub", ""),
+            "waiting": waiting, "lag_s": None if oldest is None else max(0, round(time.time() - oldest)),
+            "held": counts["held"], "local": counts["local"], "seen": counts["seen"], "rules": rules.as_dict(),
+            "streaming": self._streaming, "last_exchange": None if self._last is None else iso(int(self._last * 1000)),
+            "progress": None if progress is None or not self._exchanging else
+            {"sent": progress.sent, "received": progress.received, "waiting": progress.waiting},
+            "stuck": {} if progress is None else dict(progress.stuck),
+            "refused": {} if progress is None else dict(progress.refused),
+            "error": None if self._error is None else self._error.problem(),
+            "next_try_s": self._next_try(),
+        }  # fmt: skip
+
+    def _next_try(self) -> int | None:
+        wait = self._not_before - time.monotonic()
+        return round(wait) if self._error is not None and wait > 0 else None
+
+    def _state(self, paused: bool) -> str:
+        if not self._threads:
+            return "off"
+        if self._error is not None and self._error.code in (*_FINAL, "upgrade_required", "bound"):
+            return self._error.code
+        if paused:
+            return "paused"
+        if self._exchanging:
+            return "syncing"
+        return "on" if self._error is None and self._last is not None else "waiting"
+
+    # ---- the exchanging thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        engine: Engine | None = None
+        while True:
+            with self._wake:
+                if not self._await_turn():
+                    return
+                mine, self._wrote_at, hint, self._hint = self._asked, None, self._hint, 0
+                self._exchanging = True
+            error: JmemError | None = None
+            try:
+                engine = engine or self._connect()
+                self._progress = engine.exchange()
+            except JmemError as failure:
+                error = failure
+            except Exception as failure:  # noqa: BLE001  the thread's edge: it goes on, and says so
+                self._log.error("sync failed", user=self._user_id, exc_info=failure)
+                error = JmemError("sync failed; the log tells how", code="sync_failed", fix="jmem daemon logs")
+            if self._stopping:
+                return
+            self._after(error, mine, hint)
+
+    def _await_turn(self) -> bool:
+        """Sleep until the plan says to exchange; False when it is time to stop."""
+        while not self._stopping:
+            step = plan(self._planned())
+            if isinstance(step, Exchange):
+                return True
+            self._wake.wait(step.seconds)
+        return False
+
+    def _planned(self) -> State:
+        signed_out = self._error is not None and self._error.code in _FINAL
+        return State(
+            time.monotonic(), not signed_out or self._asked > self._ended, self._paused, self._asked > self._ended,
+            self._wrote_at, self._hint > 0, self._streaming, self._read_at, self._not_before,
+        )  # fmt: skip
+
+    def _after(self, error: JmemError | None, mine: int, hint: int) -> None:
+        with self._wake:
+            self._exchanging, self._ended, self._error = False, mine, error
+            now = time.monotonic()
+            if error is None:
+                self._failures, self._not_before, self._read_at, self._last = 0, 0.0, now, time.time()
+            else:
+                self._failures += 1
+                self._not_before = now + backoff(self._failures, random.random(), getattr(error, "retry_after", None))
+                self._read_at = None
+            self._wake.notify_all()
+        if error is not None and self._failures == 1:
+            self._log.warning("sync waits", user=self._user_id, code=error.code, why=error.message)
+
+    def _connect(self) -> Engine:
+        """The engine of the account that is signed in; raises Offline, SignedOut, Conflict `bound`."""
+        import httpx
+
+        from sync.engine import Engine
+        from sync.remote import Remote, SignedOut
+
+        http = httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0), headers={"user-agent": "jmem"})
+        signed_in = account.load(self._folder, self._user_id, self._url, self._key, http)
+        if signed_in is None:
+            raise SignedOut("nobody is signed in")
+        remote = Remote(signed_in.account.url, self._store.store_id, signed_in.tokens.token, http)
+        outbox.bind(self._store, f"{remote.url} {remote.hello().account}")
+        with self._wake:
+            self._http, self._remote, self.signed_in = http, remote, signed_in
+            self._wake.notify_all()
+        return Engine(self._store, remote, self._changed, self._tell)
+
+    def _changed(self, taken: TakenIn) -> None:
+        if taken.purged:
+            self._service.finish_purges()
+        for stamp, code in taken.refused:
+            self._log.warning("an op of the feed can't be kept here", user=self._user_id, stamp=stamp, code=code)
+
+    def _tell(self, progress: Progress) -> None:
+        self._progress = progress
+
+    # ---- the listening thread -----------------------------------------------------------------
+
+    def _listen(self) -> None:
+        failures = 0
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping or (self._remote is not None and self._error is None))
+                if self._stopping:
+                    return
+                remote = self._remote
+            assert remote is not None
+            wait: float | None = None
+            try:
+                with remote.hints() as hints:
+                    self._hear(True)
+                    failures = 0
+                    for seq in hints:
+                        self._hinted(seq)
+            except JmemError as error:
+                wait = getattr(error, "retry_after", None)
+            except (RuntimeError, OSError) as error:  # hung up while it was read
+                self._log.debug("the stream of hints ended", user=self._user_id, why=repr(error))
+            self._hear(False)
+            failures += 1
+            with self._wake:
+                if self._wake.wait_for(lambda: self._stopping, backoff(failures, random.random(), wait)):
+                    return
+
+    def _hear(self, streaming: bool) -> None:
+        with self._wake:
+            self._streaming = streaming
+            if streaming:
+                self._read_at = None  # what was said while nobody listened
+            self._wake.notify_all()
+
+    def _hinted(self, seq: int) -> None:
+        with self._store.reader() as conn:
+            cursor = outbox.position(conn).cursor or "0:"
+        if seq != int(cursor.partition(":")[0]):
+            with self._wake:
+                self._hint = seq
+                self._wake.notify_all()

@@ -1,0 +1,169 @@
+"""`jmem sync` and its commands."""
+
+from __future__ import annotations
+
+from jmem.cli.render import ago
+from jmem.cli.spec import Command, Group, Option
+from jmem.core.errors import Invalid, from_problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from jmem.cli.args import Args
+
+    Document = dict[str, Any]
+
+_RUN = "jmem.cli.commands.sync:"
+GROUP = Group("sync", "See and steer the exchange with your hosted account.", default="status")
+COMMANDS = (
+    Command(
+        "status",
+        "Show how the exchange goes, what waits, and what mends it.",
+        group="sync",
+        run=_RUN + "status",
+        help="In a pipe: a name and a value a line, separated by a tab.",
+        examples=(("jmem sync", ""), ("jmem sync status --json | jq .waiting", "")),
+    ),
+    Command(
+        "now",
+        "Exchange now, and wait until both know the same.",
+        group="sync",
+        run=_RUN + "now",
+        help="Needed by nobody in daily use: the daemon exchanges by itself within a second of a change.",
+        examples=(("jmem sync now", ""),),
+    ),
+    Command(
+        "pause",
+        "Stop exchanging until `jmem sync resume`, also over a restart.",
+        group="sync",
+        run=_RUN + "pause",
+        examples=(("jmem sync pause", ""),),
+    ),
+    Command("resume", "Go on exchanging.", group="sync", run=_RUN + "resume", examples=(("jmem sync resume", ""),)),
+    Command(
+        "rules",
+        "Show or change what stays on this machine though it is not private.",
+        group="sync",
+        run=_RUN + "rules",
+        help="Memories with one of these tags, of one of these programs, or from a file below one of these folders stay here.\n"
+        "What the account has already stays there: `jmem rm ID --purge` takes it away everywhere.",
+        params=(
+            Option("--keep-tag", help="Keep memories with this tag here.", many=True, metavar="TAG", complete="tags"),
+            Option("--keep-client", help="Keep what this program wrote here.", many=True, metavar="NAME", complete="programs"),
+            Option("--keep-folder", help="Keep what came from files below this folder here.", many=True, metavar="FOLDER"),
+            Option("--let-tag", help="Let memories with this tag go again.", many=True, metavar="TAG"),
+            Option("--let-client", help="Let what this program wrote go again.", many=True, metavar="NAME"),
+            Option("--let-folder", help="Let what came from this folder go again.", many=True, metavar="FOLDER"),
+        ),
+        examples=(
+            ("jmem sync rules", "show them"),
+            ("jmem sync rules --keep-tag work --keep-folder ~/notes", ""),
+            ("jmem sync rules --let-tag work", ""),
+        ),
+    ),
+)  # fmt: skip
+
+
+def status(args: Args) -> int:
+    """Show it."""
+    _show(args, args.daemon.request("GET", "/sync"))
+    return 0
+
+
+def now(args: Args) -> int:
+    """Exchange."""
+    answer = args.daemon.request("POST", "/sync/now", {})
+    if args.out.json:
+        args.out.document(answer)
+    else:
+        args.out.note("this machine and the account know the same")
+    return 0
+
+
+def pause(args: Args) -> int:
+    """Stop."""
+    return _pause(args, True, "paused; go on with: jmem sync resume")
+
+
+def resume(args: Args) -> int:
+    """Go on."""
+    return _pause(args, False, "it exchanges again")
+
+
+def _pause(args: Args, paused: bool, done: str) -> int:
+    answer = args.daemon.request("POST", "/sync/pause", {"paused": paused})
+    if args.out.json:
+        args.out.document(answer)
+    else:
+        args.out.note(done)
+    return 0
+
+
+def rules(args: Args) -> int:
+    """Show or change them."""
+    import os
+
+    held: Document = args.daemon.request("GET", "/sync")["rules"]
+    changed = {name: list(values) for name, values in held.items()}
+    for name, keep, let in (
+        ("tags", args.keep_tag, args.let_tag),
+        ("clients", args.keep_client, args.let_client),
+        ("folders", [os.path.abspath(f) for f in args.keep_folder], [os.path.abspath(f) for f in args.let_folder]),
+    ):
+        for value in let:
+            if value not in changed[name]:
+                raise Invalid(f"no rule names {value}", code="no_rule", fix="jmem sync rules")
+        changed[name] = [v for v in dict.fromkeys([*changed[name], *keep]) if v not in let]
+    answer = args.daemon.request("PUT", "/sync/rules", changed) if changed != held else {"rules": held}
+    out = args.out
+    if out.json:
+        out.document(answer["rules"])
+        return 0
+    for name, values in answer["rules"].items():
+        for value in values:
+            out.row(name.removesuffix("s"), value)
+    if not any(answer["rules"].values()):
+        out.note("no rule: everything that is not private goes to the account")
+    return 0
+
+
+def _show(args: Args, sync: Document) -> None:
+    out = args.out
+    if out.json:
+        out.document(sync)
+        return
+    for name, value in _facts(sync):
+        if out.human:
+            out.line(f"{out.paint('dim', name.ljust(10))} {value}")
+        else:
+            out.row(name, value)
+    if sync["state"] == "off":
+        out.note("not signed in: nothing leaves this machine (jmem login)")
+    if sync["error"]:
+        out.error(from_problem(sync["error"]))
+
+
+def _facts(sync: Document) -> Iterator[tuple[str, str]]:
+    yield "state", sync["state"].replace("_", " ")
+    if sync["state"] == "off":
+        return
+    yield "account", f"{sync['email'] or sync['account']} at {sync['url']}"
+    lag = f", the oldest for {_span(sync['lag_s'])}" if sync["lag_s"] is not None else ""
+    yield "waiting", f"{sync['waiting']:,}{lag}"
+    if sync["held"]:
+        yield "held back", f"{sync['held']:,} by rules"
+    if sync["progress"]:
+        done = sync["progress"]
+        yield "progress", f"{done['sent']:,} sent, {done['received']:,} received, {done['waiting']:,} to go"
+    yield "exchanged", ago(sync["last_exchange"]) if sync["last_exchange"] else "not yet"
+    for what in ("stuck", "refused"):
+        for code in sorted(set(sync[what].values())):
+            yield what, f"{list(sync[what].values()).count(code):,} for {code}"
+    if sync["next_try_s"]:
+        yield "next try", f"in {_span(sync['next_try_s'])}"
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
