@@ -1,8 +1,10 @@
-"""The unmodified Python client at personal URLs, over both transports and every era of the protocol."""
+"""Unmodified clients at personal URLs: the Python one over both transports and every era of the protocol, and mcp-remote."""
 
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,8 +13,10 @@ import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
-from tests.hosted.mcp.conftest import PUBLIC, Person, Replica, until
+from tests.hosted.mcp.conftest import PUBLIC, ROOT, Person, Replica, until
 from tests.hosted.mcp.raw import ACCEPT, HELLO, message
+from tests.mcp.raw import Lines
+from tests.npm import npm_installed
 
 TOOLS = ["add_memories", "search_memory", "list_memories", "delete_memories", "search", "fetch"]
 
@@ -190,3 +194,21 @@ def test_only_what_an_address_takes_is_taken(ann: Person, replicas: tuple[Replic
     assert httpx.post(http, json=big, headers=ACCEPT).status_code == 413
     assert httpx.post(http, content=b"{", headers=ACCEPT).status_code == 400
     assert httpx.post(http, json=message("tools/list"), headers={"accept": "text/html"}).status_code == 406
+
+
+@pytest.mark.parametrize(("strategy", "transport"), [("sse-only", "sse"), ("http-first", "http")])
+def test_mcp_remote_carries_a_conversation(
+    ann: Person, replicas: tuple[Replica, Replica], tmp_path: Path, strategy: str, transport: str
+) -> None:
+    modules = npm_installed(ROOT / "tests" / "mcp")
+    path = f"{modules / 'node' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path), "MCP_REMOTE_CONFIG_DIR": str(tmp_path / "mcp-remote")}
+    address = replicas[0].at(ann.connect()[transport])
+    with Lines([str(modules / ".bin" / "mcp-remote"), address, "--transport", strategy], environment) as remote:
+        assert remote.ask("initialize", HELLO)["serverInfo"]["name"] == "jmem"
+        remote.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        added = remote.tool("add_memories", text=f"The {strategy} ferry leaves at noon")["structuredContent"]
+        id = added["memories"][0]["id"]
+        found = remote.tool("search_memory", query=f"when does the {strategy} ferry leave")["structuredContent"]
+        assert id in [memory["id"] for memory in found["memories"]]
+        assert remote.tool("delete_memories", memory_ids=[id])["structuredContent"]["deleted"] == [id]
