@@ -77,7 +77,6 @@ class Reader(Dialog[str | None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.height < 12, "-low")
-        self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
         text, memory = self.query_one(LongText), self.memory
@@ -85,7 +84,7 @@ class Reader(Dialog[str | None]):
         state = shown.state_of(memory)
         box.border_title = Content(f"{memory['id'][-6:]}" + (f" · {state}" if state != "active" else ""))
         box.border_subtitle = Content(f"{len(memory['content'].encode()):,} bytes · {shown.age_of(memory)}")
-        text.show(shown.whole(memory["content"]), self._fields(text.scrollable_content_region.width), self._words)
+        text.show(shown.whole(memory["content"]), self._fields, self._words)
 
     def _fields(self, width: int) -> list[Text]:
         colours = self.app.theme_variables

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -69,6 +69,10 @@ def _joins(character: str) -> bool:
     return character in "\u200d\ufe0f" or shown.cell_len(character) == 0
 
 
+def _nothing(columns: int) -> list[Text]:
+    return []
+
+
 class LongText(ScrollView, can_focus=True):
     """`show` gives it a text and lines to stand below; `find` marks what is looked for and goes to the first match."""
 
@@ -95,15 +99,17 @@ class LongText(ScrollView, can_focus=True):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._text, self._below = "", list[Text]()
+        self._under: Callable[[int], list[Text]] = _nothing
         self._words: tuple[str, ...] = ()
         self._lines: list[tuple[int, int]] = []
         self._starts: list[int] = []
         self._columns = 0
         self._sought, self._matches, self._at = "", list[int](), 0
 
-    def show(self, text: str, below: Sequence[Text] = (), words: Sequence[str] = ()) -> None:
-        """Another text, which is harmless already; `words` are marked in it."""
-        self._text, self._below, self._words = text, list(below), tuple(words)
+    def show(self, text: str, below: Callable[[int], list[Text]] = _nothing, words: Sequence[str] = ()) -> None:
+        """Another text, which is harmless already; `words` are marked in it, `below` gives the lines under it for a
+        number of columns."""
+        self._text, self._under, self._words = text, below, tuple(words)
         self._columns = 0
         self._layout()
         self._seek()
@@ -116,7 +122,7 @@ class LongText(ScrollView, can_focus=True):
         if columns == self._columns or columns <= 0:
             return
         top = self._lines[self.scroll_offset.y][0] if self.scroll_offset.y < len(self._lines) else None
-        self._columns = columns
+        self._columns, self._below = columns, self._under(columns)
         self._lines = folded(self._text, columns)
         self._starts = [start for start, _ in self._lines]
         self.virtual_size = Size(columns, len(self._lines) + len(self._below))
