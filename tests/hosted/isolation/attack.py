@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import uuid
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from hosted.openmemory.answers import app_id, category_id
 from jmem.core.clock import Clock
 from jmem.core.model import Op, new_id, new_nonce
-from tests.hosted.isolation.requests import ENDS, NEW, WHERE, Operation, Request
+from tests.hosted.isolation.requests import ENDS, NEW, OPENMEMORY, WHERE, Operation, Request
 from tests.hosted.world import Behind, Person, World
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -26,6 +29,9 @@ _HEADERS = frozenset(("date", "content-length", "x-request-id", "server-timing")
 _FOLLOWING = frozenset(("index_heads", "index_state"))
 """Tables that follow the others, in their own time."""
 FORGED = ("x-user", "x-user-id", "x-jmem-user", "x-jmem-user-id", "x-forwarded-user", "x-tenant-id", "x-supabase-user")
+
+
+_KEYS: dict[uuid.UUID, str] = {}
 
 
 class Leak(AssertionError):
@@ -92,6 +98,7 @@ class Owner:
             made["seq"] = made["access"] = "1"
         if "op" in wanted:
             made["op"] = self.op()
+        made["app"], made["category"] = app_id(self.marks["client"]), category_id(self.marks["tag"])
         return made | {"user": str(person.user), "email": person.email, **self.marks}
 
     def op(self) -> dict[str, Any]:
@@ -198,10 +205,9 @@ class Attempt:
         forged = dict.fromkeys(FORGED, str(self.theirs.person.user))
         self.said += request.text() + str(self.theirs.person.user)
         body = {} if request.body is None else {"json": request.body}
-        answer = self.who.ask(
-            request.method, request.url, params=request.query, headers=forged | dict(request.headers), **body
-        )
-        self.look(f"{request.method} {request.url}", f"{answer.status_code} {answer.headers} {answer.text}")
+        headers = forged | dict(request.headers) | proof(self.who, request.path)
+        answer = self.who.ask(request.method, request.url, params=request.query, headers=headers, **body)
+        self.look(f"{request.method} {request.url}", f"{answer.status_code} {answer.headers} {text_of(answer)}")
         return answer
 
     def look(self, where: str, told: str) -> None:
@@ -212,6 +218,23 @@ class Attempt:
             raise Leak(f"{where} tells {shown[:5]}: {told[:1500]}")
 
 
+def text_of(answer: httpx.Response) -> str:
+    """What an answer says, also one that is an archive."""
+    if answer.headers.get("content-type") != "application/zip":
+        return answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return "\n".join(archive.read(name).decode() for name in archive.namelist())
+
+
+def proof(person: Person, path: str) -> dict[str, str]:
+    """What proves who somebody is where a session does not: a key, for programs written for OpenMemory."""
+    if not path.startswith(OPENMEMORY):
+        return {}
+    if person.user not in _KEYS:
+        _KEYS[person.user] = person.must("POST", "/keys", {"name": "openmemory"})["key"]
+    return {"authorization": f"Bearer {_KEYS[person.user]}"}
+
+
 def forms(place: str, value: Any) -> Iterator[tuple[Any, Any]]:
     """What of the owner's is tried in a place, and beside it something of nobody's that looks alike (or None)."""
     text = str(value)
@@ -220,7 +243,7 @@ def forms(place: str, value: Any) -> Iterator[tuple[Any, Any]]:
         yield value, twin
         yield value[:23], twin[:23]
         yield value.replace("-", "")[-12:], twin.replace("-", "")[-12:]
-    elif place in ("key", "connection", "user"):
+    elif place in ("key", "connection", "app", "category"):
         yield value, str(uuid.uuid4())
     elif place in ("tag", "thread", "source", "client", "device"):
         yield value, place + uuid.uuid4().hex[:8]
@@ -246,6 +269,7 @@ def attack(world: World, watch: Watch, theirs: Owner, operation: Operation, *, c
     """Try an operation with everything of the owner's; raises Leak. Then the owner does the same, and may."""
     ends = operation.name in ENDS
     who = stranger(world)
+    proof(theirs.person, operation.path)
     for request in operation.requests():
         if ends:
             theirs, who = owner(world), stranger(world)
@@ -262,7 +286,8 @@ def attack(world: World, watch: Watch, theirs: Owner, operation: Operation, *, c
         if control:
             mine = request.filled(values)
             body = {} if mine.body is None else {"json": mine.body}
-            done = theirs.person.ask(mine.method, mine.url, params=mine.query, headers=dict(mine.headers), **body)
+            headers = dict(mine.headers) | proof(theirs.person, mine.path)
+            done = theirs.person.ask(mine.method, mine.url, params=mine.query, headers=headers, **body)
             assert done.is_success, (
                 f"{operation.name}: the owner may not do it either, so nothing is shown by it ({done.status_code} {done.text[:300]});"
                 f" give a legal request in LEGAL or VALUES of {WHERE}"

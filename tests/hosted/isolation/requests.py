@@ -38,13 +38,16 @@ CURSOR, ACTION, STAMP, USER, EMAIL = Place("cursor"), Place("action"), Place("st
 TAG, THREAD, SOURCE, CLIENT, WORDS = Place("tag"), Place("thread"), Place("source"), Place("client"), Place("words")
 DEVICE, SEQ, OP, ACCESS, UNIQUE = Place("device"), Place("seq"), Place("op"), Place("access"), Place("unique")
 
+APP, CATEGORY = Place("app"), Place("category")
+"""Ids that programs written for OpenMemory know clients and tags by."""
 WAITING = Place("waiting")
 """A memory that waits for its owner's word."""
 NAMES: Mapping[str, Place] = {
     "id": MEMORY, "memory_id": MEMORY, "memory": MEMORY, "a": MEMORY, "b": OTHER, "other": OTHER, "supersedes": OTHER, "key": KEY,
     "connection": CONNECTION, "cursor": CURSOR, "upto": ACTION, "rev": STAMP, "If-Match": STAMP, "version": STAMP,
     "store": USER, "confirm": EMAIL, "query": WORDS, "Last-Event-ID": SEQ, "after": ACCESS, "before": ACCESS,
-    "ids": MEMORY, "memory_ids": MEMORY,
+    "ids": MEMORY, "memory_ids": MEMORY, "app_id": APP, "app_ids": APP, "category_ids": CATEGORY, "user_id": USER,
+    "search_query": WORDS, "categories": TAG,
 }  # fmt: skip
 """Parameters and fields that name something of an account, wherever they are."""
 FILTERS: Mapping[str, Place] = {
@@ -57,15 +60,17 @@ PLAIN = frozenset((
     "add_tags", "remove_tags", "mode", "fold", "explain", "n", "redo", "dry_run", "name", "read", "write", "delete",
     "expires_in_days", "overlap_seconds", "scope", "least", "distinct", "other_version", "decision", "all", "review",
     "writes_per_hour", "tags", "thread", "source", "client", "device", "format", "history", "operations", "ops",
-    "Idempotency-Key",
+    "Idempotency-Key", "page", "page_size", "size", "from_date", "to_date", "show_archived", "sort_column", "sort_direction",
+    "app", "app_name", "all_for_app", "global_pause", "is_active", "sort_by", "text", "memory_content",
 ))  # fmt: skip
 """Parameters and fields that name nothing, or only what the request itself makes."""
 VALUES: Mapping[str, Any] = {
     "content": NEW, "name": "made", "client": "claude", "since": "2020-01-01", "device": "laptop", "other": OTHER,
-    "text": NEW,
+    "text": NEW, "memory_content": "changed",
 }  # fmt: skip
 """What plain required fields are given."""
-READS = frozenset(("POST /api/v1/search",))
+OPENMEMORY = "/openmemory/api/v1"
+READS = frozenset(("POST /api/v1/search", f"POST {OPENMEMORY}/memories/filter"))
 _NEW = {"op": "add", "content": NEW}
 LEGAL: Mapping[str, list[Any]] = {
     "PATCH /api/v1/memories/{id}": [{"content": "changed"}, {"state": "paused"}, {"supersedes": OTHER}],
@@ -85,6 +90,19 @@ LEGAL: Mapping[str, list[Any]] = {
     "POST /api/v1/review": [{"decision": "approve", "ids": [WAITING]}, {"decision": "reject", "all": True}],
     "POST /api/v1/sync/push": [{"device": "laptop", "ops": [OP]}, {"device": DEVICE, "ops": []}],
     "PATCH /api/v1/keys/{key}": [{"name": "changed"}],
+    f"POST {OPENMEMORY}/memories/": [
+        {"text": NEW, "infer": False, "user_id": USER}, {"text": UNIQUE, "infer": False}, {"text": NEW, "infer": True},
+    ],
+    f"POST {OPENMEMORY}/memories/filter": [
+        {"user_id": USER}, {"app_ids": [APP]}, {"category_ids": [CATEGORY], "show_archived": True}, {"search_query": WORDS},
+    ],
+    f"PUT {OPENMEMORY}/memories/{{memory_id}}": [{"memory_content": "changed", "user_id": USER}],
+    f"DELETE {OPENMEMORY}/memories/": [{"memory_ids": [MEMORY], "user_id": USER}],
+    f"POST {OPENMEMORY}/memories/actions/archive": [{"memory_ids": [MEMORY], "user_id": USER}, [OTHER]],
+    f"POST {OPENMEMORY}/memories/actions/pause": [
+        {"memory_ids": [MEMORY], "state": "paused", "user_id": USER}, {"app_id": APP}, {"category_ids": [CATEGORY]},
+        {"global_pause": True}, {"memory_ids": [OTHER], "state": "deleted"},
+    ],
     "PATCH /api/v1/connections/{connection}": [{"name": "changed"}],
 }  # fmt: skip
 """Bodies of operations of which the document alone does not say enough."""
