@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 import uvicorn
@@ -159,3 +160,24 @@ def test_a_replica_that_ends_closes_its_streams_and_finishes_what_it_began(
         assert time.monotonic() - began < 8
         assert third.process.returncode in (0, -15)
     until(lambda: len(ann.must("GET", "/memories")["memories"]) == 5, "what was begun is not stored")
+
+
+def test_replicas_find_each_other_again(ann: Person, replicas: tuple[Replica, Replica], owner_url: str) -> None:
+    async def break_off() -> int:
+        conn = await asyncpg.connect(owner_url)
+        try:
+            listening = (
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND query ~ '(LISTEN|pg_notify)'"
+            )
+            return int(await conn.fetchval(listening))
+        finally:
+            await conn.close()
+
+    with Stream(replicas[0].at(ann.connect()["sse"])) as stream:
+        other = replicas[1].url + stream.endpoint.removeprefix(replicas[0].url)
+        assert stream.post(message("ping", id=1), at=other).status_code == 202
+        assert asyncio.run(break_off()) >= 2
+        assert stream.post(message("ping", id=2), at=other).status_code in (404, 503), "never taken and not answered"
+        until(lambda: stream.post(message("ping", id=3), at=other).status_code == 202, "they don't find each other")
+        assert [stream.answer()["id"] for _ in range(2)] == [1, 3]
