@@ -26,6 +26,7 @@ def mount(app: FastAPI, metrics: Metrics | None = None) -> None:
     made.watch(backend.database.engine)
     made.census(Counts(backend.database, backend.index))
     made.gauge("jmem_event_streams", "Listeners to changes", lambda: [((), backend.bus.count())])
+    made.gauge("jmem_mcp_streams", "Open streams of programs", lambda: [((), app.state.mcp.count())])
     uses = _uses(app, settings)
     if (activity := backend.activity) is not None:
         activity.observe = _observer(made, uses)

@@ -49,7 +49,13 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("httpx", "httpcore", "alembic", "qdrant_client", "uvicorn.access"):  # they log whole addresses
+    for chatty in (
+        "httpx",
+        "httpcore",
+        "alembic",
+        "qdrant_client",
+        "uvicorn",
+    ):  # whole addresses, and what `serve` says itself
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
 
