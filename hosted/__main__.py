@@ -54,7 +54,7 @@ def _run(asked: argparse.Namespace) -> int:
 
                 restore(asked.source, force=asked.force, verify=asked.verify)
             case "health":
-                from hosted.operate.commands import health
+                from hosted.operate.alive import health
 
                 return health(asked.port)
             case "backup-key":

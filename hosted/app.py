@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -24,6 +23,7 @@ from hosted.memories.inferring import inference_of
 from hosted.memories.search import Searcher
 from hosted.memories.service import Backend
 from hosted.memories.similar import similar
+from hosted.operate.environment import read_settings
 from hosted.operate.metrics import Metrics
 from hosted.ops.events import Bus
 from hosted.settings import Settings
@@ -31,6 +31,7 @@ from hosted.vectors.compose import vector_index
 from hosted.vectors.forget import NoIndex, TenantIndex
 from jmem.core.wire.answers import Problem
 
+__all__ = ["app_of", "backend_of", "make_app", "read_settings"]
 _ABOUT = "One person's memory for every AI assistant they use: the account that machines and assistants share."
 HTTP_TIMEOUT = 10.0
 """Seconds that Supabase may take to answer."""
@@ -128,13 +129,6 @@ def backend_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> B
         activity=Activity(database, Kept(settings.activity_kept, settings.activity_days)), inference=inference_of(settings),
         searcher=Searcher(database, index), index=index,
     )  # fmt: skip
-
-
-def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of an environment, by default this process's; raises Invalid `setting`."""
-    found = os.environ if environment is None else environment
-    public_url = found.get("RENDER_EXTERNAL_URL", "")  # where the platform itself tells it
-    return Settings.read({"PUBLIC_URL": public_url, **found})
 
 
 def _document(app: FastAPI) -> None:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from hosted.app import app_of, read_settings
+from hosted.app import app_of
 from hosted.db.migrate import upgrade
 from hosted.dev import cluster as postgres
 from hosted.dev import qdrant
@@ -23,6 +23,7 @@ from hosted.dev.home import Home
 from hosted.dev.supabase import Double
 from hosted.dev.supabase import Settings as DoubleSettings
 from hosted.operate import logs, serving
+from hosted.operate.environment import read_settings
 from hosted.settings import Settings
 from jmem.core.errors import Conflict, StorageFailed
 

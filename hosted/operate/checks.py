@@ -12,10 +12,10 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from hosted.app import read_settings
 from hosted.db.engine import Database
 from hosted.db.migrate import revisions
 from hosted.identity import compose
+from hosted.operate.environment import read_settings
 from hosted.operate.health import revision, revision_state
 from hosted.settings import Settings
 from hosted.vectors.client import asking, connect

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 
-import httpx
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from hosted.app import read_settings
 from hosted.db.migrate import revisions, upgrade
-from hosted.operate import checks, copies, sealed
+from hosted.operate import copies, sealed
+from hosted.operate.environment import read_settings
 from hosted.settings import Settings
 from jmem.core.errors import Invalid, Unreachable
 from jmem.core.redaction import redacted
@@ -36,6 +34,8 @@ def migrate() -> None:
 
 def check(*, as_json: bool) -> int:
     """Print every finding; 1 when something is wrong."""
+    from hosted.operate import checks  # asks with all that a replica asks with, which takes a while to load
+
     found = asyncio.run(checks.check())
     if as_json:
         sys.stdout.write(json.dumps({"checks": [each.document() for each in found]}) + "\n")
@@ -85,14 +85,3 @@ def _owner(settings: Settings) -> str:
         raise Invalid("MIGRATION_DATABASE_URL is not set: the role that owns the tables", code="setting",
                       field="MIGRATION_DATABASE_URL")  # fmt: skip
     return settings.migration_database_url
-
-
-def health(port: int | None) -> int:
-    """Ask the replica of this machine whether it lives, for a container's own check; 1 when it does not answer."""
-    asked = port or read_settings({"DATABASE_URL": "", **os.environ}).port
-    try:
-        answer = httpx.get(f"http://127.0.0.1:{asked}/health", timeout=3, trust_env=False)
-    except httpx.HTTPError as error:
-        sys.stderr.write(f"no answer at port {asked}: {type(error).__name__}\n")
-        return 1
-    return 0 if answer.status_code == 200 else 1

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 from sqlalchemy import text
 
 from hosted.db.engine import DATABASE_FAILURES, Database
 from hosted.db.migrate import revisions
-from hosted.memories.service import Backend
 from hosted.settings import Settings
-from hosted.vectors.client import asking
 from jmem.core.errors import JmemError
+
+if TYPE_CHECKING:
+    from hosted.memories.service import Backend
 
 PATIENCE_S = 3.0
 KEPT_S = 10.0
@@ -70,6 +71,8 @@ class Readiness:
         index = self._backend.index
         if index is None:
             return "off"
+        from hosted.vectors.client import asking
+
         async with asking():
             await index.vectors.client.get_collections()
         return "ok"

@@ -7,8 +7,9 @@ import contextlib
 import structlog
 
 import jmem
-from hosted.app import app_of, read_settings
+from hosted.app import app_of
 from hosted.operate import logs, serving, telemetry
+from hosted.operate.environment import read_settings
 
 _log = structlog.get_logger(__name__)
 
