@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic_core import to_json
 
 from daemon.api.common import listing
 from daemon.http import Answer, Call, Routes, json_answer
-from jmem.core.nearness import Pair
-from jmem.core.neighbours import cursor_at
+from jmem.core.pairs import cursor_at
 from jmem.core.wire import answers
 from jmem.core.wire.asks import DistinctAsk, DuplicatesQuery, MergeAsk, SimilarQuery
 from jmem.core.wire.common import bounded
@@ -22,7 +19,7 @@ routes = Routes("duplicates")
 def similar(call: Call, ask: SimilarQuery) -> Answer:
     """The nearest active memories, nearest first, compared by meaning, or by words while the memory has no vector."""
     pairs = call.user.service.similar(call.params["id"], call.actor, limit=ask.limit, least=ask.least)
-    return listing("similar", [{**_scores(pair), "memory": pair.b.as_dict()} for pair in pairs])
+    return listing("similar", [{**pair.scores(), "memory": pair.b.as_dict()} for pair in pairs])
 
 
 @routes.route(
@@ -34,7 +31,7 @@ def duplicates(call: Call, ask: DuplicatesQuery) -> Answer:
     A page may be empty and still have one. Pairs that were noted as no duplicates are left out.
     """
     found = call.user.service.duplicates(call.actor, limit=ask.limit, least=ask.least, cursor=ask.cursor)
-    pieces = bounded([{**_scores(pair), "a": pair.a.as_dict(), "b": pair.b.as_dict()} for pair in found.pairs])
+    pieces = bounded([{**pair.scores(), "a": pair.a.as_dict(), "b": pair.b.as_dict()} for pair in found.pairs])
     cursor = found.next_cursor
     if len(pieces) < len(found.pairs):
         cursor = cursor_at(found.pairs[len(pieces)].place)
@@ -60,7 +57,3 @@ def merge(call: Call, ask: MergeAsk) -> Answer:
         expected_other=ask.other_version, secrets=ask.secrets,
     )  # fmt: skip
     return json_answer({"memory": merged.memory.as_dict(), "deleted": merged.deleted})
-
-
-def _scores(pair: Pair) -> dict[str, Any]:
-    return {"score": pair.score, "same_words": pair.same_words, "by": pair.by}

@@ -11,6 +11,7 @@ def groups() -> list[Routes]:
     from hosted.api import (
         activity,
         audit,
+        duplicates,
         events,
         history,
         memories,
@@ -22,7 +23,7 @@ def groups() -> list[Routes]:
         timeline,
     )
 
-    own = (memories, search, history, timeline, activity, review, audit, overview, portable, events, sync)
+    own = (memories, search, history, timeline, duplicates, activity, review, audit, overview, portable, events, sync)
     return [*(module.routes for module in own), *openmemory.groups()]
 
 

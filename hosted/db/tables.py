@@ -176,6 +176,16 @@ accesses = Table(
 """Who asked for what. `ids` are the memories of the answer in their order, null for one that was purged since; `scores`
 has score and legs of each, in a search."""
 
+distinctions = Table(
+    "distinctions",
+    metadata,
+    _key(),
+    Column("a", _C, primary_key=True),
+    Column("b", _C, primary_key=True),
+    Column("stamps", _C, nullable=False),
+)
+"""Pairs of memories that are no duplicates, while the stamps of their texts are these."""
+
 TENANT_TABLES: tuple[Table, ...] = (
     sync_heads,
     ops,
@@ -186,4 +196,5 @@ TENANT_TABLES: tuple[Table, ...] = (
     index_heads,
     access_heads,
     accesses,
+    distinctions,
 )

@@ -20,6 +20,7 @@ from hosted.memories.caps import spend
 from hosted.memories.exporting import Export
 from hosted.memories.inbox import Inbox
 from hosted.memories.inferring import Inference, Inferring
+from hosted.memories.neighbours import Neighbours
 from hosted.memories.search import Searcher
 from hosted.memories.timeline import Timeline
 from hosted.ops.events import Bus
@@ -81,7 +82,7 @@ class _DryRun(Exception):
         self.report = report
 
 
-class Memories(Timeline, Inbox, Inferring):
+class Memories(Timeline, Neighbours, Inbox, Inferring):
     """All that can be done with one account's memories; every method raises JmemError's subclasses for its refusals."""
 
     # ---- adding -------------------------------------------------------------------------------

@@ -25,7 +25,9 @@ MIN_SCORE = 0.5
 _WORD = re.compile(r"[^\W_]+")
 
 
-async def similar(raw: Driver, user_id: UUID, content: str, actor: Actor) -> tuple[Near, ...]:
+async def similar(
+    raw: Driver, user_id: UUID, content: str, actor: Actor, *, without: str | None = None
+) -> tuple[Near, ...]:
     """At most three visible active memories that share at least half of their words with `content`, best first."""
     mine = _words(content)
     terms = sorted((word for word in mine if len(word) > 2), key=lambda word: (-len(word), word))[:MAX_TERMS]
@@ -44,7 +46,7 @@ async def similar(raw: Driver, user_id: UUID, content: str, actor: Actor) -> tup
         params.values[1] = chosen
         rows = await raw.fetch(sql.replace("NULL AS content", "m.content", 1), *params.values)
         passing = {row["id"]: row["content"] for row in rows}
-    near = [Near(id, passing[id], _score(mine, passing[id])) for id in chosen if id in passing]
+    near = [Near(id, passing[id], _score(mine, passing[id])) for id in chosen if id in passing and id != without]
     return tuple(sorted((n for n in near if n.score >= MIN_SCORE), key=lambda n: (-n.score, n.id))[:MAX_NEAR])
 
 

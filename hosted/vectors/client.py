@@ -178,6 +178,32 @@ class Vectors:
         told = [[(str(p.payload["id"]), p.score) for p in answer.points if p.payload] for answer in answers]
         return Found(told[0], dict(told[1]) if among else {})
 
+    async def near(
+        self, user_id: UUID, collection: str, ids: Sequence[str], filter: Filter, now: str, limit: int
+    ) -> dict[str, list[tuple[str, float]]]:
+        """For each of these memories that the index has, the nearest others that pass the filter: two requests for all."""
+        owner = _tenant(user_id)
+        passing = conditions(owner, filter, now)
+        if passing is None or not ids:
+            return {}
+        async with asking():
+            points, _ = await self.client.scroll(
+                collection, scroll_filter=_among(owner, ids), limit=len(ids), with_payload=["id"], with_vectors=True
+            )
+            held = {str(point.payload["id"]): point.vector for point in points if point.payload}
+            requests = [
+                models.QueryRequest(query=vector, filter=passing, limit=limit + 1, with_payload=["id"])  # type: ignore[arg-type]
+                for vector in held.values()
+            ]
+            if not requests:
+                return {}
+            answers = await self.client.query_batch_points(collection, requests, timeout=SEARCH_TIMEOUT_S)
+        found: dict[str, list[tuple[str, float]]] = {}
+        for id, answer in zip(held, answers, strict=True):
+            told = [(str(p.payload["id"]), p.score) for p in answer.points if p.payload]
+            found[id] = [one for one in told if one[0] != id][:limit]
+        return found
+
 
 def point_id(user_id: UUID, id: str) -> str:
     """The id of a memory's point."""

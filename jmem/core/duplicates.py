@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Near
 from jmem.core.filter import Filter
 from jmem.core.model import SESSION_THREAD, Memory
+from jmem.core.pairs import words
 from jmem.core.store.rows import MEMORY_COLUMNS, row_memory
 from jmem.core.texts import text_key
 
@@ -23,7 +23,6 @@ MAX_DOCS = 32
 MAX_LOOKED_AT = 6
 MAX_NEAR = 3
 MIN_SCORE = 0.5
-_WORD = re.compile(r"[^\W_]+")
 
 
 def equal_memory(conn: sqlite3.Connection, fields: Mapping[str, Any], actor: Actor, now: str) -> Memory | None:
@@ -51,11 +50,6 @@ def equal_memory(conn: sqlite3.Connection, fields: Mapping[str, Any], actor: Act
          fields.get("speaker"), fields.get("occurred_at"), *(value for _, params in conditions for value in params)),
     ).fetchone()  # fmt: skip
     return row_memory(row) if row else None
-
-
-def words(text: str) -> set[str]:
-    """The words of a text, lower-cased."""
-    return set(_WORD.findall(text.lower()))
 
 
 def near_memories(

@@ -20,6 +20,7 @@ from jmem.core.actor import Actor
 from jmem.core.errors import StorageFailed
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, now_iso
+from jmem.core.pairs import WORDS, Pair, Place, Step, of_one, pair_of
 from jmem.core.store import MEMORY_COLUMNS, Store, row_memory
 from jmem.core.texts import text_key
 
@@ -32,54 +33,18 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float32]
 
-WORDS = 0.8
-"""By words alone, what a score of 1 by meaning counts as: the same thing in other words shares fewer of them."""
 SHORT = 96
 """Numbers of the short form of a vector; of 3.8 million pairs of sentences it leaves 0.007 % to be computed whole."""
 SECONDS = 0.7
 """For one step."""
 FRESH_S = 300.0
 """For which the steps of one scan go on with what the first one read."""
-PER_MEMORY = 3
-"""Older memories that one is paired with at most."""
 LOOKED_AT = 48
 BLOCK, TILE = 128, 8_192
 """Memories that are compared at once, and with how many others: 4 MB of products."""
 _SAMPLE = 4_000
 _ROUNDING = 0.003
 _AMONG = "IN (SELECT value FROM json_each(?))"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a scan goes on: at the memory that was created then, with so many of its pairs given already."""
-
-    created_at: str
-    id: str
-    given: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two memories and how near they are, 0 to 1. `same_words`: the share of words they have in common. `by`: meaning,
-    or words where one of them has no vector."""
-
-    score: float
-    same_words: float
-    by: str
-    a: Memory
-    b: Memory
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one step found: `scanned` of `total` memories are done; `next` is where the scan goes on."""
-
-    pairs: list[Pair]
-    scanned: int
-    total: int
-    next: Place | None
 
 
 @dataclass(slots=True)
@@ -124,7 +89,7 @@ class Nearness:
             distinct = distinctions.among(conn, {memory.id, *found})
         place = Place(memory.created_at, memory.id)
         pairs = [
-            _pair(found[other.id], by, memory, other, place)
+            pair_of(found[other.id], by, memory, other, place)
             for other in others.values()
             if frozenset((memory.id, other.id)) not in distinct
         ]
@@ -190,7 +155,7 @@ class Nearness:
         for row, found in chosen.items():
             a = memories.get(snapshot.keys[row][1])
             if a is not None:
-                pairs += _of_one(a, found, memories, distinct)
+                pairs += of_one(a, found, memories, distinct)
         return pairs
 
     def _exact(
@@ -315,34 +280,6 @@ def _by_words(conn: Any, snapshot: _Snapshot, row: int, least: float, actor: Act
             if here and (place > row or snapshot.matrix[place, -1]):
                 found[near.id] = (near.score, "words")
     return found
-
-
-def _of_one(
-    a: Memory,
-    found: Mapping[str, tuple[float, str]],
-    memories: Mapping[str, Memory],
-    distinct: frozenset[frozenset[str]],
-) -> list[Pair]:
-    """The pairs of one memory, best first; of equal texts only the nearest in time, so that many make a chain."""
-    pairs: list[Pair] = []
-    for id, (score, by) in found.items():
-        b = memories.get(id)
-        if b is not None and frozenset((a.id, b.id)) not in distinct:
-            pairs.append(_pair(score, by, a, b, Place(a.created_at, a.id)))
-    newest_first = sorted(pairs, key=lambda pair: (pair.b.created_at, pair.b.id), reverse=True)
-    ordered = sorted(newest_first, key=lambda pair: -pair.score)
-    if ordered and ordered[0].b.content == a.content:
-        ordered = ordered[:1]
-    return [
-        Pair(p.score, p.same_words, p.by, p.a, p.b, Place(a.created_at, a.id, given))
-        for given, p in enumerate(ordered[:PER_MEMORY])
-    ]
-
-
-def _pair(score: float, by: str, a: Memory, b: Memory, place: Place) -> Pair:
-    mine, theirs = duplicates.words(a.content[:4000]), duplicates.words(b.content[:4000])
-    both = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if mine or theirs else float(a.content == b.content)
-    return Pair(round(score, 4), round(both, 3), by, a, b, place)
 
 
 def _position(snapshot: _Snapshot, place: Place) -> int:

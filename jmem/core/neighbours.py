@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from jmem.core import distinctions, ids, paging, writes
 from jmem.core.actor import Actor
 from jmem.core.asked import asks
-from jmem.core.errors import Conflict, Invalid
+from jmem.core.edits import check_version
+from jmem.core.errors import Invalid
 from jmem.core.model import LEAST_NEAR, Memory
-from jmem.core.nearness import Nearness, Pair, Place
+from jmem.core.nearness import Nearness
+from jmem.core.pairs import Found, Merged, Pair, checked_least, cursor_at, place_of, same_memory, united
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
-
-LOWEST = 0.5
-"""Below, everything is near to something."""
-_CURSOR = "duplicates"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A page of pairs. `scanned` of `total` memories are done; without a `next_cursor` all of them."""
-
-    pairs: Sequence[Pair]
-    scanned: int
-    total: int
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The memory that stays, and the id of the one that was deleted."""
-
-    memory: Memory
-    deleted: str
 
 
 class Neighbours:
@@ -55,7 +32,7 @@ class Neighbours:
             row = conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (whole,)).fetchone()
             if row is None:  # forgotten between the two
                 raise ids.missing(conn, id)
-        pairs = self.nearness.similar(row_memory(row), actor, limit, _checked(least))
+        pairs = self.nearness.similar(row_memory(row), actor, limit, checked_least(least))
         self._log(actor, "similar", [pair.b for pair in pairs])
         return pairs
 
@@ -69,11 +46,8 @@ class Neighbours:
         """
         actor.may("everything")
         paging.check_limit(limit)
-        at = None
-        if cursor is not None:
-            created_at, id, given = paging.decode_cursor(cursor, _CURSOR, 3)
-            at = Place(str(created_at), str(id), max(int(given), 0) if isinstance(given, int) else 0)
-        step = self.nearness.step(actor, limit, _checked(least), at)
+        at = None if cursor is None else place_of(cursor)
+        step = self.nearness.step(actor, limit, checked_least(least), at)
         self._log(actor, "duplicates", [memory for pair in step.pairs for memory in (pair.a, pair.b)])
         return Found(step.pairs, step.scanned, step.total, None if step.next is None else cursor_at(step.next))
 
@@ -110,14 +84,12 @@ class Neighbours:
 
         def run(tx: Tx) -> Merged:
             kept, gone = (writes.load(tx, id) for id in _two(tx, keep, other, actor))
-            if expected_other is not None and expected_other != gone.version:
-                raise Conflict(f"memory {gone.id} was changed since it was read", code="changed", id=gone.id,
-                               version=gone.version, fix="read it again, then repeat the change")  # fmt: skip
+            check_version(gone, expected_other)
             if gone.privacy == "local" and kept.privacy != "local":
                 raise Invalid("what is only on this machine would be merged into a memory that is synced",
                               code="privacy_differs", field="keep", fix=f"keep {gone.id}, which is local")  # fmt: skip
             action = oplog.begin_action(tx, actor.client, "merge")
-            changes = _united(kept, gone, content)
+            changes = united(kept, gone, content)
             edited = writes.edit(
                 tx, action, kept.id, changes, actor, expected, secrets if content is not None else "allow"
             )
@@ -128,30 +100,8 @@ class Neighbours:
         return merged
 
 
-def cursor_at(place: Place) -> str:
-    """The cursor of a page that begins there."""
-    return paging.encode_cursor(_CURSOR, place.created_at, place.id, place.given)
-
-
-def _checked(least: float) -> float:
-    if not math.isfinite(least) or not LOWEST <= least <= 1:
-        raise Invalid(f"least must be {LOWEST} to 1", field="least")
-    return least
-
-
 def _two(tx: Tx, a: str, b: str, actor: Actor) -> tuple[str, str]:
     first, second = ids.resolve(tx.conn, a, actor), ids.resolve(tx.conn, b, actor)
     if first == second:
-        raise Invalid("these are one memory, not two", code="same_memory", fix="name two memories")
+        raise same_memory()
     return first, second
-
-
-def _united(kept: Memory, gone: Memory, content: str | None) -> Mapping[str, Any]:
-    changes: dict[str, Any] = {"add_tags": [tag for tag in gone.tags if tag not in kept.tags]}
-    if content is not None:
-        changes["content"] = content
-    if any(name not in kept.metadata for name in gone.metadata):
-        changes["metadata"] = {**gone.metadata, **kept.metadata}
-    if kept.supersedes is None and gone.supersedes != kept.id:
-        changes["supersedes"] = gone.id
-    return changes

@@ -61,6 +61,8 @@ commands = st.one_of(
     st.tuples(st.just("undo"), st.sampled_from([{}, {"n": 2}, {"redo": True}, {"dry_run": True}, {"client": "claude"}])),
     st.tuples(st.just("review"), st.tuples(st.sampled_from(["approve", "reject"]), st.one_of(
         st.lists(ids, min_size=1, max_size=3), st.sampled_from([None, "guest", "nobody"])))),
+    st.tuples(st.just("merge"), st.tuples(ids, ids, st.sampled_from([None, "tea and coffee", "my password: hunter2xyz9!Q"]))),
+    st.tuples(st.just("distinct"), st.tuples(ids, ids, st.booleans())),
     st.tuples(st.just("batch"), st.lists(st.one_of(
         st.tuples(st.sampled_from(["delete", "restore", "purge", "wrong"]), ids), st.tuples(st.just("edit"), ids, changes),
         st.tuples(st.just("add"), contents),
@@ -110,6 +112,12 @@ class Side:
                 return found if isinstance(found, str) else [self.named(p.id) for p in found]
             case "undo":
                 return self.told(await self.call("undo", actor, **given))
+            case "merge":
+                keep, other, content = given
+                return self.told(await self.call("merge", self.id(keep), self.id(other), actor, content=content))
+            case "distinct":
+                a, b, distinct = given
+                return self.told(await self.call("set_distinct", self.id(a), self.id(b), actor, distinct=distinct))
             case "review":
                 named = (
                     {"parts": [self.id(n) for n in given[1]]} if isinstance(given[1], list) else {"client": given[1]}
