@@ -82,6 +82,18 @@
     if (!(asks.getAttribute("hx-trigger") || "").startsWith("every")) return;
     if (document.hidden || asks.querySelector("details[open]") || asks.contains(document.activeElement)) event.preventDefault();
   });
+  // where the focus goes when what had it is replaced: to what took its place, or to the next one in the list
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const item = event.detail.target && event.detail.target.closest(".cards > li");
+    if (!item || !item.contains(document.activeElement)) return;
+    const next = item.nextElementSibling || item.previousElementSibling;
+    setTimeout(() => {
+      if (document.activeElement !== document.body) return;
+      const place = item.isConnected ? item : next;
+      const found = (place && place.querySelector(".acts a, .acts button")) || document.getElementById("q");
+      if (found) found.focus();
+    }, 50);
+  });
   document.addEventListener("htmx:load", (event) => settle(event.target));
   document.addEventListener("htmx:afterSwap", () => count());
   document.addEventListener("htmx:afterSettle", (event) => {

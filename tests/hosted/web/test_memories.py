@@ -281,6 +281,11 @@ def test_with_the_keyboard_alone(somebody: Somebody) -> None:
     _tab_to(page, "Save")
     page.keyboard.press("Enter")
     expect(page.locator("#results")).to_contain_text("Reached without a mouse at all")
+    expect(page.locator(".card").filter(has_text="at all").get_by_role("link", name="Edit")).to_be_focused()
+    _tab_to(page, "Delete")
+    page.keyboard.press("Enter")
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.get_by_role("link", name="Edit")).to_be_focused()  # of the one that is left
     page.keyboard.press("Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
