@@ -13,6 +13,7 @@ from uuid import UUID
 
 from hosted.db.engine import Database
 from hosted.edge import audit
+from hosted.memories import batch as batches
 from hosted.memories import finding, listing, undo, writes
 from hosted.memories.activity import Activity, asks
 from hosted.memories.base import check_batch
@@ -325,7 +326,7 @@ class Memories(Timeline, Neighbours, Inbox, Inferring):
         """Up to 1,000 operations as one action; each has a result of its own, in order."""
         check_batch(operations)
         async with self._writing() as writer:
-            results = await writes.batch(writer, writer.begin(actor.client, "batch"), operations, actor)
+            results = await batches.run(writer, writer.begin(actor.client, "batch"), operations, actor)
         if purged := [result.purged for result in results if result.purged is not None]:
             receipt = await self._reach(purged)
             results = [replace(r, receipt=receipt) if r.purged else r for r in results]

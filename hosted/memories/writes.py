@@ -10,12 +10,11 @@ from hosted.memories.finding import Params, condition, load, resolve
 from hosted.ops.rows import COLUMNS, memory_of
 from jmem.core import edits
 from jmem.core.actor import Actor
-from jmem.core.drafts import Added, Draft, checked_fields, draft_of
+from jmem.core.drafts import Added, Draft, checked_fields
 from jmem.core.edits import Edited
 from jmem.core.errors import Invalid, JmemError, Refused
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, new_id, now_iso
-from jmem.core.receipts import BatchResult
 from jmem.core.secrets import screened
 from jmem.core.texts import text_key
 
@@ -193,51 +192,3 @@ async def _written(writer: Writer, action: Action, id: str, fields: Mapping[str,
     memory = await writer.write(action, id, fields)
     assert memory is not None
     return memory
-
-
-# ---- several as one action --------------------------------------------------------------------
-
-
-async def batch(
-    writer: Writer, action: Action, operations: Sequence[Mapping[str, Any]], actor: Actor
-) -> list[BatchResult]:
-    """The results in order; each operation stands or falls by itself, since it checks before it writes."""
-    results: list[BatchResult] = []
-    for operation in operations:
-        try:
-            results.append(await _one(writer, action, operation, actor))
-        except JmemError as error:
-            results.append(BatchResult(error.status, error=error))
-    return results
-
-
-async def _one(writer: Writer, action: Action, operation: Mapping[str, Any], actor: Actor) -> BatchResult:
-    values = dict(operation)
-    op = values.pop("op", None)
-    if op == "add":
-        actor.may("write")
-        draft = draft_of(values)
-        (added,) = await add_all(writer, action, [(draft, checked(draft, actor))], actor)
-        if isinstance(added, JmemError):
-            raise added
-        status = 200 if added.duplicate else 201
-        return BatchResult(status, added.memory, duplicate=added.duplicate, differs=added.differs)
-    if op not in ("edit", "delete", "restore", "purge"):
-        raise Invalid("op must be one of add, edit, delete, restore, purge", field="op")
-    id = values.pop("id", None)
-    if not isinstance(id, str):
-        raise Invalid("id is missing", field="id")
-    if op == "edit":
-        actor.may("read", "write")
-        version, secrets = values.pop("version", None), values.pop("secrets", "refuse")
-        return BatchResult(200, (await edit(writer, action, id, values, actor, version, secrets)).memory)
-    rev = values.pop("rev", None) if op == "restore" else None
-    if values:
-        raise Invalid(f"{op} takes no field {sorted(values)[0]!r}", code="unknown_field", field=sorted(values)[0])
-    if op == "restore":
-        actor.may("read", "write", *(() if rev is None else ("every_tag",)))
-        return BatchResult(200, (await restore(writer, action, id, actor, None if rev is None else str(rev))).memory)
-    actor.may("delete")
-    if op == "delete":
-        return BatchResult(200, deleted=await delete(writer, action, id, actor))
-    return BatchResult(200, purged=await purge(writer, action, id, actor))
