@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 UNKNOWN = "unknown"
+KNOWN = 4096
+"""Addresses whose forms are remembered."""
 
 
 def address_of(scope: Scope, trusted_proxies: int) -> str:
@@ -25,6 +28,7 @@ def address_of(scope: Scope, trusted_proxies: int) -> str:
     return peer or UNKNOWN
 
 
+@lru_cache(maxsize=KNOWN)
 def bucket_of(address: str) -> str:
     """What is counted as one: an address, or the /64 of an IPv6 one, which is the least that somebody has."""
     try:
@@ -36,6 +40,7 @@ def bucket_of(address: str) -> str:
     return address
 
 
+@lru_cache(maxsize=KNOWN)
 def _plain(text: str) -> str | None:
     text = text.strip()
     if text.startswith("["):  # [v6]:port
@@ -49,3 +54,12 @@ def _plain(text: str) -> str | None:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(parsed)
+
+
+@lru_cache(maxsize=KNOWN)
+def is_here(address: str) -> bool:
+    """Whether it is this machine itself: who can ask from there has better means to keep it busy."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

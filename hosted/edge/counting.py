@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hosted.edge.address import bucket_of
+from hosted.edge.address import bucket_of, is_here
 from hosted.edge.answers import refuse
 from hosted.edge.context import current
 from hosted.edge.rates import Counted, Rates, TooMany, kind_of
@@ -44,19 +42,11 @@ class Counting:
         await self._app(scope, receive, sending)
 
     async def _address(self, address: str, kind: str, counted: list[Counted]) -> None:
-        if _is_here(address):
+        if is_here(address):
             return
         bucket = bucket_of(address)
         names = ("address", "sign_in") if kind == "sign_in" else ("address",)
         counted += [found for name in names if (found := await self._rates.count(name, bucket)) is not None]
-
-
-def _is_here(address: str) -> bool:
-    """Whether a request comes from this machine itself: who can do that has better means to keep it busy."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _tell(headers: MutableHeaders, counted: list[Counted]) -> None:

@@ -88,6 +88,14 @@ async def test_what_is_forgotten_for_ever_is_noted_without_its_text(me: Client, 
     assert "combination" not in str([dict(row) for row in rows])
 
 
+async def test_what_leaves_the_account(me: Client) -> None:
+    await me.add(SECRET)
+    answer = await me.ask("GET", "/export")
+    assert SECRET in answer.text
+    (entry,) = await entries(me)
+    assert (entry["what"], entry["detail"], entry["via"]) == ("account.exported", {"format": "jsonl"}, "session")
+
+
 async def test_what_was_not_done_is_not_noted(me: Client, database: Database) -> None:
     async def in_vain() -> None:
         async with database.tenant(me.user) as conn:

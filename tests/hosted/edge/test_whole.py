@@ -32,32 +32,25 @@ def made(database: Database, **settings: Any) -> FastAPI:
     return app
 
 
-@pytest.fixture
-async def hurried(database: Database) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an app that gives up soon."""
-    transport = httpx.ASGITransport(made(database, request_timeout=0.2), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://jmem.test") as client:
-        yield client
-
-
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "one and the same"}])
 async def test_a_write_that_takes_too_long_is_taken_back(
-    hurried: httpx.AsyncClient, owner_url: str, headers: dict[str, str]
+    me: Client, database: Database, owner_url: str, headers: dict[str, str]
 ) -> None:
-    me = Client(hurried, uuid.uuid4())
     await me.add("there before")
+    body = {"content": "comes too late"}
     holder = await asyncpg.connect(owner_url)
+    transport = httpx.ASGITransport(made(database, request_timeout=0.4), raise_app_exceptions=False)
     try:
-        for number in range(7):  # more than the pool has connections
-            async with holder.transaction():
-                await holder.execute("SELECT 1 FROM jmem.sync_heads WHERE user_id = $1 FOR UPDATE", me.user)
-                body = {"content": "comes too late"}
-                answer = await me.ask("POST", "/memories", body, headers=headers)
-                assert (answer.status_code, answer.json()["code"]) == (503, "too_slow"), number
+        async with httpx.AsyncClient(transport=transport, base_url="http://jmem.test") as http, holder.transaction():
+            await holder.execute("SELECT 1 FROM jmem.sync_heads WHERE user_id = $1 FOR UPDATE", me.user)
+            hurried = Client(http, me.user)
+            for _ in range(6):  # more than the pool has connections
+                answer = await hurried.ask("POST", "/memories", body, headers=headers)
+                assert (answer.status_code, answer.json()["code"]) == (503, "too_slow")
     finally:
         await holder.close()
     assert (await me.ask("GET", "/memories?count=true")).json()["total"] == 1
-    assert (await me.ask("POST", "/memories", {"content": "comes too late"}, headers=headers)).status_code == 201
+    assert (await me.ask("POST", "/memories", body, headers=headers)).status_code == 201
 
 
 async def test_accounts_are_counted_whichever_way_they_come(database: Database) -> None:
