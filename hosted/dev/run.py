@@ -65,7 +65,7 @@ def serve(stack: contextlib.ExitStack, held: Home, listening: socket.socket, *, 
     cluster = stack.enter_context(_database(held))
     double = DoubleSettings(
         _url(supabase_listening), _url(listening), secret_key=f"sb_secret_{secrets.token_hex(16)}",
-        path=held.supabase if held.kept else None,
+        path=held.supabase if held.kept else None, consent_path="/oauth/consent",
     )  # fmt: skip
     stack.enter_context(_supabase(double, supabase_listening))
     ready = Ready(
