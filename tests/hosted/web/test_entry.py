@@ -15,7 +15,7 @@ import pytest
 from hosted.web.browser import outside, safe_next
 from tests.hosted.identity.conftest import Running
 from tests.hosted.web.conftest import PASSWORD, Visitor, shown
-from tests.hosted.world import World
+from tests.hosted.world import World, served
 
 Make = Callable[..., Visitor]
 
@@ -217,6 +217,17 @@ def test_what_is_too_large_is_told_as_a_page(visitors: Make) -> None:
     answer = me.post("/memories/new", content="x" * 3_000_000)
     assert answer.status_code == 413
     assert "That is too long" in shown(answer)
+
+
+def test_too_many_requests_are_told_as_a_page(database_url: str, owner_url: str, supabase: Running) -> None:
+    with served(database_url, owner_url, supabase, vectors=False, rate_read=6) as small:
+        me = Visitor(small)
+        me.sign_up()
+        answers = [me.get("/timeline") for _ in range(8)]
+        me.close()
+    assert [answer.status_code for answer in answers][-1] == 429
+    assert "Slowly, please" in shown(answers[-1])
+    assert int(answers[-1].headers["retry-after"]) > 0
 
 
 def test_another_account_signs_in_with_pkce(world: World, supabase: Running, visitors: Make) -> None:
