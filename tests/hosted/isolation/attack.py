@@ -329,12 +329,18 @@ def _own(who: Person, wanted: set[str], values: dict[str, Any]) -> dict[str, Any
     return made
 
 
+def changeless(text: str) -> str:
+    """A text without what differs each time."""
+    for each in (_TEXT, _UUID, _STAMP, _DIGEST, _TIME, _OWN):
+        text = each.sub("…", text)
+    return text
+
+
 def plain(answer: httpx.Response, given: Any) -> tuple[int, str, tuple[tuple[str, str], ...]]:
     """An answer without what differs each time."""
     text = answer.text
     for said in [given] if isinstance(given, str) else [given["stamp"], given["id"], given["digest"]]:
         text = text.replace(said, "…") if said else text
-    for each in (_TEXT, _UUID, _STAMP, _DIGEST, _TIME, _OWN):
-        text = each.sub("…", text)
+    text = changeless(text)
     headers = sorted((k, v) for k, v in answer.headers.items() if k not in _HEADERS and "ratelimit" not in k)
     return answer.status_code, text, tuple(headers)
