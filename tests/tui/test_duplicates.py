@@ -220,3 +220,14 @@ async def test_the_most_alike_come_first(
         assert scores[0] > scores[1]
         judging(pilot).put(list(reversed(judging(pilot).pairs.items)))
         assert [pair["score"] for pair in judging(pilot).pairs.items] == scores
+
+
+async def test_the_search_goes_on_behind_a_question(home: Home, ids: dict[str, str], opened: Open) -> None:
+    """One that came up before the first step was answered."""
+    async with opened(home) as pilot:
+        await at_duplicates(pilot, 2)
+        await pilot.app.push_screen(Choice("Well?", "", ()))
+        pilot.app.screen_stack[0].reload()  # type: ignore[attr-defined]
+        pilot.app.screen_stack[0].workers.cancel_all()
+        await pilot.press("escape")
+        await until(pilot, lambda: judging(pilot)._finished and count(pilot) == 2)  # type: ignore[attr-defined]

@@ -58,7 +58,7 @@ class DuplicatesPlace(Judging):
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
         self.fetch(lambda daemon: daemon.log({"limit": ACTIONS})["actions"], Log, group="log", exclusive=True)
-        if self._cursor is not None:
+        if not self._finished:  # also from the start: a question may have come up before the first step
             self.begin(self._scan, group="scan", exclusive=True)
 
     def catch_up(self) -> None:
