@@ -41,6 +41,7 @@ class Requests:
             await self._app(scope, receive, send)
             return
         asking = Asking(_id(scope), address_of(scope, self._trusted), scope["method"], scope["path"])
+        scope.setdefault("state", {})["asking"] = asking  # for who looks at the request when it is over
         token = current.set(asking)
         started = False
 

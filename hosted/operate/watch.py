@@ -49,7 +49,7 @@ class Watch:
         self._metrics.requests.labels(route, method, status).observe(seconds)
         if route in _QUIET and status.startswith("2"):
             return
-        principal: Any = scope["state"].get("principal")
+        principal: Any = getattr(scope["state"].get("asking"), "principal", None)
         told: dict[str, Any] = {
             "method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1),
             "request_id": answer.request_id,

@@ -183,6 +183,8 @@ def test_the_log_has_the_request_and_nothing_of_its_contents(world: World, log: 
     (line,) = [each for each in lines if each.get("request_id") == "request-0001" and each["event"] == "request"]
     assert line.items() >= {"route": "/api/v1/search", "method": "POST", "status": "200", "via": "session"}.items()
     assert line["ms"] > 0
+    (call,) = [each for each in lines if each.get("route", "").startswith("/mcp/")]
+    assert (call["via"], call["client"]) == ("connector", "claude")
     assert not [each for each in lines if each.get("route") == "/health"]
     key = made["http"].rpartition("/")[2]
     for secret in ("treasure", "oak", ada.email, ada.token, key, str(ada.user)):
