@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -109,8 +109,8 @@ def _place(cursor: str) -> tuple[datetime, UUID]:
         moment = datetime.fromisoformat(str(at))
         if moment.tzinfo is None:
             raise ValueError
-        return moment, UUID(str(id))
-    except ValueError:
+        return moment.astimezone(UTC), UUID(str(id))
+    except (ValueError, OverflowError):
         raise Invalid("the cursor is not one of this list", code="bad_cursor", field="cursor",
                       fix="start without a cursor") from None  # fmt: skip
 

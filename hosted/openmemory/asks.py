@@ -11,7 +11,7 @@ from jmem.core.wire.base import Ask, Query
 
 MAX_PAGE = 100
 State = Literal["active", "paused", "archived", "deleted"]
-Moment = Annotated[int, Field(ge=0, le=253_402_300_799, description="seconds since 1970")]
+Moment = Annotated[int, Field(ge=0, le=253_402_214_400, description="seconds since 1970")]
 _Id = Annotated[UUID, BeforeValidator(lambda value: UUID(value) if isinstance(value, str) else value)]
 
 

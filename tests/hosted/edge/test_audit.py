@@ -21,6 +21,7 @@ from hosted.identity.lookup import Lookup, Rights
 from hosted.identity.principal import Identity, person
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
+from jmem.core.paging import encode_cursor
 from tests.hosted.api.conftest import Client, let_in
 
 SECRET = "the combination is 7-3-9"
@@ -119,8 +120,11 @@ async def test_pages(me: Client) -> None:
     assert cursor is None
     assert seen == whole
     assert len(whole) == 5
-    wrong = await me.ask("GET", "/audit", params={"cursor": "nonsense"})
-    assert (wrong.status_code, wrong.json()["code"]) == (422, "bad_cursor")
+    id = str(uuid.uuid4())
+    made = [encode_cursor(audit.SORT, at, id) for at in ("0001-01-01T00:00:00+14:00", "2026-01-01T00:00:00", "soon")]
+    for wrong in ("nonsense", *made, encode_cursor(audit.SORT, "2026-01-01T00:00:00+00:00", "no id")):
+        answer = await me.ask("GET", "/audit", params={"cursor": wrong})
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_cursor"), wrong
 
 
 async def test_nobody_sees_anothers(me: Client, other: Client) -> None:

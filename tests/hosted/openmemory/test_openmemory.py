@@ -285,10 +285,18 @@ async def test_text_is_kept_whole_where_there_is_no_model(me: Program) -> None:
     assert added["content"] == "I moved to Bonn. I like it there."
 
 
+async def test_the_last_moment_that_can_be_asked_for(me: Program) -> None:
+    await me.add("of now")
+    assert await me.texts(from_date=0, to_date=253_402_214_400, page=100_000, size=100) == []
+    assert await me.texts(from_date=0, to_date=253_402_214_400) == ["of now"]
+
+
 async def test_bad_requests_are_problems(me: Program) -> None:
     for method, path, body in (
         ("POST", "/memories/", {"user_id": SOMEBODY}), ("POST", "/memories/", {"text": ""}), ("DELETE", "/memories/", {"memory_ids": ["x"]}),
         ("GET", "/memories/?size=1000", None), ("POST", "/memories/filter", {"page": 0}),
+        ("POST", "/memories/filter", {"to_date": 253_402_300_799}), ("GET", "/memories/?categories=a%00b", None),
+        ("PUT", "/memories/not-an-id", {"memory_content": "x"}),
     ):  # fmt: skip
         answer = await me.ask(method, path, body)
         assert answer.status_code == 422, (path, answer.text)
