@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from textual import events
+from textual._styles_cache import StylesCache
+from textual.widget import Widget
 
 from bench.home import Home
+from jmem.tui.inorder import STUCK_S
 from jmem.tui.palette import Palette
 from jmem.tui.screens.base import Dialog
 from jmem.tui.screens.confirm import Answer, Choice
@@ -87,3 +92,19 @@ async def test_a_thousand_keys_at_once(some: Home, opened: Open) -> None:
             pilot.app.post_message(events.Key(key, key))
         question = pilot.app.screen.query_one(Question)
         await until(pilot, lambda: question.value == "abcde" * 200)
+
+
+async def test_a_dialog_that_is_gone_leaves_nothing_behind(some: Home, opened: Open) -> None:
+    async with opened(some, (140, 40)) as pilot:
+        await pilot.press("enter")
+        for _ in range(5):
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Dialog))
+            await pilot.press("escape")
+            await until(pilot, lambda: not isinstance(pilot.app.screen, Dialog))
+        await pilot.pause(STUCK_S + 0.1)  # as long as a key that opened one is held
+        gc.collect()
+        nodes = [node for place in pilot.app.screen_stack for node in place.walk_children(with_self=True)]
+        shown = {id(node._styles_cache) for node in nodes if isinstance(node, Widget)}
+        gone = [one for one in gc.get_objects() if isinstance(one, StylesCache) and id(one) not in shown]
+        assert len(gone) <= 4, "what five dialogs drew is still held"

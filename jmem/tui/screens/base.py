@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import on
+from textual._styles_cache import StylesCache
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
@@ -187,6 +188,11 @@ class Dialog(Scoped, Once, ModalScreen[T]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss_none", "Back")]
+
+    def on_unmount(self) -> None:
+        """Let go of what was drawn: a cache of Textual keeps the lines of a thousand widgets that are gone, which are tens
+        of MB after some hundred dialogs."""
+        StylesCache.get_inner_outer.cache_clear()
 
     def memory_changed(self, change: Changed) -> None:
         """A memory was written by somebody while the dialog is open."""
