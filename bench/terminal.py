@@ -61,6 +61,42 @@ def typed(terminal: Terminal, keys: int) -> tuple[Sample, Sample]:
     raise AssertionError("too few questions")
 
 
+def long_session(terminal: Terminal, rounds: int) -> tuple[float, float]:
+    """Private MB early in a session and after so many more openings and searches."""
+    early = 0.0
+    questions = text.questions(rounds, seed=302)
+    for number, question in enumerate(questions):
+        terminal.keys("/")
+        terminal.keys("C-u")
+        terminal.type(question[:24])
+        terminal.keys("Enter")
+        for _ in range(2):
+            terminal.keys("Down", "Enter")
+            terminal.see("n Next", seconds=30)
+            terminal.keys("Escape")
+            terminal.until(lambda screen: "n Next" not in screen, "the list", 30)
+            time.sleep(0.15)  # an Esc and what follows it at once would be one key
+        if number == rounds // 4:
+            early = uss_mb(terminal.pid)
+    return early, uss_mb(terminal.pid)
+
+
+def dying(home: Home, terminal: Terminal) -> float:
+    """Milliseconds from the death of the daemon under a moving list until every row on the screen is there again."""
+    terminal.keys("/")
+    terminal.keys("C-u")
+    terminal.see("newest first")
+    terminal.keys("Enter")
+    for step in range(30):
+        terminal.keys("End" if step % 5 else "NPage")
+        if step == 15:
+            home.kill()
+            start = time.perf_counter()
+    terminal.keys("Home", "NPage")  # what is asked for starts a daemon
+    terminal.until(lambda screen: "live" in screen and " …  " not in screen, "the list to be there again", 60)
+    return (time.perf_counter() - start) * 1000
+
+
 def bench(options: Options) -> list[Row]:
     """Run it; a row a figure."""
     size = 10_000 if options.quick else 100_000
@@ -88,6 +124,8 @@ def bench(options: Options) -> list[Row]:
                 *(terminal.pressed(key, 0.2) for key in ("PageUp",) * 20), strict=True,
             ))  # fmt: skip
             after = uss_mb(terminal.pid)
+            early, late = long_session(terminal, 60 if options.quick else 500)
+            again = dying(home, terminal)
     return [
         below("the interface stands", shown.p50, "ms", 400, spread=shown.spread),
         info("the same beside python -c pass", shown.p50, "ms", floor=bare.p50),
@@ -96,6 +134,9 @@ def bench(options: Options) -> list[Row]:
         below("a page up at the end of the list, p95", scrolled.quantile(0.95), "ms", 150, spread=first.spread),
         below("private memory", memory, "MB", 120),
         below("private memory after scrolling", after, "MB", 120),
+        below("private memory after 500 searches and 1,000 openings", late, "MB", 120),
+        below("of that since a quarter of them", late - early, "MB", 6),
+        info("a daemon killed under the moving list: whole again", again, "ms"),
         below("CPU while nothing happens, a second", idle.cpu_ms / seconds, "ms", 5),
     ]
 
