@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import psutil
 from fastapi import Request
 
 from bench import text
@@ -110,7 +112,10 @@ async def timed(work: Awaitable[Any]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-async def _run(cluster: postgres.Cluster, users: int, each: int, rounds: int) -> dict[str, tuple[Sample, Sample]]:
+async def _run(
+    cluster: postgres.Cluster, users: int, each: int, rounds: int
+) -> tuple[dict[str, tuple[float, float]], dict[str, tuple[Sample, Sample]]]:
+    """CPU of a request (ms here, ms in Postgres), and the times of each kind with those of its floor."""
     url = cluster.url("bench", "app")
     database = Database(url, pool_size=2)
     people = [uuid.uuid4() for _ in range(users)]
@@ -120,6 +125,7 @@ async def _run(cluster: postgres.Cluster, users: int, each: int, rounds: int) ->
     conn = await asyncpg.connect(url)
     rng = random.Random(3)
     questions = text.questions(rounds + 5)
+    cpu: dict[str, tuple[float, float]] = {}
     taken: dict[str, tuple[list[float], list[float]]] = {"list": ([], []), "search": ([], [])}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app_over(database)), base_url="http://bench") as http:
 
@@ -141,9 +147,28 @@ async def _run(cluster: postgres.Cluster, users: int, each: int, rounds: int) ->
                 if number >= 5:
                     taken[name][0].append(times[0 if number % 2 else 1])
                     taken[name][1].append(times[1 if number % 2 else 0])
+        for name, method, path, body in (
+            ("list", "GET", f"/memories?limit={PAGE}", None), ("search", "POST", "/search", {"mode": "text"}),
+        ):  # fmt: skip
+            own, servers = time.process_time(), _servers_cpu(cluster)
+            for number in range(rounds):
+                asked = body and {**body, "query": questions[number]}
+                await ask(people[number % users], method, path, asked)
+            used = [(time.process_time() - own) * 1000 / rounds, (_servers_cpu(cluster) - servers) * 1000 / rounds]
+            cpu[name] = (used[0], used[1])
     await conn.close()
     await database.close()
-    return {name: (Sample(tuple(whole)), Sample(tuple(bare))) for name, (whole, bare) in taken.items()}
+    return cpu, {name: (Sample(tuple(whole)), Sample(tuple(bare))) for name, (whole, bare) in taken.items()}
+
+
+def _servers_cpu(cluster: postgres.Cluster) -> float:
+    """Seconds of CPU that Postgres' processes have used."""
+    pid = int((cluster.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+    used = 0.0
+    for process in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            used += sum(process.cpu_times()[:2])
+    return used
 
 
 async def sizes(cluster: postgres.Cluster, memories: int) -> tuple[float, float]:
@@ -165,7 +190,7 @@ def bench(options: Options) -> list[Row]:
     try:
         cluster.psql("postgres", "CREATE DATABASE bench", "CREATE ROLE app LOGIN")
         asyncio.run(upgrade(cluster.url("bench"), application_url=cluster.url("bench", "app")))
-        taken = asyncio.run(_run(cluster, users, each, rounds))
+        cpu, taken = asyncio.run(_run(cluster, users, each, rounds))
         whole, indexes = asyncio.run(sizes(cluster, users * each))
     finally:
         cluster.stop()
@@ -175,6 +200,8 @@ def bench(options: Options) -> list[Row]:
         measured, floor = taken[name]
         rows.append(ratio_of(f"{title}, p95", measured.quantile(0.95), floor.quantile(0.95), "ms", 3.0))
         rows.append(info(f"{title}, p50", measured.p50, "ms", floor=floor.p50))
+        rows.append(info(f"{title}, CPU of the application", cpu[name][0], "ms"))
+        rows.append(info(f"{title}, CPU of Postgres", cpu[name][1], "ms"))
     rows += [info("a memory in Postgres", whole, "bytes"), info("of it indexes", indexes, "bytes")]
     return rows
 
