@@ -100,7 +100,9 @@ async def find(visit: Visit, asked: Wanted) -> Found:
     filter = asked.filter()
     if asked.q and asked.view != "deleted":
         query = SearchQuery(asked.q[:2000], asked.limit, filter, explain=True)
-        outcome = await visit.memories.search(query, visit.actor)
+        outcome = await visit.memories.search(
+            query, visit.actor, keep_query=False
+        )  # nobody needs each key that was typed
         cards = [card(hit.memory, hit) for hit in outcome.hits]
         return Found(cards, len(cards), "", outcome.confident, outcome.degraded or "", outcome.took_ms)
     try:
