@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -20,6 +21,8 @@ from bench.tmux import Terminal
 
 SIGN = b"Filters"
 """Drawn with the first whole screen."""
+MISSING = re.compile(r"│ +… +│")
+"""A row of the list that is not read yet."""
 QUIET_S = 0.35
 """Without output, after which everything that follows a key has followed."""
 
@@ -93,7 +96,11 @@ def dying(home: Home, terminal: Terminal) -> float:
             home.kill()
             start = time.perf_counter()
     terminal.keys("Home", "NPage")  # what is asked for starts a daemon
-    terminal.until(lambda screen: "live" in screen and " …  " not in screen, "the list to be there again", 60)
+    terminal.until(
+        lambda screen: bool(home.pid) and "live" in screen and not MISSING.search(screen),
+        "the list to be there again",
+        60,
+    )
     return (time.perf_counter() - start) * 1000
 
 
