@@ -16,7 +16,7 @@ import httpx
 from hosted.openmemory.answers import app_id, category_id
 from jmem.core.clock import Clock
 from jmem.core.model import Op, new_id, new_nonce
-from tests.hosted.isolation.requests import ENDS, NEW, OPENMEMORY, WHERE, Operation, Request
+from tests.hosted.isolation.requests import ENDS, NEW, OPENMEMORY, WHERE, Operation, Place, Request
 from tests.hosted.world import Behind, Person, World
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -60,7 +60,9 @@ class Owner:
         self.things["stamp"] = edited["version"]
         return str(added["id"])
 
-    def fresh(self, world: World, wanted: set[str], path: str) -> dict[str, Any]:
+    def fresh(
+        self, world: World, wanted: set[str], path: str, plain: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Something of this account for each place, as the owner would name it."""
         person, made = self.person, dict(self.things)
         if wanted & {"memory", "other", "stamp"}:
@@ -89,7 +91,7 @@ class Owner:
             if path.endswith("/sync/pull"):
                 made["cursor"] = person.must("GET", "/sync/pull")["cursor"]
             else:
-                page = person.ask("GET", path, params={"limit": 1})
+                page = person.ask("GET", path, params={"limit": 1, **(plain or {})})
                 made["cursor"] = page.json().get("next_cursor")
                 assert made["cursor"], (
                     f"GET {path}: how does one get a cursor of it? Say so in Owner.fresh of {__file__}"
@@ -273,7 +275,8 @@ def attack(world: World, watch: Watch, theirs: Owner, operation: Operation, *, c
     for request in operation.requests():
         if ends:
             theirs, who = owner(world), stranger(world)
-        values = theirs.fresh(world, request.places, request.url if not request.params else "")
+        plain = {name: value for name, value in request.query.items() if not isinstance(value, Place)}
+        values = theirs.fresh(world, request.places, request.url if not request.params else "", plain)
         world.settle()
         before = watch.of(theirs.person.user)
         attempt = Attempt(who, theirs, secrets_of(theirs, before))
