@@ -125,17 +125,19 @@ def _postgres(folder: Path) -> Path:
 def _sweep(temporary: Path) -> None:
     """End and remove what killed processes left of folders that were to go with them."""
     for folder in temporary.glob(f"{PREFIX}*"):
-        if not (folder / "lock").exists() or folder.stat().st_uid != os.geteuid():
-            continue  # being made this moment, or somebody else's
-        file = _take(folder)
-        if file is not None:
-            _remove(_postgres(folder))
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(file)
+        with contextlib.suppress(FileNotFoundError):  # another process sweeps too
+            if not (folder / "lock").exists() or folder.stat().st_uid != os.geteuid():
+                continue  # being made this moment, or somebody else's
+            file = _take(folder)
+            if file is not None:
+                _remove(_postgres(folder))
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(file)
     for place in ELSEWHERE.glob("*/for") if os.geteuid() == 0 else ():
-        note = Path(place.read_text())
-        if not note.exists() or note.read_text() != str(place.parent):
-            _remove(place.parent)
+        with contextlib.suppress(FileNotFoundError):
+            told = place.read_text()  # empty: being made this moment
+            if told and not (Path(told).is_file() and Path(told).read_text() == str(place.parent)):
+                _remove(place.parent)
 
 
 def _remove(postgres: Path) -> None:
