@@ -60,7 +60,9 @@ class Engine:
         for _ in range(MAX_REPEATS):
             try:
                 self._read(progress)
-                if self._offer(progress):
+                for _ in range(MAX_REPEATS):  # what came in may have let go of what a rule held back
+                    if not self._offer(progress):
+                        break
                     self._read(progress)
                 return progress
             except OtherFeed:

@@ -266,6 +266,9 @@ def take_in(store: Store, page: Page, client: str) -> TakenIn:
             [(Sent.SEEN, op.stamp, op.digest) for op in page.ops],
         )
         _set(tx, _CURSOR, page.cursor)
+        if position(tx.conn).rules != Rules():
+            for id in taken.ids:  # another machine may have taken away what a rule goes by
+                _release(tx.conn, id)
         _advance(tx)
         return TakenIn(taken.ids, taken.purged, (), tuple((stamp, error.code) for stamp, error in taken.rejected))
 

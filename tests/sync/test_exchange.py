@@ -141,3 +141,18 @@ def test_a_clock_that_is_off_is_set_right(devices: Devices, off_ms: int, monkeyp
     assert b.texts() == {id: "changed by it", wrong: "written by a clock that is off"}
     assert a.log() == b.log()
     assert all(abs(clock.stamp_ms(stamp) - real()) < 120_000 for stamp in a.log())
+
+
+def test_what_a_rule_held_back_goes_once_another_machine_takes_the_tag_away(devices: Devices):
+    a, b = devices.make(), devices.make()
+    id = a.add("tea")
+    devices.settle()
+    outbox.set_rules(a.user.store, Rules(tags=("work",)))
+    a.user.service.edit(id, {"tags": ["work"]}, ME)
+    a.user.service.edit(id, {"content": "green tea"}, ME)
+    devices.settle()
+    assert b.texts() == {id: "tea"}
+    b.user.service.edit(id, {"tags": ["drinks"]}, ME)
+    devices.settle()
+    assert a.texts() == b.texts() == {id: "green tea"}
+    assert a.log() == b.log()

@@ -38,7 +38,9 @@ def tables(owner_url: str) -> Iterator[Tables]:
 
 
 @pytest.fixture
-def place(account_url: str, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def place(
+    account_url: str, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Any]]:
     """What a world needs that traces share."""
     time = Time()
     time.install(monkeypatch)
@@ -109,7 +111,9 @@ class Sync(RuleBasedStateMachine):
         if what == "add":
             self.world.web(account, "POST", "/memories", {"content": self.world.words()})
             return
-        rows = self.world.tables.fetch("SELECT id FROM jmem.memories WHERE user_id = $1 AND NOT purged ORDER BY id", account)
+        rows = self.world.tables.fetch(
+            "SELECT id FROM jmem.memories WHERE user_id = $1 AND NOT purged ORDER BY id", account
+        )
         if not rows:
             return
         path = f"/memories/{rows[n % len(rows)]['id']}"

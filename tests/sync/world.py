@@ -378,7 +378,8 @@ class World:
             with replica.here():
                 done = work()
         except JmemError as error:
-            assert error.code in ("not_found", "deleted", "purged", "unchanged", "not_deleted"), error
+            if error.code not in ("not_found", "deleted", "purged", "unchanged", "not_deleted"):
+                raise
             return None
         told = self.told[replica.account]
         newest = max(had, default="")
@@ -471,7 +472,9 @@ class World:
         )
         assert answer.status_code in (200, 201, 404, 409), f"{answer.status_code} {answer.text}"
         told = self.told[account]
-        for (text,) in self.tables.fetch("SELECT payload FROM jmem.ops WHERE user_id = $1 AND seq > $2", account, before):
+        for (text,) in self.tables.fetch(
+            "SELECT payload FROM jmem.ops WHERE user_id = $1 AND seq > $2", account, before
+        ):
             op = Op.parse(text)
             if op.purge:
                 told.forgotten.add(op.id)
@@ -520,6 +523,7 @@ class World:
     def feed(self, account: uuid.UUID) -> dict[str, tuple[str, str]]:
         """(digest, text) by stamp, as the server holds them."""
         rows = self.tables.fetch("SELECT stamp, digest, payload FROM jmem.ops WHERE user_id = $1", account)
+        assert len({r["stamp"] for r in rows}) == len(rows), "I3: an op is in the feed twice"
         return {r["stamp"]: (r["digest"], r["payload"]) for r in rows}
 
     # ---- what has to hold ---------------------------------------------------------------------
@@ -535,8 +539,12 @@ class World:
     def check_local(self) -> None:
         """What is local is marked so for ever, op by op."""
         for replica in self.replicas:
-            rows = replica.query("SELECT o.sent FROM ops o JOIN memories m ON m.id = o.memory_id WHERE m.privacy = 'local'")
-            assert all(sent == Sent.LOCAL for (sent,) in rows), f"I9: an op of a local memory of {replica.name} may leave"
+            rows = replica.query(
+                "SELECT o.sent FROM ops o JOIN memories m ON m.id = o.memory_id WHERE m.privacy = 'local'"
+            )
+            assert all(sent == Sent.LOCAL for (sent,) in rows), (
+                f"I9: an op of a local memory of {replica.name} may leave"
+            )
 
     def settle(self) -> None:
         """The network works, clocks are right, no rule holds anything back: everybody exchanges until all is quiet."""
@@ -602,12 +610,16 @@ class World:
         }  # fmt: skip
         rows = self.tables.fetch(
             "SELECT id, content, deleted, tags FROM jmem.memories WHERE user_id = $1 AND NOT purged", account)  # fmt: skip
-        assert {r["id"]: (r["content"], tuple(r["tags"]), r["deleted"]) for r in rows} == want, "I5: rows of the account"
+        assert {r["id"]: (r["content"], tuple(r["tags"]), r["deleted"]) for r in rows} == want, (
+            "I5: rows of the account"
+        )
         for replica in devices:
             state = replica.state()
             assert {id: row[:3] for id, row in state.items()} == want, f"I5: {replica.name}"
             live = {id for (id,) in replica.query("SELECT id FROM memories WHERE NOT deleted")}
-            found = {id for (id,) in replica.query("SELECT m.id FROM memory_fts f JOIN memories m ON m.rowid = f.rowid")}
+            found = {
+                id for (id,) in replica.query("SELECT m.id FROM memory_fts f JOIN memories m ON m.rowid = f.rowid")
+            }
             assert found == live, f"I8: {replica.name} finds other memories than it has"
 
 
