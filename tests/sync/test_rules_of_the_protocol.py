@@ -1,0 +1,313 @@
+"""Each rule of the protocol switched off alone is seen: by a short trace that holds while the rule does."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hosted.ops import apply as hosted_apply
+from hosted.ops import feed
+from hosted.ops import writer as hosted_writer
+from hosted.ops.feed import Pulled
+from jmem.core import clock, merge, outbox
+from jmem.core.clock import Clock
+from jmem.core.model import Op
+from jmem.core.outbox import Page
+from jmem.core.store.oplog import Sent
+from sync import remote
+from sync.engine import Engine, Progress
+from sync.protocol import cursor_of, parse_cursor
+from sync.remote import Offline
+from tests.sync.world import HELD_TAG, Tables, Time, World
+
+HOUR, DAY = 3_600_000, 86_400_000
+
+
+@pytest.fixture(scope="module")
+def tables(owner_url: str) -> Iterator[Tables]:
+    made = Tables(owner_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def world(account_url: str, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    time = Time()
+    time.install(monkeypatch)
+    made = World(account_url, tables, tmp_path / uuid.uuid4().hex, time)
+    yield made
+    made.close()
+
+
+# ---- traces, each of which needs its rule ----------------------------------------------------
+
+
+def sent_twice(world: World) -> None:
+    a = world.replica(world.account())
+    world.add(a)
+    a.exchange("push:twice")
+    world.settle()
+    world.check()
+
+
+def restored_before_it_was_seen(world: World) -> None:
+    me = world.account()
+    a = world.replica(me)
+    world.add(a)
+    a.exchange()
+    world.back_up(me)
+    world.add(a)
+    a.exchange("pull:ok", "pull:lost_request")
+    world.put_back(me)
+    world.settle()
+    world.check()
+
+
+def restored_and_written_over(world: World) -> None:
+    me = world.account()
+    a, b = world.replica(me), world.replica(me)
+    world.add(a)
+    world.settle()
+    world.back_up(me)
+    world.add(a)
+    a.exchange()
+    world.put_back(me)
+    world.add(b)
+    b.exchange()
+    world.settle()
+    world.check()
+
+
+def an_hour_ahead(world: World) -> None:
+    a = world.replica(world.account())
+    world.add(a)
+    a.exchange()
+    a.jump(HOUR)
+    world.add(a)
+    a.exchange()
+    world.settle()
+    world.check()
+
+
+def edited_after_its_end(world: World) -> None:
+    me = world.account()
+    a, b = world.replica(me), world.replica(me)
+    id = world.add(a)
+    world.settle()
+    world.delete(b, id)
+    world.rewrite(a, id)
+    world.settle()
+    world.check()
+
+
+def at_the_same_moment(world: World) -> None:
+    world.time.frozen = world.time.real()
+    me = world.account()
+    a, b = world.replica(me), world.replica(me)
+    world.add(a)
+    world.add(b)
+    world.settle()
+    world.check()
+
+
+def a_day_behind(world: World) -> None:
+    me = world.account()
+    a, b = world.replica(me), world.replica(me)
+    id = world.add(a)
+    world.settle()
+    b.jump(-DAY)
+    world.rewrite(b, id)
+    world.settle()
+    world.check()
+
+
+def refused_and_late(world: World) -> None:
+    a = world.replica(world.account())
+    world.add(a)
+    a.exchange()
+    a.jump(HOUR)
+    world.add(a)
+    a.exchange("push:kept_and_late")
+    world.time.passed += HOUR + 600_000
+    world.deliver(world.late[0])
+    world.settle()
+    world.check()
+
+
+def filled_again(world: World) -> None:
+    a = world.replica(world.account())
+    world.add(a)
+    world.add(a, local=True)
+    world.settle()
+    outbox.begin_again(a.user.store)
+    world.check_local()
+    a.exchange()
+    world.check_wire()
+
+
+def forgotten_before_it_left(world: World) -> None:
+    a = world.replica(world.account())
+    world.hold(a)
+    id = world.add(a, tags=(HELD_TAG,))
+    a.exchange()
+    world.purge(a, id)
+    a.exchange()
+    world.check_wire()
+
+
+# ---- the same without the rule ---------------------------------------------------------------
+
+
+def no_dedupe(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """The server takes a stamp it has; the key of its table lets it."""
+    tables.fetch("ALTER TABLE jmem.ops DROP CONSTRAINT ops_pkey")
+    patch.setattr(hosted_apply, "_KNOWN", hosted_apply._KNOWN + " AND false")
+
+
+def ack_is_final(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """An op leaves the outbox when the server says that it has it."""
+    push = Engine._push
+
+    def run(self: Engine, texts: Mapping[str, str], progress: Progress) -> bool:
+        again = push(self, texts, progress)
+        marks = [(Sent.SEEN, stamp) for stamp in texts]
+        self._store.write(lambda tx: tx.conn.executemany("UPDATE ops SET sent = ? WHERE stamp = ?", marks) and None)
+        return again
+
+    patch.setattr(Engine, "_push", run)
+
+
+def no_chain(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """A cursor is a number: neither side asks what lies before it."""
+    pull, chain = feed.pull, feed._CHAIN
+
+    async def unchecked(database: Any, user_id: Any, cursor: str | None, limit: int = 500, device: str | None = None) -> Pulled:  # fmt: skip
+        seq, _ = parse_cursor(cursor)
+        async with database.tenant(user_id) as conn:
+            held = await (await feed.driver(conn)).fetchval(chain, user_id, seq)
+        if seq and held is None:
+            return Pulled([], cursor or "", False)
+        return await pull(database, user_id, cursor_of(seq, held or ""), limit, device)
+
+    def page(cursor: str | None, answer: Any) -> remote.Pulled:
+        ops = [Op.of(raw) for raw in answer["ops"] if "id" in raw]
+        own = [(raw["stamp"], raw["digest"]) for raw in answer["ops"] if "id" not in raw]
+        return remote.Pulled(Page(ops, own, answer["cursor"]), len(answer["ops"]), answer["more"], False)
+
+    patch.setattr(feed, "pull", unchecked)
+    patch.setattr(remote, "_page", page)
+
+
+def no_restamp(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """What was refused for its clock is offered as it is."""
+    patch.setattr(outbox, "stamp_anew", lambda *_: 0)
+
+
+def edit_revives(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """A new text takes a memory's end back."""
+    plain = merge.merge_op
+
+    def run(registers: Any, op: Op) -> bool:
+        changed = plain(registers, op)
+        if "content" in op.set and op.stamp > registers.get("deleted", ("",))[0]:
+            registers["deleted"] = (op.stamp, False)
+        return changed
+
+    patch.setattr(merge, "merge_op", run)
+
+
+def fixed_node(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """Every process stamps as the same one."""
+    patch.setattr(clock, "new_node", lambda: "aaaaaaaa")
+    patch.setattr(hosted_writer, "_node", (hosted_writer._node[0], "aaaaaaaa"))
+
+
+def wall_clock(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """A stamp is what the wall clock says."""
+
+    def tick(self: Clock, now_ms: int | None = None) -> str:
+        now = clock.wall_ms() + self.offset_ms if now_ms is None else now_ms
+        return f"{now:012x}-0000-{self.node}"
+
+    patch.setattr(Clock, "tick", tick)
+
+
+def forget_refusal(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """The server does not remember what it refused."""
+    patch.setattr(hosted_apply, "_REFUSE", "SELECT $1::uuid, $2::text[]")
+
+
+def refill_of_everything(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """After a restore of the server the outbox is filled with every op."""
+
+    def run(store: Any) -> None:
+        store.write(lambda tx: tx.conn.execute("UPDATE ops SET sent = ?", (Sent.OFFERED,)) and None)
+        store.write(lambda tx: tx.conn.execute("DELETE FROM meta WHERE key IN ('sync.cursor', 'sync.from')") and None)
+
+    patch.setattr(outbox, "begin_again", run)
+
+
+def open_socket(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """What goes on the wire is not asked about once more."""
+    patch.setattr(outbox, "_allowed", lambda *_: None)
+
+
+def nothing_is_asked(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """Neither when the outbox is filled again nor at the socket."""
+    refill_of_everything(patch, tables)
+    open_socket(patch, tables)
+
+
+@dataclass(frozen=True)
+class Case:
+    off: Callable[[pytest.MonkeyPatch, Tables], None]
+    trace: Callable[[World], None]
+    seen: type[Exception]
+    as_: str
+
+
+CASES = [
+    Case(no_dedupe, sent_twice, AssertionError, "I3"),
+    Case(ack_is_final, restored_before_it_was_seen, AssertionError, "I1"),
+    Case(no_chain, restored_and_written_over, AssertionError, "I1"),
+    Case(no_restamp, an_hour_ahead, Offline, "refuses this machine's clock"),
+    Case(edit_revives, edited_after_its_end, AssertionError, "I5"),
+    Case(fixed_node, at_the_same_moment, AssertionError, "stamp_reuse"),
+    Case(wall_clock, a_day_behind, AssertionError, "I4"),
+    Case(forget_refusal, refused_and_late, AssertionError, "I3"),
+    Case(refill_of_everything, filled_again, AssertionError, "may leave"),
+    Case(open_socket, forgotten_before_it_left, AssertionError, "left it"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.trace.__name__)
+def test_it_holds(case: Case, world: World):
+    case.trace(world)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.off.__name__)
+def test_without_the_rule_it_is_seen(case: Case, world: World, tables: Tables, monkeypatch: pytest.MonkeyPatch):
+    try:
+        case.off(monkeypatch, tables)
+        with pytest.raises(case.seen, match=case.as_):
+            case.trace(world)
+    finally:
+        if case.off is no_dedupe:
+            tables.fetch("DELETE FROM jmem.ops WHERE user_id = ANY ($1::uuid[])", list(world.told))
+            tables.fetch("ALTER TABLE jmem.ops ADD CONSTRAINT ops_pkey PRIMARY KEY (user_id, stamp)")
+
+
+def test_with_neither_question_asked_a_private_text_is_seen_at_the_wire(world: World, tables: Tables):
+    with pytest.MonkeyPatch.context() as patch:
+        nothing_is_asked(patch, tables)
+        a = world.replica(world.account())
+        world.add(a, local=True)
+        outbox.begin_again(a.user.store)
+        a.exchange()
+        with pytest.raises(AssertionError, match="I9: canary"):
+            world.check_wire()
