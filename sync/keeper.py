@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +25,10 @@ _REAL = (
     "keyring.backends.libsecret",
 )
 """Backends that ask nobody anything; others prompt on a terminal that a daemon does not have."""
+
+
+_SILENT = "the system's keyring does not answer; unlock it, or sign in again: jmem login"
+log = logging.getLogger(__name__)
 
 
 class FileKeeper:
@@ -75,22 +81,30 @@ class KeyringKeeper:
         return f"the system's keyring ({type(self._backend).__module__.rpartition('.')[2]})"
 
     def load(self) -> str | None:
-        """What is kept; None for nothing."""
-        found: str | None = self._backend.get_password(SERVICE, self._name)
+        """What is kept; None for nothing. Raises Offline, as the others do, when the keyring does not answer."""
+        found: str | None = self._ask(self._backend.get_password, SERVICE, self._name)
         return found
 
     def save(self, token: str) -> None:
         """Keep it; durable when this returns."""
-        self._backend.set_password(SERVICE, self._name, token)
+        self._ask(self._backend.set_password, SERVICE, self._name, token)
 
     def forget(self) -> None:
         """Nothing is kept from here on."""
         from keyring.errors import PasswordDeleteError
 
-        try:
-            self._backend.delete_password(SERVICE, self._name)
-        except PasswordDeleteError:
-            return
+        def run() -> None:
+            with suppress(PasswordDeleteError):
+                self._backend.delete_password(SERVICE, self._name)
+
+        self._ask(run)
+
+    @staticmethod
+    def _ask(work: Callable[..., T], *given: str) -> T:
+        answer = _within(PATIENCE_S, lambda: (work(*given),))
+        if answer is None:
+            raise Offline(_SILENT)
+        return answer[0]
 
 
 def keeper(folder: Path, name: str, kind: str | None = None) -> FileKeeper | KeyringKeeper:
@@ -102,7 +116,7 @@ def keeper(folder: Path, name: str, kind: str | None = None) -> FileKeeper | Key
     if backend is not None:
         return KeyringKeeper(backend, name)
     if kind == KeyringKeeper.kind:
-        raise Offline("the system's keyring does not answer; unlock it, or sign in again: jmem login")
+        raise Offline(_SILENT)
     return FileKeeper(folder / FILE)
 
 
@@ -131,7 +145,10 @@ def _within(seconds: float, work: Callable[[], T]) -> T | None:
     found: list[T] = []
 
     def run() -> None:
-        found.append(work())
+        try:
+            found.append(work())
+        except Exception as failure:
+            log.warning("the system's keyring fails", exc_info=failure)
 
     thread = threading.Thread(target=run, daemon=True, name="jmem-keyring")
     thread.start()

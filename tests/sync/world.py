@@ -581,7 +581,8 @@ class World:
         whole = [op for op in ops if not is_blank(op)]
         assert len({op.nonce for op in whole}) == len(whole), "I3: one write of a person is more than one op"
         held = {op.nonce: op for op in whole}
-        assert told.forgotten <= gone, "I7: a purge is lost"
+        # what was forgotten before anybody else heard of it needs no purge there
+        assert told.forgotten & {op.id for op in ops} <= gone, "I7: a purge is lost"
         for nonce, op in told.ops.items():
             if op.id in gone:
                 continue
