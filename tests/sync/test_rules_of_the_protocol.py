@@ -311,3 +311,53 @@ def test_with_neither_question_asked_a_private_text_is_seen_at_the_wire(world: W
         a.exchange()
         with pytest.raises(AssertionError, match="I9: canary"):
             world.check_wire()
+
+
+# ---- other courses of events -----------------------------------------------------------------
+
+
+def test_a_device_that_was_away_for_a_year_and_whose_clock_stands_still(world: World):
+    me = world.account()
+    a, b = world.replica(me), world.replica(me)
+    id = world.add(a)
+    other = world.add(a)
+    world.settle()
+    b.jump(-400 * DAY)
+    for text in ("written long ago", "and changed"):
+        world.edit(b, id, content=text)
+    world.delete(b, other)
+    for _ in range(3):
+        world.add(a)
+        world.rewrite(a, other)
+        a.exchange()
+    world.add(b)
+    b.exchange()
+    assert len(b.ids()) == 6
+    world.settle()
+    world.check()
+
+
+def test_a_machine_that_was_off_for_a_year_comes_back_with_what_it_wrote(world: World):
+    me = world.account()
+    a, b = world.replica(me), world.replica(me)
+    id = world.add(a)
+    world.settle()
+    world.time.passed -= 365 * DAY
+    b.restart()
+    late = world.add(b)
+    world.time.passed += 365 * DAY
+    world.rewrite(a, id)
+    a.exchange()
+    world.settle()
+    world.check()
+    assert late in a.ids()
+
+
+def test_the_year_1970_keeps_nothing_away(world: World):
+    me = world.account()
+    a, b = world.replica(me), world.replica(me)
+    b.jump(-world.time.real())
+    world.add(b)
+    world.add(a)
+    world.settle()
+    world.check()

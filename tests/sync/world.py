@@ -584,7 +584,7 @@ class World:
         # what was forgotten before anybody else heard of it needs no purge there
         assert told.forgotten & {op.id for op in ops} <= gone, "I7: a purge is lost"
         for nonce, op in told.ops.items():
-            if op.id in gone:
+            if op.id in gone | told.forgotten:
                 continue
             assert nonce in held, f"I2: lost a write that was told to be kept: {op}"
             assert held[nonce].set == op.set, "I2: a write is another one"
