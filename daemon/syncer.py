@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jmem.core.store import Store
     from sync.engine import Engine, Progress
     from sync.remote import Remote
+    from sync.verify import Tell, Verdict
 
 PATIENCE_S = 2.0
 """How long a stop waits for a request that is under way; it may be cut at any point."""
@@ -121,6 +122,15 @@ class Syncer:
             if self._error is not None:
                 raise self._error
         return self.status()
+
+    def verify(self, seconds: float, *, fix: bool, tell: Tell) -> Verdict:
+        """Whether this machine and the account know the same; raises what `now` and the account raise."""
+        from sync.verify import verify
+
+        self.now(seconds)
+        remote = self._remote
+        assert remote is not None
+        return verify(self._store, remote, lambda: self.now(seconds), fix=fix, purged=self._service.finish_purges, tell=tell)
 
     def pause(self, paused: bool) -> dict[str, Any]:
         """Stop exchanging until told otherwise, also over a restart."""

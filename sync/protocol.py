@@ -21,11 +21,15 @@ MAX_SKEW_MS = 60_000
 """A stamp further ahead of the server's clock is refused, for ever."""
 MAX_DEVICE_CHARS = 64
 
+MAX_TREE_NAMES = 16
+MAX_MEND = 100
+
 Stamp = Annotated[str, Field(pattern=r"^[0-9a-f]{12}-[0-9a-f]{4}-[0-9a-f]{8}$")]
 Device = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MAX_DEVICE_CHARS, description="one local store"),
 ]
+MemoryId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
 Cursor = Annotated[
     str, Field(pattern=r"^[0-9]{1,18}:[0-9a-f]{0,16}$", description="<seq>:<chain>, as the last pull gave it")
 ]
@@ -121,6 +125,73 @@ class SyncEvent(BaseModel):
     """A hint to pull: the newest seq."""
 
     seq: int
+
+
+class TreeQuery(BaseModel):
+    """A part of the hash tree: names of nodes (two hex digits each) or of buckets (four), all of one kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    under: Annotated[
+        str,
+        Field(
+            pattern=r"^([0-9a-f]{2}(,[0-9a-f]{2}){0,15}|[0-9a-f]{4}(,[0-9a-f]{4}){0,15}|)$",
+            description="up to 16 names, separated by commas; without it, the nodes below the root",
+        ),
+    ] = ""
+
+
+def prefixes(under: str) -> list[str]:
+    """The names in a `TreeQuery`."""
+    return under.split(",") if under else []
+
+
+class TreeLeaf(BaseModel):
+    """One memory: how many ops, the sum of their hashes, the hash of its row."""
+
+    id: str
+    ops: int
+    log: str
+    row: str
+
+
+class TreeAnswer(BaseModel):
+    """A part of the tree as of the feed's `seq`: nodes by name, or the memories of buckets."""
+
+    seq: int
+    memories: int
+    nodes: dict[str, str]
+    leaves: list[TreeLeaf]
+
+
+class LogQuery(BaseModel):
+    """One memory, and the stamp behind which to go on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: MemoryId
+    behind: Stamp | None = None
+
+
+class LogAnswer(BaseModel):
+    """Ops of one memory in the order of their stamps; whether there may be more."""
+
+    ops: list[Op]
+    more: bool
+
+
+class MendAsk(BaseModel):
+    """Memories whose rows are to be what their ops add up to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    ids: Annotated[list[MemoryId], Field(min_length=1, max_length=MAX_MEND)]
+
+
+class MendAnswer(BaseModel):
+    """Those that were something else."""
+
+    mended: list[str]
 
 
 def next_chain(chain: str, stamp: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ import httpx
 from jmem.core.errors import JmemError
 from jmem.core.model import Op
 from jmem.core.outbox import Page
-from sync.protocol import MAX_PUSH_OPS, Hello, PushAnswer, next_chain, parse_cursor
+from sync.protocol import MAX_PUSH_OPS, Hello, MendAnswer, PushAnswer, TreeAnswer, next_chain, parse_cursor
 
 QUIET = 45.0
 """Seconds without a byte after which the stream of hints is taken for dead; the server says something every 15."""
@@ -117,6 +117,32 @@ class Remote:
         }
         answer = self._ask("GET", "/sync/pull", params=asked).json()
         return _page(cursor, answer)
+
+    def tree(self, under: Sequence[str] = ()) -> TreeAnswer:
+        """A part of the account's hash tree: the nodes below the root, the buckets below nodes, the memories of buckets."""
+        params = {"under": ",".join(under)} if under else None
+        return TreeAnswer.model_validate_json(self._ask("GET", "/sync/tree", params=params).content)
+
+    def log_of(self, id: str) -> list[Op]:
+        """Every op of one memory that the account holds."""
+        ops: list[Op] = []
+        more = True
+        while more:
+            params = {"id": id, **({"behind": ops[-1].stamp} if ops else {})}
+            said = self._ask("GET", "/sync/log", params=params).json()
+            try:
+                fresh, more = [Op.of(raw) for raw in said["ops"]], bool(said["more"])
+            except (KeyError, TypeError, AttributeError) as error:
+                raise Rejected(f"not the log of a memory: {error!r}") from None
+            ops += fresh
+            more = more and bool(fresh)
+        return ops
+
+    def mend(self, ids: Sequence[str]) -> list[str]:
+        """Have the account fold the rows of memories anew; those that were wrong."""
+        return MendAnswer.model_validate_json(
+            self._ask("POST", "/sync/mend", json.dumps({"ids": list(ids)}).encode()).content
+        ).mended
 
     @contextmanager
     def hints(self) -> Iterator[Iterator[int]]:

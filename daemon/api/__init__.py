@@ -30,10 +30,11 @@ def groups() -> list[Routes]:
         search,
         sync,
         timeline,
+        verify,
     )
 
     modules = (
-        memories, search, history, timeline, duplicates, overview, events, review, clients, portable, backup, account, sync, admin,
+        memories, search, history, timeline, duplicates, overview, events, review, clients, portable, backup, account, sync, verify, admin,
     )  # fmt: skip
     return [*(module.routes for module in modules), admin.outside]
 

@@ -21,9 +21,10 @@ def groups() -> list[Routes]:
         search,
         sync,
         timeline,
+        verify,
     )
 
-    own = (memories, search, history, timeline, duplicates, activity, review, audit, overview, portable, events, sync)
+    own = (memories, search, history, timeline, duplicates, activity, review, audit, overview, portable, events, sync, verify)
     return [*(module.routes for module in own), *openmemory.groups()]
 
 

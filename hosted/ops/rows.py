@@ -58,10 +58,9 @@ def _upsert() -> str:
 
 
 _UPSERT = _upsert()
-_LOAD = (
-    f"SELECT {COLUMNS}, m.stamps::text AS stamps, m.extra::text AS extra, m.seq, m.purged FROM jmem.memories m"
-    " WHERE m.user_id = $1 AND m.id = ANY ($2::text[])"
-)
+LOADED = f"{COLUMNS}, m.stamps::text AS stamps, m.extra::text AS extra, m.seq, m.purged"
+"""COLUMNS, and what else a row holds."""
+_LOAD = f"SELECT {LOADED} FROM jmem.memories m WHERE m.user_id = $1 AND m.id = ANY ($2::text[])"
 
 
 def memory_of(record: Any) -> Memory:

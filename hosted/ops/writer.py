@@ -21,6 +21,7 @@ from hosted.ops.rows import Row
 from jmem.core import merge
 from jmem.core.clock import Clock, new_node, wall_ms
 from jmem.core.errors import TooLarge
+from jmem.core.merge import Folded
 from jmem.core.model import MAX_OP_BYTES, Memory, Op, iso, new_nonce
 from jmem.core.opcheck import is_blank, seal
 from sync.protocol import next_chain
@@ -219,6 +220,15 @@ class Writer:
         await rows.Columns([row]).write(self.raw, self.user_id)
         await self.raw.execute(_REINDEX, self.user_id, row.seq)
         self._ops.pop(op.id, None)
+
+    async def fold_anew(self, row: Row, folded: Folded) -> None:
+        """Make a row what its ops add up to; the feed stays as it is."""
+        row.registers, row.purged = folded.registers, folded.purged
+        row.seq = row.seq or 1
+        if folded.purged:
+            await self._blank({row.id})
+        await rows.Columns([row]).write(self.raw, self.user_id)
+        await self.raw.execute(_REINDEX, self.user_id, row.seq)
 
     async def finish(self) -> None:
         """Store the actions and the new end of the feed."""

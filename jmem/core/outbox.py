@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from jmem.core import merge
@@ -297,6 +298,41 @@ def begin_again(store: Store) -> None:
         _set(tx, _FROM, None)
 
     store.write(run)
+
+
+def waiting_of(conn: sqlite3.Connection) -> dict[str, int]:
+    """How many ops wait, of each memory that has any."""
+    found = conn.execute(f"SELECT memory_id, COUNT(*) FROM ops WHERE {_WAITING} GROUP BY memory_id")
+    return dict(found.fetchall())
+
+
+class Mended(Enum):
+    """What `mend` did to a memory here."""
+
+    NOTHING = 0
+    CHANGED = 1
+    PURGED = 2
+
+
+def mend(store: Store, id: str, theirs: Sequence[Op], client: str) -> Mended:
+    """Bring a memory and the account's ops of it together: take in what is missing here, offer again what is missing there,
+    and fold the row anew. All in one transaction; it is harmless to repeat."""
+    from jmem.core import foreign, tree
+
+    def run(tx: Tx) -> Mended:
+        taken = foreign.take(tx, theirs, client, "sync", Sent.SEEN)
+        known = {op.stamp: op.digest for op in theirs}
+        held = tx.conn.execute("SELECT stamp, digest, sent FROM ops WHERE memory_id = ?", (id,)).fetchall()
+        for stamp, digest, sent in held:
+            if known.get(stamp) == digest and sent not in (Sent.SEEN, Sent.LOCAL):
+                tx.conn.execute("UPDATE ops SET sent = ? WHERE stamp = ?", (Sent.SEEN, stamp))
+            elif stamp not in known and sent == Sent.SEEN:
+                tx.conn.execute("UPDATE ops SET sent = ? WHERE stamp = ?", (Sent.OFFERED, stamp))
+        _set(tx, _FROM, None)
+        changed = tree.fold_again(tx, id)
+        return Mended.PURGED if taken.purged else Mended.CHANGED if changed or taken.applied else Mended.NOTHING
+
+    return store.write(run)
 
 
 # ---- clocks -----------------------------------------------------------------------------------

@@ -35,6 +35,16 @@ COMMANDS = (
         examples=(("jmem sync now", ""),),
     ),
     Command(
+        "verify",
+        "Prove that this machine and the account know the same.",
+        group="sync",
+        run=_RUN + "verify",
+        help="What waits is exchanged first, then both are compared by a hash tree. Exit code 1 when something differs.\n"
+        "In a pipe: a line for each memory that differs, its id and what does (missing_here, missing_there, ops, row).",
+        params=(Option("--fix", help="Put right what differs, and compare again.", kind="flag"),),
+        examples=(("jmem sync verify", ""), ("jmem sync verify --fix", ""), ("jmem sync verify --json | jq .equal", "")),
+    ),
+    Command(
         "pause",
         "Stop exchanging until `jmem sync resume`, also over a restart.",
         group="sync",
@@ -80,6 +90,49 @@ def now(args: Args) -> int:
     else:
         args.out.note("this machine and the account know the same")
     return 0
+
+
+def verify(args: Args) -> int:
+    """Compare, and put right."""
+    verdict = _verified(args)
+    out, differing = args.out, verdict["differences"]
+    if out.json:
+        out.document(verdict)
+        return 0 if verdict["equal"] else 1
+    for one in differing:
+        what = _WHAT[one["what"]] if out.human else one["what"]
+        waits = f", {one['waiting']:,} changes wait" if one["waiting"] and out.human else ""
+        out.row(one["id"], what + waits)
+    if verdict["mended"]:
+        out.note(f"put right: {len(verdict['mended']):,}")
+    if differing:
+        out.note(
+            f"{len(differing):,} differ; "
+            + ("jmem sync status" if args.fix else "put right by: jmem sync verify --fix")
+        )
+    else:
+        out.note(f"equal: {verdict['local']:,} memories here and in the account")
+    return 1 if differing else 0
+
+
+_WHAT = {"missing_here": "is missing here", "missing_there": "is missing in the account", "ops": "has other changes there",
+         "row": "is not what its changes add up to"}  # fmt: skip
+
+
+def _verified(args: Args) -> Document:
+    """The answer; how far it has come is shown meanwhile."""
+    from concurrent.futures import ThreadPoolExecutor, wait
+
+    from jmem.cli.progress import Progress
+
+    with Progress(args.out, "looked at") as progress, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(args.daemon.request, "POST", "/sync/verify", {"fix": args.fix}, timeout=_LONG)
+        while not wait((asked,), timeout=0.5).done:
+            progress.update(args.daemon.request("GET", "/sync/verify")["done"])
+        return asked.result()
+
+
+_LONG = 3600.0
 
 
 def pause(args: Args) -> int:

@@ -446,6 +446,25 @@ class Sync(Reply):
     next_try_s: int | None
 
 
+class Verdict(Reply):
+    """Whether both sides are equal, how many memories each has, and the ids of those that differ; `differences` says what
+    of each does, `mended` are those that were put right."""
+
+    equal: bool
+    local: int
+    hosted: int
+    differing: list[str]
+    differences: list[dict[str, Any]]
+    mended: list[str]
+
+
+class Verifying(Reply):
+    """What is being done, and how many of it are done."""
+
+    what: str
+    done: int
+
+
 class SyncPreview(Reply):
     """What would leave this machine, and what would stay."""
 

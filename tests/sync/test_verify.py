@@ -1,0 +1,185 @@
+"""A store and the real account are compared by their hash trees; whatever is made wrong on either side is named, and mended."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jmem.core import outbox, tree
+from jmem.core.outbox import Rules
+from jmem.core.store import Tx
+from sync.verify import Verdict, verify
+from tests.sync.conftest import ME, Device, Devices
+from tests.sync.world import Tables
+
+
+@pytest.fixture(scope="module")
+def tables(owner_url: str) -> Iterator[Tables]:
+    made = Tables(owner_url)
+    yield made
+    made.close()
+
+
+def check(device: Device, *, fix: bool = False) -> Verdict:
+    return verify(device.user.store, device.remote, device.exchange, fix=fix, purged=device.user.service.finish_purges)
+
+
+def clean(*devices: Device) -> None:
+    for device in devices:
+        verdict = check(device)
+        assert verdict.as_dict()["equal"], verdict
+        assert verdict.local == verdict.hosted
+
+
+def change(device: Device, sql: str, *values: Any) -> None:
+    """Break something behind the program's back."""
+
+    def run(tx: Tx) -> None:
+        assert tx.conn.execute(sql, values).rowcount
+
+    device.user.store.write(run)
+
+
+def lived(devices: Devices) -> tuple[Device, Device, list[str]]:
+    """Two devices with edits, a deleted memory and a forgotten one, and all ids that live."""
+    a, b = devices.make(), devices.make()
+    ids = [
+        a.add(f"fact {n}", tags=("one", f"t{n}"), metadata={"n": n / 2, "ö": [1e16, {"z": None}]}) for n in range(12)
+    ]
+    gone, hidden = a.add("soon forgotten"), a.add("soon hidden")
+    devices.settle()
+    b.user.service.edit(ids[0], {"content": "another fact", "tags": ["two"]}, ME)
+    a.user.service.edit(ids[0], {"content": "yet another fact"}, ME)
+    a.user.service.delete(hidden, ME)
+    b.user.service.purge(gone, ME)
+    return a, b, [*ids, hidden]
+
+
+def test_what_was_exchanged_is_equal(devices: Devices):
+    a, b, ids = lived(devices)
+    verdict = check(a)
+    assert (verdict.local, verdict.hosted) == (14, 14)  # what b did is not there yet
+    devices.settle()
+    clean(a, b)
+    assert check(b).local == len(ids)
+
+
+def test_an_empty_store_is_equal(devices: Devices):
+    assert check(devices.make()).as_dict() == {
+        "equal": True, "local": 0, "hosted": 0, "differing": [], "differences": [], "mended": [],
+    }  # fmt: skip
+
+
+def test_what_waits_goes_first(devices: Devices):
+    a = devices.make()
+    a.add("not sent yet")
+    assert check(a).as_dict()["hosted"] == 1
+
+
+def test_private_and_held_memories_do_not_count(devices: Devices):
+    a, b = devices.make(), devices.make()
+    a.add("my diagnosis", privacy="local")
+    shared = a.add("we share this")
+    moved = a.add("my salary")
+    devices.settle()
+    outbox.set_rules(a.user.store, Rules(tags=("work",)))
+    a.add("at work", tags=("work",))
+    a.user.service.edit(shared, {"tags": ["work"]}, ME)
+    a.user.service.edit(shared, {"content": "held back"}, ME)
+    a.user.service.edit(moved, {"privacy": "local"}, ME)
+    devices.settle()
+    assert a.counts()["held"] == 3
+    assert b.texts() == {shared: "we share this"}
+    clean(a, b)
+    assert check(a).local == 1
+
+
+def test_a_wrong_row_is_named_and_folded_anew(devices: Devices, tables: Tables):
+    a, b, ids = lived(devices)
+    devices.settle()
+    change(a, "UPDATE memories SET content = 'wrong' WHERE id = ?", ids[3])
+    change(a, "UPDATE memories SET tags = '[\"wrong\"]' WHERE id = ?", ids[4])
+    change(a, "DELETE FROM memories WHERE id = ?", ids[5])
+    tables.fetch("UPDATE jmem.memories SET deleted = true WHERE user_id = $1 AND id = $2", devices.account, ids[6])
+    verdict = check(a)
+    assert {one.id: one.what for one in verdict.differing} == dict.fromkeys(ids[3:7], "row")
+    assert [one.id for one in check(b).differing] == [ids[6]]
+    fixed = check(a, fix=True)
+    assert (fixed.differing, sorted(fixed.mended)) == ([], sorted(ids[3:7]))
+    clean(a, b)
+    assert a.texts() == b.texts()
+    assert a.user.service.get(ids[4], ME).tags == ("one", "t4")
+    assert dict(a.user.service.tags(ME)).get("t4") == 1
+
+
+def test_lost_ops_are_brought_back_on_either_side(devices: Devices, tables: Tables):
+    a, b, ids = lived(devices)
+    devices.settle()
+    change(a, "DELETE FROM ops WHERE memory_id = ?", ids[1])
+    change(a, "DELETE FROM memories WHERE id = ?", ids[1])
+    change(
+        a,
+        "DELETE FROM ops WHERE memory_id = ? AND stamp = (SELECT MAX(stamp) FROM ops WHERE memory_id = ?)",
+        ids[0],
+        ids[0],
+    )
+    for table, column in (("ops", "memory_id"), ("memories", "id")):
+        tables.fetch(f"DELETE FROM jmem.{table} WHERE user_id = $1 AND {column} = $2", devices.account, ids[2])
+    verdict = check(a)
+    assert {one.id: one.what for one in verdict.differing} == {
+        ids[0]: "ops", ids[1]: "missing_here", ids[2]: "missing_there",
+    }  # fmt: skip
+    assert check(a, fix=True).as_dict()["equal"]
+    devices.settle()
+    clean(a, b)
+    assert a.texts() == b.texts()
+    assert a.counts()["offered"] == 0
+
+
+def test_what_a_purge_left_is_taken_away(devices: Devices, tables: Tables):
+    a, b = devices.make(), devices.make()
+    id = a.add("the code is marigold")
+    devices.settle()
+    a.user.service.purge(id, ME)
+    devices.settle()
+    change(b, "DELETE FROM ops WHERE memory_id = ? AND json_extract(payload, '$.purge')", id)
+    change(b, "DELETE FROM purged WHERE id = ?", id)
+    assert [(one.id, one.what) for one in check(b).differing] == [(id, "ops")]
+    assert check(b, fix=True).as_dict()["equal"]
+    with b.user.store.reader() as conn:
+        assert conn.execute("SELECT reached FROM purged WHERE id = ?", (id,)).fetchone() == (1,)
+    clean(a, b)
+
+
+def test_what_the_account_does_not_take_is_told_apart(devices: Devices):
+    a = devices.make()
+    id = a.add("fine")
+    a.exchange()
+    # another op under a stamp that is taken: nothing can mend that
+    change(a, "UPDATE ops SET digest = 'sha256:wrong', sent = 0 WHERE memory_id = ?", id)
+    found = check(a).differing
+    assert [(one.id, one.what, one.waiting) for one in found] == [(id, "ops", 1)]
+    assert [one.id for one in check(a, fix=True).differing] == [id]
+
+
+def test_accounts_are_apart(devices: Devices):
+    a = devices.make()
+    id = a.add("mine")
+    a.exchange()
+    devices.account = uuid.uuid4()
+    assert (a.remote.tree().nodes, a.remote.tree().memories) == ({}, 0)
+    assert a.remote.tree([tree.place(id)]).leaves == []
+    assert a.remote.log_of(id) == []
+    assert a.remote.mend([id]) == []
+
+
+@pytest.mark.parametrize("under", ["g0", "ab,abcd", "a", ",", ",".join(["ab"] * 17)])
+def test_a_part_of_the_tree_is_asked_well(devices: Devices, under: str):
+    from sync.remote import Rejected
+
+    a = devices.make()
+    with pytest.raises(Rejected):
+        a.remote.tree([under])
