@@ -256,12 +256,12 @@ class TakenIn:
 
 def take_in(store: Store, page: Page, client: str) -> TakenIn:
     """Apply a page of the feed and move the cursor behind it, in one transaction."""
-    from jmem.core import foreign
+    from jmem.core import copies, foreign
 
     def run(tx: Tx) -> TakenIn:
         if missing := [stamp for stamp, digest in page.own if not _seen(tx.conn, stamp, digest)]:
             return TakenIn(missing=tuple(missing))
-        taken = foreign.take(tx, page.ops, client, "sync", Sent.SEEN)
+        taken = copies.as_one(tx, page.ops, lambda: foreign.take(tx, page.ops, client, "sync", Sent.SEEN))
         tx.conn.executemany(
             "UPDATE ops SET sent = ? WHERE stamp = ? AND digest = ?",
             [(Sent.SEEN, op.stamp, op.digest) for op in page.ops],

@@ -14,7 +14,7 @@ from hosted.ops import apply as hosted_apply
 from hosted.ops import feed
 from hosted.ops import writer as hosted_writer
 from hosted.ops.feed import Pulled
-from jmem.core import clock, merge, outbox
+from jmem.core import clock, copies, merge, outbox
 from jmem.core.clock import Clock
 from jmem.core.model import Op
 from jmem.core.outbox import Page
@@ -23,7 +23,7 @@ from sync import remote
 from sync.engine import Engine, Progress
 from sync.protocol import cursor_of, parse_cursor
 from sync.remote import Offline
-from tests.sync.world import HELD_TAG, Tables, Time, World
+from tests.sync.world import HELD_TAG, ME, Tables, Time, World
 
 HOUR, DAY = 3_600_000, 86_400_000
 
@@ -160,6 +160,29 @@ def forgotten_before_it_left(world: World) -> None:
     world.check_wire()
 
 
+def copied_before_its_clock_was_set_right(world: World) -> None:
+    for off in (HOUR, -DAY):
+        me = world.account()
+        a, b = world.replica(me), world.replica(me)
+        a.jump(off)
+        id = world.add(a)
+        a.snapshot()
+        world.edit(a, id, tags=["lost with the machine"])
+        a.exchange()
+        b.exchange()
+        world.rewrite(b, id)
+        newest = b.state()[id][0]
+        b.exchange()
+        world.roll_back(a)
+        world.edit(a, id, content="based on what it was")
+        a.exchange()
+        world.settle()
+        world.check()
+        history = a.user.service.history(id, ME)
+        assert len(history.heads) == 2, "neither knew of the other"
+        assert newest in [revision.content for revision in history.revisions]
+
+
 # ---- the same without the rule ---------------------------------------------------------------
 
 
@@ -263,6 +286,11 @@ def nothing_is_asked(patch: pytest.MonkeyPatch, tables: Tables) -> None:
     open_socket(patch, tables)
 
 
+def copies_are_others(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """A write that waits under a stamp it has lost is another one than the feed's."""
+    patch.setattr(copies, "as_one", lambda tx, ops, take: take())
+
+
 @dataclass(frozen=True)
 class Case:
     off: Callable[[pytest.MonkeyPatch, Tables], None]
@@ -281,6 +309,7 @@ CASES = [
     Case(wall_clock, a_day_behind, AssertionError, "I4"),
     Case(forget_refusal, refused_and_late, AssertionError, "I3"),
     Case(refill_of_everything, filled_again, AssertionError, "may leave"),
+    Case(copies_are_others, copied_before_its_clock_was_set_right, AssertionError, "I3"),
     Case(open_socket, forgotten_before_it_left, AssertionError, "left it"),
 ]
 
