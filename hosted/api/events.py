@@ -11,14 +11,12 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 from fastapi import Response
 from fastapi.responses import StreamingResponse
-from sqlalchemy.exc import SQLAlchemyError
 
 from hosted.api.routing import Call, HttpProblem, Routes
-from hosted.db.engine import driver
-from hosted.identity.principal import owner
+from hosted.db.engine import DATABASE_FAILURES, driver
+from hosted.identity.principal import owner, still_owner
 from hosted.ops import feed
 from jmem.core.errors import Invalid
 from jmem.core.model import Op
@@ -67,6 +65,8 @@ async def _stream(call: Call, since: int | None) -> AsyncIterator[bytes]:
             while not bus.closing:
                 changed.clear()
                 found = await _changes(call, seq)
+                if not await still_owner(call.request):
+                    return
                 if found:
                     seq = int(found[-1]["seq"])
                     yield b"".join(_event("memory", change, change["seq"]) for change in found)
@@ -76,7 +76,7 @@ async def _stream(call: Call, since: int | None) -> AsyncIterator[bytes]:
                     await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
                 except TimeoutError:
                     yield b": keep-alive\n\n"
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except DATABASE_FAILURES as error:
             log.warning("a stream of events ends: %s", type(error).__name__)  # who listens asks again
 
 

@@ -6,14 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
-import asyncpg
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
-from sqlalchemy.exc import SQLAlchemyError
 
 from hosted.api.routing import Call, Routes, answer
-from hosted.identity.principal import owner
+from hosted.db.engine import DATABASE_FAILURES
+from hosted.identity.principal import owner, still_owner
 from hosted.ops import feed
 from jmem.core.clock import wall_ms
 from jmem.core.wire.base import Ask, NoQuery, Query
@@ -74,7 +73,9 @@ async def _hints(call: Call) -> AsyncIterator[bytes]:
             changed.clear()
             try:
                 seq = await feed.newest(call.backend.database, user_id)
-            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                if told >= 0 and not await still_owner(call.request):
+                    return
+            except DATABASE_FAILURES as error:
                 log.warning("a stream of hints ends: %s", type(error).__name__)
                 return  # who listens asks again
             if seq != told:

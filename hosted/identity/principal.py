@@ -9,7 +9,7 @@ Three dependencies for routes, each stricter than the one before:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 from uuid import UUID
@@ -67,13 +67,7 @@ class Identity:
     async def of_bearer(self, token: str, accepted: Collection[Via] = BEARERS) -> Principal:
         """Who a bearer token belongs to; raises BadToken, MissingScope, AccountDeleted or IdentityUnavailable."""
         try:
-            kind = secret.kind_of(token)
-            if kind is None:
-                found = await self._of_jwt(token)
-            elif kind == "connector":
-                raise BadToken("the key of a personal URL is no bearer token")
-            else:
-                found = await self._of_key(token, "api_key")
+            found = await self.again(token)
             if found.via not in accepted:
                 raise _not_here(found)
         except (BadToken, MissingScope, AccountDeleted) as error:
@@ -82,6 +76,15 @@ class Identity:
         self._observe(found.via)
         await admit(found)
         return found
+
+    async def again(self, token: str) -> Principal:
+        """As `of_bearer`, for a request that is being answered still: it is not counted once more."""
+        kind = secret.kind_of(token)
+        if kind is None:
+            return await self._of_jwt(token)
+        if kind == "connector":
+            raise BadToken("the key of a personal URL is no bearer token")
+        return await self._of_key(token, "api_key")
 
     async def of_connector(self, client: str, key: str) -> Principal:
         """Who the last part of a personal URL belongs to, when it is this client's; raises BadToken, AccountDeleted."""
@@ -139,6 +142,21 @@ def token_of(request: Request) -> str:
     return request.headers["authorization"].partition(" ")[2].strip()
 
 
+async def still_owner(request: Request) -> bool:
+    """Whether who opened a stream as the owner would be let in as the owner now; a stream asks before it tells anything.
+
+    Not after the key was revoked or restricted, the session signed out, its token out of time, or the account deleted.
+    """
+    again: Callable[[], Awaitable[Principal]] | None = getattr(request.state, "again", None)
+    if again is None:
+        return True  # let in by something other than a token
+    try:
+        (await again()).may("everything")
+    except JmemError:
+        return False
+    return True
+
+
 def _actor(rights: Rights, *, own: bool) -> Actor:
     """An unrestricted API key is the owner's own hand, as a session is; an assistant never is."""
     actor = Actor(
@@ -165,6 +183,7 @@ async def _authenticated(request: Request, credentials: HTTPAuthorizationCredent
     identity: Identity = request.app.state.identity
     found = await identity.of_bearer(credentials.credentials)
     request.state.principal = found
+    request.state.again = lambda: identity.again(credentials.credentials)
     return found
 
 

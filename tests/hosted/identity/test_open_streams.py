@@ -1,0 +1,107 @@
+"""Streams that are open when whoever opened them is shut out: they tell of nothing that came after."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from hosted.api import events, sync
+from tests.hosted.identity.conftest import Running
+from tests.hosted.world import Person, World, served, until
+
+STREAMS = ("/api/v1/events", "/api/v1/sync/events")
+
+
+@pytest.fixture(scope="module")
+def world(database_url: str, owner_url: str, supabase: Running) -> Iterator[World]:
+    """The whole backend."""
+    with served(database_url, owner_url, supabase, vectors=False) as found:
+        yield found
+
+
+@dataclass
+class Heard:
+    """What a stream told."""
+
+    lines: list[str] = field(default_factory=list)
+    ended: bool = False
+
+    def told(self) -> int:
+        return sum(line.startswith("data:") for line in self.lines)
+
+
+@contextlib.contextmanager
+def listening(world: World, path: str, token: str) -> Iterator[Heard]:
+    heard = Heard()
+
+    def listen() -> None:
+        with (
+            contextlib.suppress(httpx.HTTPError),
+            httpx.stream("GET", world.url + path, headers={"authorization": f"Bearer {token}"}, timeout=30) as said,
+        ):
+            assert said.status_code == 200
+            for line in said.iter_lines():
+                heard.lines.append(line)
+        heard.ended = True
+
+    threading.Thread(target=listen, daemon=True).start()
+    until(lambda: heard.told() == 1, "the stream does not begin")
+    yield heard
+
+
+def revoke(me: Person, key: dict[str, Any]) -> None:
+    me.must("DELETE", f"/keys/{key['id']}")
+
+
+def restrict(me: Person, key: dict[str, Any]) -> None:
+    me.must("PATCH", f"/keys/{key['id']}", {"tags": ["work"]})
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("shut_out", [revoke, restrict])
+def test_a_key_that_counts_no_more_is_told_nothing_more(
+    world: World, path: str, shut_out: Callable[[Person, dict[str, Any]], None]
+) -> None:
+    me = world.person()
+    key, kept = me.must("POST", "/keys", {"name": "one"}), me.must("POST", "/keys", {"name": "two"})
+    with listening(world, path, key["key"]) as heard, listening(world, path, kept["key"]) as other:
+        me.add("before")
+        until(lambda: heard.told() == 2 and other.told() == 2, "the stream tells of nothing")
+        shut_out(me, key)
+        me.add("after")
+        until(lambda: other.told() == 3, "whoever may still listen is not told")
+        until(lambda: heard.ended, "the stream does not end")
+        assert heard.told() == 2
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_a_session_that_signs_out_is_told_nothing_more(world: World, path: str) -> None:
+    me = world.person()
+    key = me.must("POST", "/keys", {"name": "one"})["key"]
+    with listening(world, path, me.token) as heard:
+        time.sleep(1.1)  # a sign-out is told from sessions that began within its second
+        me.must("POST", "/account/sign-out", {"scope": "global"})
+        added = httpx.post(
+            f"{world.url}/api/v1/memories", json={"content": "after"}, headers={"authorization": f"Bearer {key}"}
+        )
+        assert added.status_code == 201
+        until(lambda: heard.ended, "the stream does not end")
+        assert heard.told() == 1
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_streams_of_an_account_that_is_deleted_end(world: World, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (events, sync):
+        monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.3)
+    me = world.person()
+    with listening(world, path, me.token) as heard:
+        me.must("DELETE", "/account", {"confirm": me.email})
+        until(lambda: heard.ended, "the stream does not end")
+        assert heard.told() == 1
