@@ -146,6 +146,12 @@ class Supabase:
         answer = await self._call("POST", path, {"action": action}, bearer=access_token)
         return str(answer.get("redirect_url") or "")
 
+    async def programs(self, access_token: str) -> list[str]:
+        """The ids of the programs that the person has consented to."""
+        found = (await self._call("GET", "/user/oauth/grants", bearer=access_token)).get("items") or []
+        clients = [one["client"] for one in found if isinstance(one, dict) and isinstance(one.get("client"), dict)]
+        return [client["id"] for client in clients if isinstance(client.get("id"), str)]
+
     async def revoke_program(self, access_token: str, client_id: str) -> None:
         """End a program's consent and sessions; one that is gone already is no error."""
         try:

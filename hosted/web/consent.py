@@ -6,6 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from starlette.responses import Response
 
 from hosted.identity import grants
@@ -18,13 +19,16 @@ from jmem.core.errors import NotFound, Refused
 from jmem.core.model import MAX_CLIENT_CHARS
 
 pages = Pages(private=True)
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_log = structlog.get_logger(__name__)
 
 
 @pages.get("/oauth/consent")
 async def ask(visit: Visit) -> Response:
     """Which program asks, where it will send the person, and what it may do."""
+    await _forget_unknown(visit)
     asked = await _asked(visit, visit.query.get("authorization_id", ""))
-    if "client" not in asked:  # it was let in before
+    if "client" not in asked:  # it was let in before, here too
         return _onward(visit, str(asked.get("redirect_url") or ""), let_in=True)
     return visit.page("consent.html", **_shown(asked), problem="")
 
@@ -49,7 +53,26 @@ async def decide(visit: Visit) -> Response:
     return _onward(visit, address, let_in=True)
 
 
+async def _forget_unknown(visit: Visit) -> None:
+    """Have Supabase forget consents that nothing here goes with: given elsewhere, or left by an end that came between.
+
+    It would use them without asking, and the program would be handed tokens that are refused here for ever.
+    """
+    token, user_id = visit.session.tokens.access_token, visit.me.user_id
+    try:
+        consented = await visit.site.supabase.programs(token)
+        async with visit.site.backend.database.tenant(user_id) as conn:
+            known = {grant.client_id for grant in await grants.listed(conn, user_id)}
+        for client_id in consented:
+            if client_id not in known:
+                await visit.site.supabase.revoke_program(token, client_id)
+    except SignInRefused as refused:  # a project that keeps no list asks every time
+        _log.warning("consents_not_compared", code=refused.reason)
+
+
 async def _asked(visit: Visit, authorization_id: str) -> dict[str, Any]:
+    if not _ID.fullmatch(authorization_id):
+        raise NotFound("there is no such request to let a program in", fix="start again from the program")
     try:
         return await visit.site.supabase.authorization(visit.session.tokens.access_token, authorization_id)
     except SignInRefused as refused:
