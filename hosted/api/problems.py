@@ -14,11 +14,12 @@ from pydantic_core import to_json
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from hosted.api.routing import PROBLEM, HttpProblem
 from hosted.edge.context import current, request_id
 from hosted.identity.errors import BadToken, MissingScope, of_database
-from jmem.core.errors import JmemError, Unreachable
+from jmem.core.errors import Invalid, JmemError, Unreachable
 from jmem.core.wire.refusals import invalid_answer
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ _AWAY = (
     OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the server's last word came between two statements
 )  # fmt: skip
+_NO_TEXT = ("22021", "22P05")
+"""SQLSTATEs of a character that the database has no place for: whoever sent it is told, wherever it stood."""
 
 
 def problem(error: JmemError, headers: Mapping[str, str] | None = None) -> Response:
@@ -43,6 +46,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(JmemError, _ours)
     app.add_exception_handler(ValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(PoolTimeout, _busy)
     for kind in (DBAPIError, *_AWAY, asyncpg.PostgresError):
         app.add_exception_handler(kind, _database)
@@ -77,6 +81,11 @@ def _http(request: Request, error: Exception) -> Response:
     return problem(HttpProblem(error.status_code, "http", str(error.detail)), error.headers)
 
 
+def _gone(request: Request, error: Exception) -> Response:
+    """Nobody is there any more to read this: who asked went away before the whole request had come."""
+    return problem(HttpProblem(400, "cut_off", "the request did not come whole", fix="send it again"))
+
+
 def _busy(request: Request, error: Exception) -> Response:
     return problem(_full(), _LATER)
 
@@ -97,6 +106,8 @@ def error_of(error: Exception) -> JmemError | None:
         return deleted
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     state = getattr(cause, "sqlstate", None) or ""
+    if state in _NO_TEXT:
+        return Invalid("a text in the request holds a character that can't be kept, as NUL is", fix="leave it out")
     away = isinstance(cause, _AWAY)
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     if away or lost or state[:2] in ("08", "53", "57", "40"):  # no connection, no resources, stopped, serialization

@@ -104,6 +104,6 @@ def unpacked(value: str) -> dict[str, Any]:
     """What `packed` made; {} for anything else."""
     try:
         found = json.loads(unquote(value)) if value else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -157,7 +157,7 @@ async def come_back(visit: Visit) -> Response:
     known = browser.unpacked(visit.site.cookies.read(visit.request, f"{browser.FLOW}-{flow}"))
     code, verifier = visit.query.get("code", ""), known.get("v")
     refused = visit.query.get("error_description") or visit.query.get("error", "")
-    if not code or not isinstance(verifier, str):
+    if not code or not isinstance(verifier, str) or not verifier.isascii():
         return visit.page("no_return.html", 400, flow=flow, refused=refused, code=bool(code))
     try:
         session = await visit.site.supabase.exchange(code, verifier)
