@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
 
-from hosted.db.engine import Database, driver
+from hosted.db.engine import DATABASE_FAILURES, Database, driver
 from hosted.edge.context import current
 from jmem.core.errors import Invalid
 from jmem.core.paging import decode_cursor, encode_cursor
@@ -99,7 +98,7 @@ async def refused(user_id: UUID, code: str) -> None:
         try:
             async with database.tenant(user_id) as conn:
                 await note(conn, user_id, "auth.refused", code=code)
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except DATABASE_FAILURES as error:
             log.warning("a burst of refusals is not in the audit log: %s", type(error).__name__)
 
 

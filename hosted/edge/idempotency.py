@@ -27,13 +27,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-import asyncpg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
-from hosted.db.engine import Database, before_commit, driver
+from hosted.db.engine import DATABASE_FAILURES, Database, before_commit, driver
 from jmem.core.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
@@ -145,7 +143,7 @@ async def _sweep(database: Database) -> None:
     while True:
         try:
             await sweep(database)
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except DATABASE_FAILURES as error:
             log.warning("old answers are not forgotten now: %s", type(error).__name__)
         await asyncio.sleep(SWEEP_S)
 
@@ -213,7 +211,7 @@ async def _quietly(database: Database, mine: Reservation, sql: str, *values: obj
     try:
         async with database.tenant(mine.user_id) as conn:
             await (await driver(conn)).execute(sql, mine.user_id, mine.key, mine.attempt, *values)
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DATABASE_FAILURES as error:
         log.warning("a reservation is left to its time: %s", type(error).__name__)
         return False
     return True

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-import asyncpg
 from mcp.server.lowlevel import Server
-from sqlalchemy.exc import SQLAlchemyError
 
 from hosted.api.problems import error_of
+from hosted.db.engine import DATABASE_FAILURES
 from hosted.mcp.caller import Caller
 from hosted.mcp.tools import Tools
 from jmem.core.mcp import serving
@@ -23,7 +22,7 @@ def make_server(tools: Tools, public_url: str) -> Server[Any]:
     async def run(tool: Tool, caller: Caller, given: dict[str, Any] | None) -> Outcome:
         try:
             return await tools.run(tool, caller, given)
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except DATABASE_FAILURES as error:
             known = error_of(error)
             if known is None:
                 raise

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
 
-from hosted.db.engine import Database, driver
+from hosted.db.engine import DATABASE_FAILURES, Database, driver
 from hosted.identity.errors import of_database
 from hosted.memories.finding import Params
 from hosted.ops.purge import NUMBER_ACCESSES
@@ -147,7 +146,7 @@ class Activity:
         while True:
             try:
                 await self.forget_days()
-            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except DATABASE_FAILURES as error:
                 log.warning("old activity is not forgotten now: %s", type(error).__name__)
             await asyncio.sleep(FORGET_EVERY_S)
 
@@ -160,7 +159,7 @@ class Activity:
                 await _insert(raw, user_id, last - len(batch) + 1, batch)
                 if last // PRUNE_EVERY != (last - len(batch)) // PRUNE_EVERY:
                     await raw.execute(_PRUNE, user_id, last - self._kept.accesses)
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except DATABASE_FAILURES as error:
             if of_database(error) is None:  # of an account that was deleted nothing is to be kept
                 self.lost += len(batch)
                 log.warning("the access log lost %d records: %s", len(batch), type(error).__name__)

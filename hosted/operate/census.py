@@ -10,13 +10,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import asyncpg
 import structlog
 from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
-from hosted.db.engine import Database
+from hosted.db.engine import DATABASE_FAILURES, Database
 from hosted.operate.metrics import CLIENTS
 from hosted.vectors.alias import VectorIndex
 
@@ -86,7 +84,7 @@ class Counts:
             try:
                 families = await self._ask()
                 self._known = _Known(time.monotonic(), families, True)
-            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except DATABASE_FAILURES as error:
                 _log.warning("accounts_not_counted", error=type(error).__name__)
                 self._known = _Known(time.monotonic())
 

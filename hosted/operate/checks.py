@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import httpx
 from sqlalchemy import text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 
-from hosted.db.engine import Database
+from hosted.db.engine import DATABASE_FAILURES, Database
 from hosted.db.migrate import revisions
 from hosted.identity import compose
 from hosted.operate.environment import read_settings
@@ -87,7 +87,7 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
         async with database.engine.connect() as conn:
             role = (await conn.execute(_ROLE)).one()
         yield _role(role.name, unbound=role.unbound, owns=role.owns, admitted=role.admitted)
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except DATABASE_FAILURES as error:
         yield Check("database", "fail", f"the database does not answer: {_reason(error)}", "DATABASE_URL")
     finally:
         await database.close()
@@ -112,7 +112,7 @@ async def _owner(url: str) -> Check:
     try:
         async with database.engine.connect() as conn:
             unbound = (await conn.execute(_OWNER)).scalar_one()
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except DATABASE_FAILURES as error:
         return Check("migrations", "fail", f"the owner can't log in: {_reason(error)}", "MIGRATION_DATABASE_URL")
     finally:
         await database.close()

@@ -7,8 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 
+from hosted.db.engine import DATABASE_FAILURES
 from hosted.db.migrate import revisions, upgrade
 from hosted.operate import copies, sealed
 from hosted.operate.environment import read_settings
@@ -23,7 +24,7 @@ def migrate() -> None:
     owner = _owner(settings)
     try:
         asyncio.run(upgrade(owner, application_url=settings.database_url))
-    except (SQLAlchemyError, ArgumentError, OSError) as error:
+    except (ArgumentError, *DATABASE_FAILURES) as error:
         cause = getattr(error, "orig", None) or error
         raise Unreachable(
             f"the database could not be migrated, and is as it was: {redacted(str(cause))}", code="not_migrated",

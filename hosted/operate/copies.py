@@ -251,7 +251,9 @@ async def _transaction(
                 yield conn
         finally:
             await engine.dispose()
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError) as error:
+    except (
+        SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError,
+    ) as error:  # fmt: skip
         cause = getattr(error, "orig", None) or error
         kind = type(cause).__name__
         raise Unreachable(f"the database refused ({kind}): {redacted(str(cause).splitlines()[0])}",

@@ -15,6 +15,8 @@ from uuid import UUID
 
 import asyncpg
 
+from hosted.db.engine import DATABASE_FAILURES
+
 CHANNEL = "jmem_ops"
 RETRY_S = 2.0
 PER_NOTICE = 150
@@ -70,7 +72,7 @@ class Bus:
                 raise ConnectionError("other replicas can't be told now")
             try:
                 await self._conn.execute("SELECT pg_notify($1, p) FROM unnest($2::text[]) p", channel, list(payloads))
-            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_FAILURES as error:
                 raise ConnectionError("other replicas can't be told now") from error
 
     def start(self) -> None:
@@ -131,7 +133,7 @@ class Bus:
         while True:
             try:
                 await self._exchange()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except DATABASE_FAILURES as error:
                 log.warning("changes of other replicas are not heard now: %s", error)
             self.connected.clear()
             await asyncio.sleep(RETRY_S)

@@ -6,9 +6,9 @@ import asyncio
 import time
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import RedirectResponse, Response
 
+from hosted.db.engine import DATABASE_FAILURES
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import JmemError
@@ -59,7 +59,7 @@ async def _asked(ask: object) -> tuple[bool, int]:
     began = time.perf_counter()
     try:
         await asyncio.wait_for(ask(), PATIENCE)  # type: ignore[operator]
-    except (JmemError, SQLAlchemyError, OSError, TimeoutError):
+    except (JmemError, *DATABASE_FAILURES):
         return False, 0
     return True, round((time.perf_counter() - began) * 1000)
 

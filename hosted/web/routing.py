@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from hosted.api.routing import body_of
+from hosted.db.engine import DATABASE_FAILURES
 from hosted.identity.errors import BadToken
 from hosted.web import browser
 from hosted.web.flashes import Flash
@@ -101,7 +101,7 @@ async def arrive(site: Site, request: Request, *, strict: bool = True) -> Visit:
             visit.held = held
         except BadToken:
             return visit
-        except (JmemError, SQLAlchemyError, OSError):
+        except (JmemError, *DATABASE_FAILURES):
             if strict:
                 raise
     return visit
