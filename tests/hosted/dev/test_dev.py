@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ import httpx
 import psutil
 import pytest
 
-from hosted.dev.home import ELSEWHERE
+from hosted.dev.home import ELSEWHERE, home
 
 PATIENCE_S = 60
 
@@ -53,9 +54,10 @@ class Dev:
 
 
 @pytest.fixture
-def temporary() -> Iterator[Path]:
-    """What the processes of a test take for the place of temporary files, so that they meet no others' there."""
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """What a test and its processes take for the place of temporary files, so that they meet no others' there."""
     folder = Path(tempfile.mkdtemp(prefix="jd-"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     for process in _postgres(folder):
         process.kill()
@@ -63,29 +65,45 @@ def temporary() -> Iterator[Path]:
 
 
 @pytest.fixture
-def dev(temporary: Path) -> Iterator[Callable[..., Dev]]:
-    """Starts a backend and waits until it is ready."""
-    started: list[Dev] = []
+def begin(temporary: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a backend, and does not wait."""
+    begun: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> Dev:
+    def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "hosted", "dev", "--port", "0", "--json", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(temporary),
         )  # fmt: skip
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def dev(begin: Callable[..., subprocess.Popen[str]]) -> Callable[..., Dev]:
+    """Starts a backend and waits until it is ready."""
+
+    def start(*arguments: str) -> Dev:
+        process = begin(*arguments)
         assert process.stdout is not None
         assert process.stderr is not None
         line = process.stdout.readline()
         assert line, process.stderr.read()
-        started.append(Dev(process, json.loads(line)))
-        return started[-1]
+        return Dev(process, json.loads(line))
 
-    yield start
-    for each in started:
-        if each.process.poll() is None:
-            each.end(signal.SIGTERM)
-        for stream in (each.process.stdout, each.process.stderr):
-            assert stream is not None
-            stream.close()
+    return start
+
+
+def _until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
 
 
 def _environment(temporary: Path) -> dict[str, str]:
@@ -109,6 +127,15 @@ def _postgres(folder: Path) -> list[psutil.Process]:
         if command and command[0].endswith("/postgres") and any(place in part for part in command for place in places):
             found.append(process)
     return found
+
+
+def _serves(postgres: psutil.Process) -> bool:
+    """Whether it is a cluster that answers, and not one being made."""
+    with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+        command = postgres.cmdline()
+        note = Path(command[command.index("-D") + 1]) / "postmaster.pid"
+        return "ready" in note.read_text()
+    return False
 
 
 def test_accounts_and_memories_outlive_even_a_killed_run(dev: Callable[..., Dev], temporary: Path) -> None:
@@ -162,27 +189,28 @@ async def test_what_it_prints_leads_to_all_of_it(dev: Callable[..., Dev], tempor
     assert list(temporary.glob("jmem-*")) == []
 
 
-def test_the_next_run_clears_away_what_a_killed_one_left(dev: Callable[..., Dev], temporary: Path) -> None:
-    dev().end(signal.SIGKILL)
+def test_the_next_run_clears_away_what_a_killed_one_left(
+    begin: Callable[..., subprocess.Popen[str]], temporary: Path
+) -> None:
+    killed = begin()
+    _until(lambda: any(map(_serves, _postgres(temporary))), "no Postgres")
+    killed.kill()
+    killed.wait(PATIENCE_S)
     (left,) = temporary.glob("jmem-dev-*")
-    assert _postgres(temporary)
-    running = dev()
-    assert not left.exists()
-    assert len(_postgres(temporary)) == 1
-    assert running.end(signal.SIGTERM) == 0
+    orphans = _postgres(temporary)
+    assert orphans
+    following = begin()
+    _until(lambda: not left.exists(), f"{left} stays")
+    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in orphans)
+    following.terminate()
+    assert following.wait(PATIENCE_S) == 0
     assert _postgres(temporary) == []
     assert list(temporary.glob("jmem-*")) == []
 
 
-def test_a_signal_while_it_starts_leaves_nothing(temporary: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hosted", "dev", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=_environment(temporary),
-    )  # fmt: skip
-    deadline = time.monotonic() + PATIENCE_S
-    while not list(temporary.glob("jmem-dev-*/lock")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_a_signal_while_it_starts_leaves_nothing(begin: Callable[..., subprocess.Popen[str]], temporary: Path) -> None:
+    process = begin()
+    _until(lambda: list(temporary.glob("jmem-dev-*/lock")), "it does not begin")
     process.terminate()
     said = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, said) == (0, ("", ""))
@@ -190,13 +218,14 @@ def test_a_signal_while_it_starts_leaves_nothing(temporary: Path) -> None:
     assert list(temporary.glob("jmem-*")) == []
 
 
-def test_refusals_name_what_mends_them(dev: Callable[..., Dev], temporary: Path) -> None:
-    data = str(temporary / "kept")
-    running = dev("--data", data)
-    code, problem = _refused(temporary, ["--port", "0", "--data", data])
+def test_refusals_name_what_mends_them(temporary: Path) -> None:
+    data = temporary / "kept"
+    with home(data):
+        code, problem = _refused(temporary, ["--port", "0", "--data", str(data)])
     assert (code, problem["code"]) == (6, "in_use")
     assert "--data" in problem["fix"]
-    code, problem = _refused(temporary, ["--port", running.told["url"].rpartition(":")[2]])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, problem = _refused(temporary, ["--port", str(taken.getsockname()[1])])
     assert (code, problem["code"], problem["fix"]) == (6, "port_taken", "python -m hosted dev --port 0")
     file = temporary / "file"
     file.write_text("")
