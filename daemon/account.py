@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import platform
+import socket
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from daemon.files import read_json, write_json
 from jmem.core import outbox
-from jmem.core.errors import Invalid, StorageFailed
+from jmem.core.errors import Conflict, Invalid, StorageFailed
 
 if TYPE_CHECKING:
     import httpx
@@ -98,6 +102,33 @@ def save(folder: Path, signed_in: SignedIn) -> None:
     write_json(folder / FILE, {**signed_in.account.as_dict(), "keeper": signed_in.keeper.kind})
 
 
+def leave(folder: Path, name: str, store: Store) -> None:
+    """The account is no more: what is on this machine stays, and is nobody's until the next sign-in."""
+    forget(folder, name)
+    outbox.unbind(store)
+
+
+def end_soon(signed_in: SignedIn, seconds: float) -> None:
+    """End the session at Supabase, without waiting for a network that hangs."""
+    thread = threading.Thread(target=signed_in.tokens.end, name="jmem-sign-out", daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def about() -> dict[str, str]:
+    """How this machine calls itself to the account, for its owner's list: headers."""
+    name = socket.gethostname()[:100]
+    system = {"Darwin": "macOS"}.get(platform.system(), platform.system())
+    return {"x-jmem-device-name": quote(name), "x-jmem-platform": f"{system} {platform.machine()}".strip()}
+
+
+def where_kept(folder: Path, kind: str) -> str:
+    """Where what proves a sign-in lies, in words; asks no keyring."""
+    from sync.keeper import FILE, FileKeeper
+
+    return FileKeeper(folder / FILE).where if kind == FileKeeper.kind else "the system's keyring"
+
+
 def forget(folder: Path, name: str) -> None:
     """Nobody is signed in from here on."""
     from sync.keeper import keeper
@@ -132,9 +163,15 @@ def project_of(url: str, http: httpx.Client) -> At:
 def by_tokens(folder: Path, name: str, url: str, at: At, tokens: Tokens, store: Store) -> SignedIn:
     """Go on with a session that has just begun; its refresh token is kept first. Raises Conflict `bound`."""
     from sync.keeper import keeper
+    from sync.remote import Offline
     from sync.session import Account, Session
 
-    outbox.bind(store, f"{url} {tokens.sub}")
+    try:
+        outbox.bind(store, f"{url} {tokens.sub}")
+    except Conflict:
+        with suppress(Offline):
+            at.project.sign_out(tokens.access)  # nobody will use it
+        raise
     kept = keeper(folder, name)
     session = Session(at.project, kept)
     session.begin(tokens)
@@ -150,7 +187,7 @@ def by_key(folder: Path, name: str, url: str, key: str, store: Store, http: http
     if not key.startswith(KEY):
         raise Invalid(f"an API key begins with {KEY}", code="bad_key", field="token")
     bearer = KeyToken(key)
-    sub = Remote(url, store.store_id, bearer.token, http).hello().account
+    sub = Remote(url, store.store_id, bearer.token, http, about()).hello().account
     outbox.bind(store, f"{url} {sub}")
     kept = keeper(folder, name)
     kept.save(key)

@@ -20,8 +20,6 @@ from jmem.core.model import iso
 from sync.plan import Exchange, State, backoff, plan
 
 if TYPE_CHECKING:
-    import httpx
-
     from jmem.core.outbox import TakenIn
     from jmem.core.service import MemoryService
     from jmem.core.store import Store
@@ -44,11 +42,12 @@ class Syncer:
         self._user_id, self._folder, self._store, self._service = user_id, folder, store, service
         self._url, self._key, self._log = url, key, log
         self._wake = threading.Condition()
-        self._stopping = False
+        self._life: object | None = None
+        """of the threads that run now; one that finds another here ends"""
         self._threads: list[threading.Thread] = []
-        self._http: httpx.Client | None = None
         self._remote: Remote | None = None
-        self.signed_in: SignedIn | None = None
+        self._loading = threading.Lock()
+        self._signed_in: SignedIn | None = None
         self._asked = self._begun = self._ended = 0
         """exchanges asked for, begun for them, ended"""
         self._wrote_at: float | None = None
@@ -68,11 +67,12 @@ class Syncer:
     def start(self) -> None:
         """Begin, if somebody is signed in; safe to call again."""
         with self._wake:
-            if self._threads or self._stopping or not self._may_start():
+            if self._threads or not self._may_start():
                 return
+            life = self._life = object()
             with self._store.reader() as conn:
                 self._paused = outbox.paused(conn)
-            self._threads = [threading.Thread(target=work, name=f"jmem-{name}-{self._user_id[:8]}", daemon=True)
+            self._threads = [threading.Thread(target=work, args=(life,), name=f"jmem-{name}-{self._user_id[:8]}", daemon=True)
                              for name, work in (("sync", self._run), ("hints", self._listen))]  # fmt: skip
             for thread in self._threads:
                 thread.start()
@@ -80,24 +80,59 @@ class Syncer:
     def _may_start(self) -> bool:
         return (self._folder / account.FILE).exists() or bool(self._key and self._url)
 
-    def stop(self) -> None:
-        """End the threads; what is under way is cut, which every step may be."""
+    def cut(self) -> None:
+        """Have the threads end, and wait for nothing."""
         with self._wake:
-            self._stopping = True
+            self._life = None
             self._wake.notify_all()
         if self._remote is not None:
             self._remote.hang_up()
+
+    def stop(self) -> None:
+        """End the threads; what is under way is cut, which every step may be: one that hangs ends by itself later."""
+        self.cut()
+        deadline = time.monotonic() + PATIENCE_S
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(PATIENCE_S)
+                thread.join(max(0.0, deadline - time.monotonic()))
+        if self._remote is not None and not any(thread.is_alive() for thread in self._threads):
+            self._remote.close()
 
     def restart(self) -> None:
         """Begin anew, as whoever is signed in now."""
         self.stop()
         with self._wake:
-            self._stopping, self._threads, self._http, self._remote, self.signed_in = False, [], None, None, None
+            self._threads, self._remote, self._signed_in = [], None, None
             self._error, self._failures, self._not_before, self._read_at = None, 0, 0.0, None
+            self._exchanging, self._streaming, self._progress, self._last = False, False, None, None
         self.start()
+
+    def signed_in(self) -> SignedIn:
+        """Who is signed in, with what proves it; the only holder of a session's tokens in this process.
+
+        Raises Unauthorized without anybody, Offline while the keyring does not answer, StorageFailed.
+        """
+        import httpx
+
+        with self._loading:
+            if self._signed_in is None:
+                http = httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0), headers={"user-agent": "jmem"})
+                found = account.load(self._folder, self._user_id, self._url, self._key, http)
+                if found is None:
+                    http.close()
+                    raise Unauthorized("nobody is signed in", code="not_signed_in", fix="jmem login")
+                self._signed_in = found
+            return self._signed_in
+
+    def remote(self) -> Remote:
+        """The account's own calls, beside the exchange. Raises as `signed_in`."""
+        import httpx
+
+        from sync.remote import Remote
+
+        known = self.signed_in()
+        http = httpx.Client(timeout=httpx.Timeout(10.0, connect=5.0), headers={"user-agent": "jmem"})
+        return Remote(known.account.url, self._store.store_id, known.tokens.token, http, account.about())
 
     # ---- told from outside --------------------------------------------------------------------
 
@@ -115,9 +150,9 @@ class Syncer:
             if not self._threads:
                 raise Unauthorized("nobody is signed in", code="not_signed_in", fix="jmem login")
             self._asked += 1
-            mine = self._asked
+            mine, life = self._asked, self._life
             self._wake.notify_all()
-            if not self._wake.wait_for(lambda: self._ended >= mine or self._stopping, seconds):
+            if not self._wake.wait_for(lambda: self._ended >= mine or self._life is not life, seconds):
                 raise Unreachable("the exchange goes on", code="still_syncing", fix="jmem sync status")
             if self._error is not None:
                 raise self._error
@@ -178,30 +213,32 @@ class Syncer:
 
     # ---- the exchanging thread ----------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run(self, life: object) -> None:
         engine: Engine | None = None
         while True:
             with self._wake:
-                if not self._await_turn():
+                if not self._await_turn(life):
                     return
                 mine, self._wrote_at, hint, self._hint = self._asked, None, self._hint, 0
                 self._exchanging = True
             error: JmemError | None = None
             try:
-                engine = engine or self._connect()
+                engine = engine or self._connect(life)
                 self._progress = engine.exchange()
             except JmemError as failure:
                 error = failure
             except Exception as failure:  # noqa: BLE001  the thread's edge: it goes on, and says so
                 self._log.error("sync failed", user=self._user_id, exc_info=failure)
                 error = JmemError("sync failed; the log tells how", code="sync_failed", fix="jmem daemon logs")
-            if self._stopping:
+            if self._life is not life:
                 return
-            self._after(error, mine, hint)
+            if error is not None and error.code == "account_deleted":
+                account.leave(self._folder, self._user_id, self._store)
+            self._after(life, error, mine, hint)
 
-    def _await_turn(self) -> bool:
+    def _await_turn(self, life: object) -> bool:
         """Sleep until the plan says to exchange; False when it is time to stop."""
-        while not self._stopping:
+        while self._life is life:
             step = plan(self._planned())
             if isinstance(step, Exchange):
                 return True
@@ -215,8 +252,10 @@ class Syncer:
             self._wrote_at, self._hint > 0, self._streaming, self._read_at, self._not_before,
         )  # fmt: skip
 
-    def _after(self, error: JmemError | None, mine: int, hint: int) -> None:
+    def _after(self, life: object, error: JmemError | None, mine: int, hint: int) -> None:
         with self._wake:
+            if self._life is not life:
+                return
             self._exchanging, self._ended, self._error = False, mine, error
             now = time.monotonic()
             if error is None:
@@ -229,22 +268,26 @@ class Syncer:
         if error is not None and self._failures == 1:
             self._log.warning("sync waits", user=self._user_id, code=error.code, why=error.message)
 
-    def _connect(self) -> Engine:
+    def _connect(self, life: object) -> Engine:
         """The engine of the account that is signed in; raises Offline, SignedOut, Conflict `bound`."""
         import httpx
 
         from sync.engine import Engine
-        from sync.remote import Remote, SignedOut
+        from sync.remote import Remote
 
+        known = self.signed_in()
         http = httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0), headers={"user-agent": "jmem"})
-        signed_in = account.load(self._folder, self._user_id, self._url, self._key, http)
-        if signed_in is None:
-            raise SignedOut("nobody is signed in")
-        remote = Remote(signed_in.account.url, self._store.store_id, signed_in.tokens.token, http)
-        outbox.bind(self._store, f"{remote.url} {remote.hello().account}")
-        with self._wake:
-            self._http, self._remote, self.signed_in = http, remote, signed_in
-            self._wake.notify_all()
+        remote = Remote(known.account.url, self._store.store_id, known.tokens.token, http, account.about())
+        try:
+            outbox.bind(self._store, f"{remote.url} {remote.hello().account}")
+            with self._wake:
+                if self._life is not life:
+                    raise Unreachable("the exchange was ended", code="ended")
+                self._remote = remote
+                self._wake.notify_all()
+        except BaseException:
+            remote.close()
+            raise
         return Engine(self._store, remote, self._changed, self._tell)
 
     def _changed(self, taken: TakenIn) -> None:
@@ -258,19 +301,21 @@ class Syncer:
 
     # ---- the listening thread -----------------------------------------------------------------
 
-    def _listen(self) -> None:
+    def _listen(self, life: object) -> None:
         failures = 0
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or (self._remote is not None and self._error is None))
-                if self._stopping:
+                self._wake.wait_for(
+                    lambda: self._life is not life or (self._remote is not None and self._error is None)
+                )
+                if self._life is not life:
                     return
                 remote = self._remote
             assert remote is not None
             wait: float | None = None
             try:
                 with remote.hints() as hints:
-                    self._hear(True)
+                    self._hear(life, True)
                     failures = 0
                     for seq in hints:
                         self._hinted(seq)
@@ -278,14 +323,16 @@ class Syncer:
                 wait = getattr(error, "retry_after", None)
             except (RuntimeError, OSError) as error:  # hung up while it was read
                 self._log.debug("the stream of hints ended", user=self._user_id, why=repr(error))
-            self._hear(False)
+            self._hear(life, False)
             failures += 1
             with self._wake:
-                if self._wake.wait_for(lambda: self._stopping, backoff(failures, random.random(), wait)):
+                if self._wake.wait_for(lambda: self._life is not life, backoff(failures, random.random(), wait)):
                     return
 
-    def _hear(self, streaming: bool) -> None:
+    def _hear(self, life: object, streaming: bool) -> None:
         with self._wake:
+            if self._life is not life:
+                return
             self._streaming = streaming
             if streaming:
                 self._read_at = None  # what was said while nobody listened

@@ -225,6 +225,8 @@ class Users:
         for lock in opening:
             lock.acquire()
         for memory in self._open.values():
+            memory.syncer.cut()  # all at once: each may hang for a moment
+        for memory in self._open.values():
             memory.close()
         for held in self._locks.values():
             held.release()

@@ -17,6 +17,7 @@ from hosted import api, edge, mcp, operate, web
 from hosted.api import problems
 from hosted.db.engine import Database, driver_dsn
 from hosted.identity import compose
+from hosted.identity.devices import Register
 from hosted.identity.services import Services
 from hosted.memories.activity import Activity, Kept
 from hosted.memories.inferring import inference_of
@@ -73,7 +74,8 @@ def make_app(
     app.state.identity = identity
     app.state.services = services
     app.state.settings = settings or Settings(database_url="")
-    app.state.contexts = list[Context]()
+    app.state.devices = Register(backend.database)
+    app.state.contexts = list[Context]([app.state.devices.running])
     problems.install(app)
     for group in (*api.groups(), *(api.account_groups() if services else ())):
         app.include_router(group.router)

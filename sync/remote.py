@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from jmem.core.errors import JmemError
+from jmem.core.errors import JmemError, from_problem
 from jmem.core.model import Op
 from jmem.core.outbox import Page
 from sync.protocol import MAX_PUSH_OPS, Hello, MendAnswer, PushAnswer, TreeAnswer, next_chain, parse_cursor
@@ -73,6 +73,8 @@ class Rejected(JmemError):
     """The account refused the request itself: a mistake of one of the two programs."""
 
     code, status, exit_code = "sync_refused", 400, 1
+    said: Mapping[str, Any] = {}
+    """the account's problem document"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,13 @@ class Pulled:
 class Remote:
     """One account behind one address, asked by one device. Thread-safe as far as httpx's client is."""
 
-    def __init__(self, url: str, device: str, token: Token, client: httpx.Client | None = None) -> None:
+    def __init__(
+        self, url: str, device: str, token: Token, client: httpx.Client | None = None, about: Mapping[str, str] | None = None
+    ) -> None:  # fmt: skip
+        """`about` are headers that tell the account which machine this is, for its owner's list."""
         self.url = url.rstrip("/")
         self.device = device
+        self._about = {"x-jmem-device": device, **(about or {})}
         self._token = token
         self._stream: Any = None
         self._http = client or httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0))
@@ -149,7 +155,7 @@ class Remote:
         """The stream of hints: the newest seq, whenever there is something new. Raises Offline when it ends."""
         timeout = httpx.Timeout(30.0, connect=10.0, read=QUIET)
         token = self._token(None)
-        headers = {"authorization": f"Bearer {token}", "accept": "text/event-stream"}
+        headers = {**self._about, "authorization": f"Bearer {token}", "accept": "text/event-stream"}
         try:
             with self._http.stream("GET", f"{self.url}/api/v1/sync/events", headers=headers, timeout=timeout) as answer:
                 if answer.status_code == 401:
@@ -173,8 +179,11 @@ class Remote:
                 self._stream.shutdown(socket.SHUT_RDWR)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Another call of the account's API: the JSON of its answer."""
-        return self._ask(method, path, None if body is None else json.dumps(body).encode()).json()
+        """Another call of the account's API: the JSON of its answer. Raises what the account's problem says."""
+        try:
+            return self._ask(method, path, None if body is None else json.dumps(body).encode()).json()
+        except Rejected as refusal:
+            raise (from_problem(dict(refusal.said)) if refusal.said.get("code") else refusal) from None
 
     def close(self) -> None:
         """Close its connections."""
@@ -186,7 +195,7 @@ class Remote:
         refused: str | None = None
         for _ in range(2):
             refused = token = self._token(refused)
-            headers = {"authorization": f"Bearer {token}"}
+            headers = {**self._about, "authorization": f"Bearer {token}"}
             if body is not None:
                 headers["content-type"] = "application/json"
             try:
@@ -225,7 +234,9 @@ def _refusal(answer: httpx.Response) -> JmemError:
         return TooNew(detail, tuple(str(stamp) for stamp in problem.get("stamps", ()) if stamp))
     if status == 429 or status >= 500:
         return Offline(detail, retry_after=_seconds(answer.headers.get("retry-after")))
-    return Rejected(detail, code=code or "sync_refused", fix="jmem sync status")
+    rejected = Rejected(detail, code=code or "sync_refused", fix="jmem sync status")
+    rejected.said = problem
+    return rejected
 
 
 def _seconds(text: str | None) -> float | None:

@@ -93,6 +93,10 @@ class Project:
         """A session for a mailed code."""
         return self._tokens("/verify", {"type": "email", "email": email, "token": code})
 
+    def by_hash(self, token_hash: str) -> Tokens:
+        """A session for the hash of a link that the account made for this device."""
+        return self._tokens("/verify", {"type": "email", "token_hash": token_hash})
+
     def by_refresh_token(self, token: str) -> Tokens:
         """The session's next tokens; `token` serves no more."""
         return self._tokens("/token?grant_type=refresh_token", {"refresh_token": token})
@@ -182,12 +186,15 @@ class Session:
     def end(self) -> None:
         """Sign out: here at once, at Supabase as far as it can be reached."""
         with self._lock:
-            access, self._access, self.ended = self._access, "", "signed out"
-        if access:
-            try:
+            access, self._access, self.ended = self._access, "", self.ended or "signed out"
+            kept = self._keeper.load()
+        try:
+            if not access and kept is not None:
+                access = self._project.by_refresh_token(kept).access
+            if access:
                 self._project.sign_out(access)
-            except Offline:
-                return
+        except (Offline, SignInRefused):
+            return
 
     def _take(self, tokens: Tokens) -> None:
         self._keeper.save(tokens.refresh)
@@ -205,3 +212,25 @@ def where_to_sign_in(url: str, http: httpx.Client) -> tuple[str, str]:
         return str(said["supabase_url"]), str(said["publishable_key"])
     except (httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError, KeyError, TypeError) as error:
         raise Offline(f"{address} does not tell where to sign in: {error or type(error).__name__}") from None
+
+
+def redeem(url: str, code: str, verifier: str, http: httpx.Client) -> str:
+    """What the account gives for a code that a browser brought: the hash for `Project.by_hash`.
+
+    Raises SignInRefused for a code that is used, too old or another program's, Offline.
+    """
+    address = f"{url.rstrip('/')}/api/v1/devices/redeem"
+    try:
+        answer = http.post(address, json={"code": code, "verifier": verifier}, timeout=TIMEOUT)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Offline(f"{url} can't be reached: {error or type(error).__name__}") from None
+    if answer.status_code == 429 or answer.status_code >= 500:
+        raise Offline(f"the account answered {answer.status_code}", retry_after=5)
+    try:
+        said = answer.json()
+        if answer.is_success:
+            return str(said["token_hash"])
+        reason, why = str(said.get("code") or "refused"), str(said.get("detail") or said.get("title") or "refused")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Offline(f"{address} answers with something else") from None
+    raise SignInRefused(f"the account did not take the browser's code: {why}", reason=reason, fix="jmem login")

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 from pydantic import Field
 
 from daemon import account
 from daemon.http import Answer, Call, Routes, json_answer
 from daemon.users import key_of
-from jmem.core.errors import Invalid, Refused, Unauthorized
+from jmem.core.errors import Invalid, Refused, StorageFailed, Unauthorized
 from jmem.core.wire import answers
 from jmem.core.wire.base import Ask, NoBody, NoQuery
 
+if TYPE_CHECKING:
+    import httpx
+
+    from sync.session import Tokens
+
 routes = Routes("account")
+SIGN_OUT_S = 2.0
+"""How long signing out waits for a network that hangs."""
 _TEXT = Annotated[str, Field(max_length=4096)]
 
 
 class LoginAsk(Ask):
-    """How to sign in: an address with a password, with a mailed code, or alone (then a code is mailed); or an API key."""
+    """How to sign in: an address with a password, with a mailed code, or alone (then a code is mailed); the code that a
+    browser brought; or an API key."""
 
     url: Annotated[str, Field(max_length=2048)] | None = Field(
         None, description="the hosted account; else `hosted.url`"
@@ -26,7 +36,17 @@ class LoginAsk(Ask):
     email: Annotated[str, Field(max_length=320)] | None = None
     password: _TEXT | None = None
     code: Annotated[str, Field(max_length=64)] | None = None
+    browser_code: Annotated[str, Field(max_length=128)] | None = Field(
+        None, description="what the account's page brought to this machine"
+    )
+    verifier: Annotated[str, Field(max_length=128)] | None = Field(None, description="of the page's challenge")
     token: _TEXT | None = Field(None, description="an API key of the account, for machines without a person")
+
+
+class DeleteAsk(Ask):
+    """A deletion that was meant."""
+
+    confirm: Annotated[str, Field(max_length=320)] = Field(description="the account's address")
 
 
 @routes.route("GET", "/account", NoQuery, "Who is signed in", answers={200: answers.Account}, problems=(404,))
@@ -51,22 +71,34 @@ def login(call: Call, ask: LoginAsk) -> Answer:
         raise Invalid("no hosted account is named", code="no_account_url", field="url",
                       fix="jmem config set hosted.url https://…")  # fmt: skip
     user = call.user
-    with httpx.Client() as http:
+    with httpx.Client(headers={"user-agent": "jmem"}) as http:
         if ask.token:
             begun = account.by_key(user.folder, user.id, url, ask.token.strip(), user.store, http)
-        elif not ask.email:
-            raise Invalid("sign in with an address or with an API key", code="empty", field="email")
-        elif ask.password is None and ask.code is None:
-            account.project_of(url, http).project.mail_code(ask.email)
-            return json_answer({"code_sent": True, "email": ask.email}, 202)
         else:
             at = account.project_of(url, http)
-            tokens = (at.project.by_code(ask.email, ask.code) if ask.password is None and ask.code is not None
-                      else at.project.by_password(ask.email, ask.password or ""))  # fmt: skip
+            tokens = _tokens(ask, url, at, http)
+            if tokens is None:
+                return json_answer({"code_sent": True, "email": ask.email}, 202)
             begun = account.by_tokens(user.folder, user.id, url, at, tokens, user.store)
     account.save(user.folder, begun)
     user.syncer.restart()
     return json_answer(_who(call))
+
+
+def _tokens(ask: LoginAsk, url: str, at: account.At, http: httpx.Client) -> Tokens | None:
+    """A session as it was asked for; None when a code was mailed instead."""
+    from sync.session import redeem
+
+    if ask.browser_code is not None:
+        return at.project.by_hash(redeem(url, ask.browser_code, ask.verifier or "", http))
+    if not ask.email:
+        raise Invalid("sign in with an address, a browser or an API key", code="empty", field="email")
+    if ask.password is not None:
+        return at.project.by_password(ask.email, ask.password)
+    if ask.code is not None:
+        return at.project.by_code(ask.email, ask.code)
+    at.project.mail_code(ask.email)
+    return None
 
 
 @routes.route("POST", "/account/logout", NoBody, "Sign out on this machine", answers={200: answers.Account}, problems=(403, 404))  # fmt: skip
@@ -74,16 +106,59 @@ def logout(call: Call, ask: NoBody) -> Answer:
     """What waits goes on waiting, and everything stays: here and in the account. By the unix socket only."""
     if not call.identity.local:
         raise Refused("signing out is for the unix socket only", code="socket_only", fix="jmem logout")
+    from sync.remote import Offline
+
     user = call.user
     if account.stored(user.folder) is None:
+        if key_of(call.daemon.settings, call.identity.user or ""):
+            raise Refused("the key that signs this machine in is in the settings", code="key_in_settings",
+                          fix="unset JMEM_TOKEN, or: jmem config unset hosted.token")  # fmt: skip
         raise Unauthorized("nobody is signed in", code="not_signed_in", fix="jmem login")
-    known = user.syncer.signed_in
     user.syncer.stop()
-    if known is not None:
-        known.tokens.end()
+    try:
+        account.end_soon(user.syncer.signed_in(), SIGN_OUT_S)
+    except (Offline, StorageFailed) as error:  # the keyring is away, or what is kept is damaged: it is forgotten here
+        call.daemon.log.bind("account").warning("the session could not be ended at the account", why=error.message)
     account.forget(user.folder, user.id)
     user.syncer.restart()
     return json_answer(_who(call))
+
+
+@routes.route("GET", "/account/devices", NoQuery, "Machines that sync with the account", answers={200: answers.Devices},
+              problems=(401, 403, 404, 503))  # fmt: skip
+def list_devices(call: Call, ask: NoQuery) -> Answer:
+    """As the account knows them; `here` is this machine."""
+    mine = call.user.store.store_id
+    with closing(call.user.syncer.remote()) as remote:
+        found = remote.call("GET", "/devices")["devices"]
+    return json_answer({"devices": [{**device, "here": device["id"] == mine} for device in found]})
+
+
+@routes.route("DELETE", "/account/devices/{device}", NoQuery, "Shut a machine out", answers={200: answers.Device},
+              problems=(401, 403, 404, 503))  # fmt: skip
+def revoke_device(call: Call, ask: NoQuery) -> Answer:
+    """What is on it stays there, and it may sign in anew. By the unix socket only; not where an API key signs this one in."""
+    if not call.identity.local:
+        raise Refused("devices are for the unix socket only", code="socket_only", fix="jmem account devices")
+    device = call.params["device"]
+    with closing(call.user.syncer.remote()) as remote:
+        found = remote.call("DELETE", f"/devices/{quote(device, safe='')}")
+    return json_answer({**found, "here": found["id"] == call.user.store.store_id})
+
+
+@routes.route("POST", "/account/delete", DeleteAsk, "Delete the account", answers={200: answers.AccountEnded},
+              problems=(401, 403, 404, 503))  # fmt: skip
+def delete(call: Call, ask: DeleteAsk) -> Answer:
+    """The account and all that is in it, for ever. What is on machines stays there. By the unix socket only."""
+    if not call.identity.local:
+        raise Refused("deleting the account is for the unix socket only", code="socket_only", fix="jmem account delete")
+    user = call.user
+    with closing(user.syncer.remote()) as remote:
+        gone = remote.call("DELETE", "/account", {"confirm": ask.confirm})["deleted"]
+    user.syncer.stop()
+    account.leave(user.folder, user.id, user.store)
+    user.syncer.restart()
+    return json_answer({"deleted": True, "complete": gone})
 
 
 def _who(call: Call) -> dict[str, Any]:
@@ -93,4 +168,4 @@ def _who(call: Call) -> dict[str, Any]:
         return {"signed_in": key, "email": "", "account": "", "url": call.daemon.settings["hosted.url"],
                 "kept": "the settings" if key else ""}  # fmt: skip
     return {"signed_in": True, "email": said.get("email", ""), "account": said.get("sub", ""), "url": said.get("url", ""),
-            "kept": said.get("keeper", "")}  # fmt: skip
+            "kept": account.where_kept(call.user.folder, str(said.get("keeper", "")))}  # fmt: skip

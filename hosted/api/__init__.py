@@ -30,6 +30,6 @@ def groups() -> list[Routes]:
 
 def account_groups() -> list[Routes]:
     """The routes of the account itself, which need identity's services."""
-    from hosted.api import account, connections, keys, portable
+    from hosted.api import account, connections, devices, keys, portable
 
-    return [*(module.routes for module in (account, connections, keys)), portable.whole]
+    return [*(module.routes for module in (account, connections, keys, devices)), portable.whole]

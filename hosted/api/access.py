@@ -123,6 +123,33 @@ class Account(Reply):
     email: str
 
 
+class Device(Reply):
+    """A machine. `via`: `session` or `api_key`; `behind`: how many changes of the account it has not read."""
+
+    id: str
+    name: str
+    platform: str
+    via: str
+    first_seen: str
+    last_seen: str
+    pulled_seq: int | None
+    pushed_seq: int | None
+    behind: int
+
+
+class Devices(Reply):
+    """The last one seen first."""
+
+    devices: list[Device]
+
+
+class OneTime(Reply):
+    """What is worth one session."""
+
+    email: str
+    token_hash: str
+
+
 class SignInAt(Reply):
     """Where a program signs its user in."""
 

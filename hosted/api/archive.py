@@ -11,7 +11,7 @@ from typing import Any
 
 from hosted.db.engine import driver
 from hosted.edge import audit
-from hosted.identity import grants, keys
+from hosted.identity import devices, grants, keys
 from hosted.identity.principal import Principal
 from hosted.memories.service import Backend
 from jmem.core.filter import EVERYTHING
@@ -26,6 +26,7 @@ memories.jsonl     every memory, a line each (more for a very long history), wit
 keys.json          API keys and personal URLs, with their permissions and last use, those that were revoked too. The keys
                    themselves are not kept by jmem, so they are not in here.
 connections.json   programs that were let in
+devices.json       machines that sync
 activity.jsonl     who asked for what and which memories it got, newest first
 audit.jsonl        what was done to the account, newest first
 """
@@ -55,7 +56,7 @@ async def pieces(backend: Backend, principal: Principal) -> AsyncIterator[bytes]
     sink = _Sink()
     files = {
         "README.txt": _readme(principal), "keys.json": _keys(backend, principal),
-        "connections.json": _connections(backend, principal), "memories.jsonl": _memories(backend, principal),
+        "connections.json": _connections(backend, principal), "devices.json": _devices(backend, principal), "memories.jsonl": _memories(backend, principal),
         "activity.jsonl": _activity(backend, principal), "audit.jsonl": _audit(backend, principal),
     }  # fmt: skip
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:  # type: ignore[call-overload]
@@ -86,6 +87,12 @@ async def _connections(backend: Backend, principal: Principal) -> AsyncIterator[
     async with backend.database.tenant(principal.user_id) as conn:
         found = await grants.listed(conn, principal.user_id)
     yield json.dumps([grant.public() for grant in found], ensure_ascii=False, indent=1)
+
+
+async def _devices(backend: Backend, principal: Principal) -> AsyncIterator[str]:
+    async with backend.database.tenant(principal.user_id) as conn:
+        found = await devices.listed(conn, principal.user_id)
+    yield json.dumps([device.public() for device in found], ensure_ascii=False, indent=1)
 
 
 def _memories(backend: Backend, principal: Principal) -> AsyncIterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
@@ -35,6 +36,7 @@ class _Pull(Query, protocol.PullQuery):
 @routes.route("GET", "/sync/hello", NoQuery, "The server's clock and limits", answers={200: protocol.Hello}, who=owner)
 async def hello(call: Call, ask: NoQuery) -> Response:
     """Asked before the first push of a connection: a device whose clock is off stamps anew what it has never sent."""
+    _seen(call)
     return answer(protocol.Hello(now=wall_ms(), account=str(call.principal.user_id)).model_dump())
 
 
@@ -43,6 +45,7 @@ async def hello(call: Call, ask: NoQuery) -> Response:
 async def push(call: Call, ask: _Push) -> Response:
     """Idempotent; all that is taken is taken in one transaction. An op leaves the outbox only when it is seen in the feed."""
     outcomes = await feed.push(call.backend.database, call.backend.bus, call.principal.user_id, ask.device, ask.ops)
+    _seen(call, ask.device, pushed=max((outcome.seq for outcome in outcomes if outcome.seq is not None), default=None))
     acked = [outcome.stamp for outcome in outcomes if outcome.code is None]
     rejected = [{"stamp": o.stamp, "code": o.code} for o in outcomes if o.code is not None]
     return answer({"acked": acked, "rejected": rejected, "now": wall_ms()})
@@ -52,6 +55,7 @@ async def push(call: Call, ask: _Push) -> Response:
 async def pull(call: Call, ask: _Pull) -> Response:
     """409 `cursor_invalid` when the server was restored from a copy: begin without a cursor, and push everything anew."""
     found = await feed.pull(call.backend.database, call.principal.user_id, ask.cursor, ask.limit, ask.device)
+    _seen(call, ask.device, pulled=protocol.parse_cursor(found.cursor)[0])
     end = to_json({"cursor": found.cursor, "more": found.more})[1:]
     body = b'{"ops":[' + ",".join(found.ops).encode() + b"]," + end  # the ops as they were sealed
     return Response(body, media_type="application/json")
@@ -60,8 +64,13 @@ async def pull(call: Call, ask: _Pull) -> Response:
 @routes.route("GET", "/sync/events", NoQuery, "Hints to pull", answers={200: EVENTS}, who=owner)
 async def events(call: Call, ask: NoQuery) -> Response:
     """Server-sent events: `{"seq": n}` at first and whenever there is something new. While it is up nothing is polled."""
+    _seen(call)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(_hints(call), media_type=EVENTS, headers=headers)
+
+
+def _seen(call: Call, device: str | None = None, **told: Any) -> None:
+    call.request.app.state.devices.seen(call.request, call.principal, device, **told)
 
 
 async def _hints(call: Call) -> AsyncIterator[bytes]:
@@ -84,4 +93,5 @@ async def _hints(call: Call) -> AsyncIterator[bytes]:
             try:
                 await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
             except TimeoutError:
+                _seen(call, idle=True)
                 yield b": keep-alive\n\n"

@@ -41,6 +41,7 @@ _SYNC, _SEARCH = (
     re.compile(r"/api/v1/sync(/|$)"),
     re.compile(r"(/api/v1/search|/memories/find|/openmemory/api/v1/memories/filter|/mcp(/.*)?)/?$"),
 )
+_REDEEM = "/api/v1/devices/redeem"
 _PROGRAMS = ("/api/", "/mcp", "/openmemory/", "/.well-known/")
 _SIGN_IN = re.compile(r"/(sign|log|auth|password|forgot|reset|verify|magic|confirm|oauth|session)")
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def kind_of(method: str, path: str) -> Kind:
         return "search"
     if method in ("GET", "HEAD", "OPTIONS"):
         return "read"
-    if not path.startswith(_PROGRAMS) and _SIGN_IN.match(path):
+    if path == _REDEEM or (not path.startswith(_PROGRAMS) and _SIGN_IN.match(path)):
         return "sign_in"
     return "write"
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, func, select, update
+from sqlalchemy import RowMapping, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -95,12 +95,19 @@ async def revoke(conn: AsyncConnection, user_id: UUID, client_id: str) -> Grant:
     return found
 
 
-async def sign_out(conn: AsyncConnection, user_id: UUID, session_id: str = EVERY_SESSION) -> None:
-    """Refuse the tokens of a session from now on; by default of every session that began before this second's end."""
+async def sign_out(
+    conn: AsyncConnection, user_id: UUID, session_id: str = EVERY_SESSION, *, for_ever: bool = False
+) -> None:  # fmt: skip
+    """Refuse the tokens of a session from now on; by default of every session that began before this second's end.
+
+    `for_ever`: also tokens that the session is given later, as one may be that lives on at Supabase.
+    """
     old = (sign_outs.c.user_id == user_id) & (sign_outs.c.at < func.now() - KEPT)
     await conn.execute(delete(sign_outs).where(old))
-    added = insert(sign_outs).values(user_id=user_id, session_id=session_id[:128])
-    again = added.on_conflict_do_update(index_elements=["user_id", "session_id"], set_={"at": func.now()})
+    at = text("'infinity'::timestamptz") if for_ever else func.now()
+    added = insert(sign_outs).values(user_id=user_id, session_id=session_id[:128], at=at)
+    later = func.greatest(sign_outs.c.at, added.excluded.at)
+    again = added.on_conflict_do_update(index_elements=["user_id", "session_id"], set_={"at": later})
     await conn.execute(again)
     await audit.note(conn, user_id, "session.ended", every=session_id == EVERY_SESSION)
 

@@ -17,6 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from hosted.identity.jwt import Claims
 
 _KEY = text("SELECT * FROM jmem.key_holder(:digest)")
+_TENANT = text("SELECT set_config('app.user_id', :user_id, true)")
+_FOR_EVER = text(
+    "SELECT EXISTS (SELECT FROM jmem.sign_outs WHERE user_id = :user_id AND session_id = :session_id AND at = 'infinity')"
+)
 _SESSION = text("SELECT * FROM jmem.session_holder(:user_id, :session_id, :client_id, :issued_at)")
 
 
@@ -91,6 +95,7 @@ class Lookup:
     """Asks on the application's pool, each time in a transaction of its own."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self._transactions = engine
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def key(self, digest: bytes) -> KeyHolder | None:
@@ -108,6 +113,13 @@ class Lookup:
         )  # fmt: skip
         assert row is not None  # the function always answers with one row
         return SessionHolder(row["deleted"], row["signed_out"], None if row["client"] is None else Rights.of(row))
+
+    async def revoked(self, claims: Claims) -> bool:
+        """Whether a session that was signed out is that of a machine which the person shut out."""
+        async with self._transactions.begin() as connection:
+            await connection.execute(_TENANT, {"user_id": str(claims.user_id)})
+            asked = {"user_id": claims.user_id, "session_id": claims.session_id}
+            return bool((await connection.execute(_FOR_EVER, asked)).scalar_one())
 
     async def _one(self, asked: Any, **values: Any) -> RowMapping | None:
         for last in (False, True):

@@ -123,6 +123,8 @@ class Identity:
         if holder.deleted:
             raise AccountDeleted()
         if holder.signed_out:
+            if await self._lookup.revoked(claims):
+                raise BadToken("this device was revoked by its owner", code="device_revoked", of=claims.user_id)
             raise BadToken("the session was signed out", code="signed_out", of=claims.user_id)
         if claims.client_id is None:
             actor = Actor(SESSION_CLIENT)

@@ -160,6 +160,21 @@ class Supabase:
             if refused.status != 404:
                 raise
 
+    async def one_time_hash(self, user_id: UUID) -> tuple[str, str]:
+        """(address, hash) of a link that nobody is mailed: worth one session of the user to whoever verifies it (`email`).
+
+        A link that was mailed to them before serves no more. Raises SignInRefused `no_address`, `user_not_found`.
+        """
+        user = await self._call("GET", f"/admin/users/{user_id}", bearer=self._service_key)
+        email = str(user.get("email") or "")
+        if not email:
+            raise SignInRefused(422, "no_address", "this account has no address")
+        body = {"type": "magiclink", "email": email}
+        made = await self._call("POST", "/admin/generate_link", body, bearer=self._service_key)
+        if made.get("id") != str(user_id) or not made.get("hashed_token"):  # it is of whoever has the address by now
+            raise SignInRefused(409, "email_changed", "the account's address has changed meanwhile")
+        return email, str(made["hashed_token"])
+
     async def delete_user(self, user_id: UUID) -> None:
         """Remove the user with every session; one that is gone already is no error."""
         try:

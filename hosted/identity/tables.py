@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, DateTime, Integer, LargeBinary, Table, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from hosted.db.tables import metadata
@@ -95,3 +107,31 @@ web_sessions = Table(
     UniqueConstraint("digest", name="web_sessions_digest"),
 )
 """The page's sessions. `sealed` are the tokens, which only the browser's cookie opens."""
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("device", _C, primary_key=True),
+    Column("name", Text, nullable=False, server_default=text("''")),
+    Column("platform", _C, nullable=False, server_default=text("''")),
+    Column("via", _C, nullable=False),
+    Column("proof", _C, nullable=False),
+    Column("first_seen", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("last_seen", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("pulled_seq", BigInteger),
+    Column("pushed_seq", BigInteger),
+    Column("revoked_at", DateTime(timezone=True)),
+)
+"""Machines that sync. `proof` is the id of the session or key that the machine used last."""
+
+device_codes = Table(
+    "device_codes",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("challenge", _C, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+"""Codes that a browser takes to the machine it runs on; only their digests."""

@@ -422,10 +422,10 @@ def account_of(store: Store) -> str | None:
 
 
 def preview(conn: sqlite3.Connection, samples: int) -> dict[str, Any]:
-    """What would leave: how many memories, how many stay and why, and the newest texts that go."""
+    """What would leave: how many memories, the bytes of their texts, how many stay and why, and the newest texts that go."""
     rules = position(conn).rules
     going: list[str] = []
-    counts = {"memories": 0, "deleted": 0, "local": 0, "held": 0}
+    counts = {"memories": 0, "deleted": 0, "local": 0, "held": 0, "bytes": 0}
     for rowid, content, client, source, privacy, deleted in conn.execute(
         "SELECT rowid, content, client, source, privacy, deleted FROM memories ORDER BY created_at DESC, id"
     ):
@@ -437,6 +437,7 @@ def preview(conn: sqlite3.Connection, samples: int) -> dict[str, Any]:
             counts["deleted"] += 1
         else:
             counts["memories"] += 1
+            counts["bytes"] += len(content.encode())
             if len(going) < samples:
                 going.append(content[:200])
     return {**counts, "samples": going}

@@ -101,12 +101,20 @@ class Users:
         }  # fmt: skip
 
     def mail(self, user: Row, kind: str, redirect_to: str, challenge: str | None, method: str | None) -> None:
-        """Write a code and a link to the user; an older code of the kind is void from now on."""
+        """Write a code and a link to the user."""
         recent = self._store.one("SELECT max(at) AS at FROM one_time_tokens WHERE user_id=?", user["id"])
         if recent and recent["at"] and self._store.now() - recent["at"] < self._settings.mail_interval:
             raise AuthFailure(
                 429, "over_email_send_rate_limit", "For security purposes, you must wait before asking again"
             )
+        to = user["new_email"] if kind == "email_change" else user["email"]
+        body = self.one_time(user, kind, redirect_to, challenge, method)
+        self._store.insert("mails", at=self._store.now(), recipient=to, type=kind, body=json.dumps(body))
+
+    def one_time(
+        self, user: Row, kind: str, redirect_to: str, challenge: str | None = None, method: str | None = None
+    ) -> dict[str, str]:  # fmt: skip
+        """A code and a link of the user; an older one of the kind is void from now on."""
         self._store.run("DELETE FROM one_time_tokens WHERE user_id=? AND type=?", user["id"], kind)
         to = user["new_email"] if kind == "email_change" else user["email"]
         otp, token_hash = f"{secrets.randbelow(10**6):06}", ("pkce_" if challenge else "") + secrets.token_hex(28)
@@ -115,9 +123,8 @@ class Users:
             challenge=challenge, method=method or "s256", at=self._store.now(),
         )  # fmt: skip
         query = urlencode({"token": token_hash, "type": kind, "redirect_to": redirect_to})
-        body = {"token": otp, "token_hash": token_hash, "redirect_to": redirect_to,
+        return {"token": otp, "token_hash": token_hash, "redirect_to": redirect_to,
                 "link": f"{self._settings.issuer}/verify?{query}"}  # fmt: skip
-        self._store.insert("mails", at=self._store.now(), recipient=to, type=kind, body=json.dumps(body))
 
     def redeem(
         self, kind: str, *, token_hash: str | None = None, email: str | None = None, otp: str | None = None

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
     from jmem.cli.args import Args
 
+WAIT_S = 300
 COMMAND = Command(
     "login",
     "Sign in to a hosted account: from then on it and your machines know the same.",
     run="jmem.cli.commands.login:run",
     help="Before the first sign-in it tells what would leave this machine, and asks. Private memories (`jmem add --local`)\n"
-    "never leave it. Without a password a code is mailed to you. The address of the account is `hosted.url`\n"
+    "never leave it. It opens the account's page in your browser, where you confirm; over SSH, or without a browser, use\n"
+    "--email: without a password a code is mailed to you. The address of the account is `hosted.url`\n"
     "(`jmem config set hosted.url https://…`) or --url.",
     params=(
-        Option("--email", "-e", help="Your address.", metavar="ADDRESS"),
+        Option("--email", "-e", help="Sign in with your address, without a browser.", metavar="ADDRESS"),
         Option("--password-stdin", help="Read the password from stdin.", kind="flag"),
         Option("--code", help="The code that was mailed to you.", metavar="CODE"),
         Option(
@@ -31,59 +33,97 @@ COMMAND = Command(
             help="Read an API key of the account from stdin, for machines without a person.",
             kind="flag",
         ),
+        Option("--no-browser", help="Print the address of the page instead of opening it.", kind="flag"),
+        Option(
+            "--timeout", help="Seconds to wait for the browser.", kind="int", default=WAIT_S, low=1, high=3600,
+            metavar="SECONDS",
+        ),
         Option("--url", help="The address of the hosted account.", metavar="URL"),
         YES,
     ),
     examples=(
+        ("jmem login", "in your browser"),
         ("jmem login --email me@example.com", "mails a code and asks for it"),
         ("jmem login --email me@example.com --password-stdin < password.txt", ""),
         ("jmem login --token-stdin < key.txt", "on a server"),
     ),
-)
+)  # fmt: skip
 
 
 def run(args: Args) -> int:
     """Sign in."""
     out = args.out
-    given = [args.password_stdin, args.token_stdin, args.code is not None]
-    if given.count(True) > 1:
+    if [args.password_stdin, args.token_stdin, args.code is not None].count(True) > 1:
         raise Invalid("say one of --password-stdin, --code and --token-stdin", code="usage")
-    email = None if args.token_stdin else args.email or typed(out, "Your address")
-    if not _agreed(args):
+    if (args.password_stdin or args.code is not None) and not args.email:
+        raise Invalid("whose? say --email ADDRESS too", code="usage")
+    if args.token_stdin and args.email:
+        raise Invalid("an API key knows its account: say --email or --token-stdin", code="usage")
+    known = args.daemon.request("GET", "/account")
+    url = (args.url or known["url"]).rstrip("/")
+    if not url:
+        raise Invalid("no hosted account is named", code="no_account_url", field="url",
+                      fix="jmem config set hosted.url https://…")  # fmt: skip
+    if not known["signed_in"] and not _agreed(args):
         return 0
-    ask: dict[str, Any] = {"url": args.url, "email": email, "code": args.code}
+    ask: dict[str, Any] = {"url": url, "email": args.email, "code": args.code}
     if args.token_stdin:
         ask["token"] = stdin.read_text().strip()
     elif args.password_stdin:
         ask["password"] = stdin.read_text()
+    elif not args.email:
+        ask |= _by_browser(args, url)
     answer = args.daemon.request("POST", "/account/login", ask)
     if answer.get("code_sent"):
-        out.note(f"a code was mailed to {email}")
+        out.note(f"a code was mailed to {args.email}")
         if out.json:
             out.document(answer)
             return 0
         if not stdin.is_terminal() or not out.stderr_tty:
-            out.note(f"go on with: jmem login --email {email} --code CODE")
+            out.note(f"go on with: jmem login --email {args.email} --code CODE")
             return 0
         answer = args.daemon.request("POST", "/account/login", {**ask, "code": typed(out, "The code")})
     if out.json:
         out.document(answer)
     else:
         out.note(f"signed in to {answer['url']}" + (f" as {answer['email']}" if answer["email"] else ""))
+        out.note(f"what proves it is kept in {answer['kept']}")
         out.note("it exchanges by itself from now on; how it goes: jmem sync")
     return 0
 
 
+def _by_browser(args: Args, url: str) -> dict[str, str]:
+    """Have the person confirm on the account's page; what came of it."""
+    import socket
+
+    from jmem.cli.loopback import Loopback, open_browser
+
+    out = args.out
+    waiting = Loopback()
+    try:
+        address = waiting.address(url, socket.gethostname())
+        if not args.no_browser and open_browser(address):
+            out.note("your browser asks whether to connect this computer; if it does not, open this address:")
+        else:
+            out.note("open this address in a browser on this computer (elsewhere: jmem login --email ADDRESS):")
+        out.note(f"  {address}")
+        return {"browser_code": waiting.wait(args.timeout), "verifier": waiting.verifier}
+    finally:
+        waiting.close()
+
+
 def _agreed(args: Args) -> bool:
     """Whether what would leave may leave."""
-    if args.yes or args.daemon.request("GET", "/account")["signed_in"]:
+    if args.yes:
         return True
     out = args.out
     would = args.daemon.request("GET", "/sync/preview")
     count = would["memories"]
     if not count:
         return True
-    out.note(f"{count:,} {'memory' if count == 1 else 'memories'} would go to the account, the newest of them:")
+    size = f"{would['bytes']:,} bytes" if would["bytes"] < 10_000 else f"{would['bytes'] / 1000:,.0f} KB"
+    what = "memory" if count == 1 else "memories"
+    out.note(f"{count:,} {what} ({size} of text) would go to the account, the newest of them:")
     for text in would["samples"]:
         out.note("  " + cut(one_line(text), max(out.columns - 4, 20)))
     if would["local"] or would["held"]:

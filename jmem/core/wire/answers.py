@@ -417,6 +417,34 @@ class Account(Reply):
     kept: str
 
 
+class Device(Reply):
+    """A machine that syncs with the account. `here`: this one; `behind`: how many changes it has not read."""
+
+    id: str
+    name: str
+    platform: str
+    via: str
+    first_seen: str
+    last_seen: str
+    pulled_seq: int | None
+    pushed_seq: int | None
+    behind: int
+    here: bool
+
+
+class Devices(Reply):
+    """The last one seen first."""
+
+    devices: list[Device]
+
+
+class AccountEnded(Reply):
+    """The account is deleted. `complete` is false while something of it is still being removed."""
+
+    deleted: bool
+    complete: bool
+
+
 class CodeSent(Reply):
     """A code to sign in with was mailed."""
 
@@ -446,6 +474,37 @@ class Sync(Reply):
     next_try_s: int | None
 
 
+class TextVersion(Reply):
+    """One text of a memory that was written apart; `live` is the one that is found."""
+
+    stamp: str
+    at: str
+    client: str
+    content: str
+    live: bool
+
+
+class TextConflict(Reply):
+    """A memory and its texts, the live one first."""
+
+    memory: Memory
+    versions: list[TextVersion]
+
+
+class Conflicts(Reply):
+    """One page, in the order of the ids."""
+
+    conflicts: list[TextConflict]
+    next_cursor: str | None
+
+
+class Settled(Reply):
+    """The memory, and the memories that were made of its other texts."""
+
+    memory: Memory
+    others: list[Memory]
+
+
 class Verdict(Reply):
     """Whether both sides are equal, how many memories each has, and the ids of those that differ; `differences` says what
     of each does, `mended` are those that were put right."""
@@ -472,4 +531,5 @@ class SyncPreview(Reply):
     deleted: int
     local: int
     held: int
+    bytes: int
     samples: list[str]
