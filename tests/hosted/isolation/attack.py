@@ -65,8 +65,9 @@ class Owner:
     ) -> dict[str, Any]:
         """Something of this account for each place, as the owner would name it."""
         person, made = self.person, dict(self.things)
-        if wanted & {"memory", "other", "stamp"}:
-            made["memory"], made["other"] = self.memory(), self.memory()
+        if "other" in wanted:
+            made["other"] = self.memory()
+        if wanted & {"memory", "stamp"}:
             made["memory"] = self.memory()
             made["stamp"] = self.things["stamp"]
         if "waiting" in wanted:
@@ -147,9 +148,10 @@ def owner(world: World) -> Owner:
 def stranger(world: World) -> Person:
     """Somebody else, who has memories as well."""
     person = world.person("stranger")
-    for n in range(3):
-        person.add(f"a boat of mine {n}", tags=["mine"], thread="one", client="claude")
-    person.must("PATCH", f"/memories/{person.add('to be edited')['id']}", {"content": "edited"})
+    mine = {"op": "add", "tags": ["mine"], "thread": "one", "client": "claude"}
+    adds = [{**mine, "content": f"a boat of mine {n}"} for n in range(3)] + [{"op": "add", "content": "to be edited"}]
+    added = person.must("POST", "/memories/batch", {"operations": adds})["results"]
+    person.must("PATCH", f"/memories/{added[-1]['memory']['id']}", {"content": "edited"})
     return person
 
 
@@ -267,8 +269,13 @@ def forms(place: str, value: Any) -> Iterator[tuple[Any, Any]]:
         yield value, None
 
 
-def attack(world: World, watch: Watch, theirs: Owner, operation: Operation, *, control: bool = True) -> None:
-    """Try an operation with everything of the owner's; raises Leak. Then the owner does the same, and may."""
+def attack(
+    world: World, watch: Watch, theirs: Owner, operation: Operation, *, compare: bool = True, control: bool = True
+) -> None:
+    """Try an operation with everything of the owner's; raises Leak. Then the owner does the same, and may.
+
+    With `compare` the answer has to be the one to the same request with something of nobody's.
+    """
     ends = operation.name in ENDS
     who = stranger(world)
     proof(theirs.person, operation.path)
@@ -281,7 +288,7 @@ def attack(world: World, watch: Watch, theirs: Owner, operation: Operation, *, c
         before = watch.of(theirs.person.user)
         attempt = Attempt(who, theirs, secrets_of(theirs, before))
         for place in sorted(request.new) or [""]:
-            _try(world, attempt, request, place, values)
+            _try(attempt, request, place, values, compare=compare)
         world.settle()
         after = watch.of(theirs.person.user)
         if before != after:
@@ -297,15 +304,16 @@ def attack(world: World, watch: Watch, theirs: Owner, operation: Operation, *, c
             )
 
 
-def _try(world: World, attempt: Attempt, request: Request, place: str, values: dict[str, Any]) -> None:
-    tried = list(forms(place, values[place])) if place else [("", None)]
-    for value, twin in tried:
+def _try(attempt: Attempt, request: Request, place: str, values: dict[str, Any], *, compare: bool) -> None:
+    def ask(one: Any) -> httpx.Response:
         mine = _own(attempt.who, request.places - {place}, values)
-        answer = attempt.send(request.filled(mine | {place: value}))
-        if twin is None:
+        return attempt.send(request.filled(mine | {place: one}))
+
+    for value, twin in list(forms(place, values[place])) if place else [("", None)]:
+        answer = ask(value)
+        if not compare or twin is None:
             continue
-        mine = _own(attempt.who, request.places - {place}, values)
-        told, known = plain(answer, value), plain(attempt.send(request.filled(mine | {place: twin})), twin)
+        told, known = plain(answer, value), plain(ask(twin), twin)
         if told != known:
             raise Leak(
                 f"{request.method} {request.path} tells what is somebody's ({value}) from what is nobody's: {told} {known}"
