@@ -171,6 +171,16 @@ class Client:
         """Make one of two: `memory`, which stays, and the id `deleted`. `request`: other, content, version, …"""
         return self._document("POST", _memory(keep) + "/merge", request)
 
+    # ---- texts written apart
+
+    def conflicts(self, query: Mapping[str, Any]) -> Document:
+        """One page of `conflicts`, each a memory and its `versions`, the live one first; `next_cursor`."""
+        return self._document("GET", API + "/conflicts", query=query)
+
+    def settle(self, id: str, request: Document) -> Document:
+        """Settle a conflict: `memory`, and `others` made of its other texts. `request`: how, version, content, stamps."""
+        return self._document("POST", API + "/conflicts/" + _memory(id).rpartition("/")[2], request)
+
     # ---- history
 
     def history(self, id: str) -> Document:

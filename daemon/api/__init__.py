@@ -20,6 +20,7 @@ def groups() -> list[Routes]:
         admin,
         backup,
         clients,
+        conflicts,
         duplicates,
         events,
         history,
@@ -34,7 +35,7 @@ def groups() -> list[Routes]:
     )
 
     modules = (
-        memories, search, history, timeline, duplicates, overview, events, review, clients, portable, backup, account, sync, verify, admin,
+        memories, search, history, timeline, duplicates, conflicts, overview, events, review, clients, portable, backup, account, sync, verify, admin,
     )  # fmt: skip
     return [*(module.routes for module in modules), admin.outside]
 

@@ -47,11 +47,31 @@ def fold(ops: Iterable[Op]) -> Folded:
     return state
 
 
-def heads(ops: Iterable[Op]) -> tuple[str, ...]:
-    """Stamps of the content ops that no other content op names in its base, ascending; two or more are a conflict."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A text that nobody who wrote another one had seen."""
+
+    stamp: str
+    client: str
+    content: str
+
+
+def heads_of(ops: Iterable[Op]) -> tuple[Head, ...]:
+    """The content ops that no other content op names in its base, in the order of their stamps."""
     content = [op for op in ops if "content" in op.set]
     seen = {stamp for op in content for stamp in op.base}
-    return tuple(sorted(op.stamp for op in content if op.stamp not in seen))
+    free = sorted((op for op in content if op.stamp not in seen), key=lambda op: op.stamp)
+    return tuple(Head(op.stamp, op.client, op.set["content"]) for op in free)
+
+
+def heads(ops: Iterable[Op]) -> tuple[str, ...]:
+    """Stamps of the content heads, ascending; two or more are a conflict."""
+    return tuple(head.stamp for head in heads_of(ops))
+
+
+def in_conflict(ops: Iterable[Op]) -> bool:
+    """Whether different texts of a memory were written apart, and nobody has settled it."""
+    return len({head.content for head in heads_of(ops)}) > 1
 
 
 def memory(id: str, registers: Mapping[str, tuple[str, Any]]) -> Memory | None:

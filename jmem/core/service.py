@@ -32,6 +32,7 @@ from jmem.core.accesses import MAX_ANSWERS, Told, access_of
 from jmem.core.actor import Actor
 from jmem.core.asked import asks, note
 from jmem.core.chain import with_successors
+from jmem.core.conflicts import Conflicts
 from jmem.core.decisions import Decided, Decision
 from jmem.core.drafts import Added, Draft, Near, checked_fields, draft_of
 from jmem.core.edits import Edited
@@ -76,7 +77,7 @@ class Deleted:
     missing: list[str]
 
 
-class MemoryService(Timeline, Neighbours):
+class MemoryService(Timeline, Neighbours, Conflicts):
     """All that can be done with one user's memories. Thread-safe; every method raises JmemError's subclasses only."""
 
     def __init__(

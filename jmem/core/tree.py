@@ -193,8 +193,9 @@ def shared_ops(conn: sqlite3.Connection, id: str) -> list[Op]:
 
 def fold_again(tx: Tx, id: str) -> bool:
     """Make the row of a memory what its ops add up to; whether it was another one."""
-    held = rows.read_registers(tx.conn, id)
-    folded = merge.fold(oplog.ops_of(tx.conn, id))
+    held, ops = rows.read_registers(tx.conn, id), oplog.ops_of(tx.conn, id)
+    folded = merge.fold(ops)
+    oplog.mark_conflict(tx, id, () if folded.purged else ops)
     if folded.purged:
         return rows.remove_row(tx, id)
     stored = tx.conn.execute(_ROWS + " WHERE m.id = ?", (id,)).fetchone()

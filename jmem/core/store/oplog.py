@@ -7,7 +7,7 @@ set of ops, whatever order they came in.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Literal
 
@@ -64,7 +64,7 @@ def write(
     if fresh:
         seq = _insert(tx, op, text, action, Sent.LOCAL if fields.get("privacy") == "local" else Sent.NEW)
         return rows.write_row(tx, id, {name: (op.stamp, value) for name, value in fields.items()}, seq, None)
-    return _absorb(tx, op, _insert(tx, op, text, action, _way(tx, op, Sent.NEW)))
+    return _absorb(tx, op, _insert(tx, op, text, action, _way(tx, op, Sent.NEW)), informed=True)
 
 
 def ops_of(conn: sqlite3.Connection, id: str) -> list[Op]:
@@ -174,13 +174,26 @@ def _insert(tx: Tx, op: Op, text: str, action: int, sent: Sent) -> int:
     return seq
 
 
-def _absorb(tx: Tx, op: Op, seq: int) -> Memory | None:
+def _absorb(tx: Tx, op: Op, seq: int, *, informed: bool = False) -> Memory | None:
+    """Merge an op into its row; one that is `informed` names every head as what it saw."""
     held = rows.read_registers(tx.conn, op.id)
     if held is None:
         # no content until now: fold whatever came before it
-        return rows.write_row(tx, op.id, merge.fold(ops_of(tx.conn, op.id)).registers, seq, None)
+        ops = ops_of(tx.conn, op.id)
+        mark_conflict(tx, op.id, ops)
+        return rows.write_row(tx, op.id, merge.fold(ops).registers, seq, None)
+    if "content" in op.set:
+        mark_conflict(tx, op.id, () if informed else ops_of(tx.conn, op.id))
     merge.merge_op(held.registers, op)
     return rows.write_row(tx, op.id, held.registers, seq, held)
+
+
+def mark_conflict(tx: Tx, id: str, ops: Sequence[Op]) -> None:
+    """Note whether a memory, whose ops these are, has texts that were written apart."""
+    if len(ops) > 1 and merge.in_conflict(ops):
+        tx.conn.execute("INSERT OR IGNORE INTO conflicts (id) VALUES (?)", (id,))
+    else:
+        tx.conn.execute("DELETE FROM conflicts WHERE id = ?", (id,))
 
 
 def _purge(tx: Tx, op: Op, action: int, sent: Sent) -> None:
@@ -188,6 +201,7 @@ def _purge(tx: Tx, op: Op, action: int, sent: Sent) -> None:
     seq = _insert(tx, op, op.blanked().text(), action, sent)
     tx.conn.execute("INSERT OR IGNORE INTO purged (id, at, seq) VALUES (?, ?, ?)", (op.id, iso(wall_ms()), seq))
     rows.remove_row(tx, op.id)
+    mark_conflict(tx, op.id, ())
     for other in ops_of(tx.conn, op.id):
         if not is_blank(other):
             tx.conn.execute("UPDATE ops SET payload = ? WHERE stamp = ?", (other.blanked().text(), other.stamp))

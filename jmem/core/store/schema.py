@@ -102,5 +102,18 @@ _V2 = Migration(
     changes_data=True,
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2)
+_V3 = Migration(
+    (
+        # memories with texts that were written apart, kept by oplog.mark_conflict
+        "CREATE TABLE IF NOT EXISTS conflicts (id TEXT PRIMARY KEY) WITHOUT ROWID",
+        """INSERT OR IGNORE INTO conflicts
+        SELECT o.memory_id FROM ops o
+        WHERE json_type(o.payload, '$.set.content') IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM ops p, json_each(p.payload, '$.base') b
+            WHERE p.memory_id = o.memory_id AND json_type(p.payload, '$.set.content') IS NOT NULL AND b.value = o.stamp)
+        GROUP BY o.memory_id HAVING COUNT(DISTINCT json_extract(o.payload, '$.set.content')) > 1""",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3)
 """MIGRATIONS[n] leads from version n to n + 1."""

@@ -160,6 +160,32 @@ class MergeAsk(Ask):
     secrets: Secrets = "refuse"
 
 
+class ConflictsQuery(Query):
+    """Which conflicts, and where to go on."""
+
+    limit: Limit = 50
+    cursor: str | None = None
+    id: Id | None = Field(None, description="only that of this memory; 404 `no_conflict` when it has none")
+
+
+class SettleAsk(Ask):
+    """How a conflict is settled: `keep` the text of one version, keep `both` (each other text becomes a memory of its own),
+    or put the `text` of `content` in the place of all."""
+
+    how: Literal["keep", "both", "text"]
+    version: Annotated[str, Field(max_length=64)] = Field(
+        "",
+        description="the stamp of a version, or its number from 1: which text stays; without it, `both` keeps the live one here",
+    )
+    content: Content | None = None
+    stamps: tuple[Annotated[str, Field(max_length=64)], ...] | None = Field(
+        None,
+        description="of the versions, as they were read; 409 `changed` when there are others",
+        json_schema_extra={"maxItems": 1000},
+    )
+    secrets: Secrets = "refuse"
+
+
 class DeleteQuery(Query):
     """How to delete."""
 

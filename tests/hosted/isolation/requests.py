@@ -44,7 +44,7 @@ WAITING = Place("waiting")
 """A memory that waits for its owner's word."""
 NAMES: Mapping[str, Place] = {
     "id": MEMORY, "memory_id": MEMORY, "memory": MEMORY, "a": MEMORY, "b": OTHER, "other": OTHER, "supersedes": OTHER, "key": KEY,
-    "connection": CONNECTION, "cursor": CURSOR, "upto": ACTION, "rev": STAMP, "If-Match": STAMP, "version": STAMP, "behind": STAMP,
+    "connection": CONNECTION, "cursor": CURSOR, "upto": ACTION, "rev": STAMP, "If-Match": STAMP, "version": STAMP,
     "store": USER, "confirm": EMAIL, "query": WORDS, "Last-Event-ID": SEQ, "after": ACCESS, "before": ACCESS,
     "ids": MEMORY, "memory_ids": MEMORY, "app_id": APP, "app_ids": APP, "category_ids": CATEGORY, "user_id": USER,
     "search_query": WORDS, "categories": TAG,
@@ -62,7 +62,7 @@ PLAIN = frozenset((
     "writes_per_hour", "tags", "thread", "source", "client", "device", "format", "history", "operations", "ops",
     "Idempotency-Key", "page", "page_size", "size", "from_date", "to_date", "show_archived", "sort_column", "sort_direction",
     "app", "app_name", "all_for_app", "global_pause", "is_active", "sort_by", "text", "memory_content",
-    "under",
+    "under", "behind",
 ))  # fmt: skip
 """Parameters and fields that name nothing, or only what the request itself makes."""
 VALUES: Mapping[str, Any] = {

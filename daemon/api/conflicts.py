@@ -1,0 +1,35 @@
+"""Texts of one memory that were written apart: the list, and how one is settled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from daemon.api.common import page
+from daemon.http import Answer, Call, Routes, json_answer
+from jmem.core.wire import answers
+from jmem.core.wire.asks import ConflictsQuery, SettleAsk
+
+routes = Routes("conflicts")
+
+
+@routes.route("GET", "/conflicts", ConflictsQuery, "Texts that were written apart", answers={200: answers.Conflicts},
+              problems=(404, 409))  # fmt: skip
+def conflicts(call: Call, ask: ConflictsQuery) -> Answer:
+    """Memories with more than one text, deleted ones left out. The greatest stamp is live, the others are kept."""
+
+    def fetch(limit: int) -> tuple[list[dict[str, Any]], str | None]:
+        found, cursor = call.user.service.conflicts(call.actor, limit=limit, cursor=ask.cursor, id=ask.id)
+        return [one.as_dict() for one in found], cursor
+
+    return page("conflicts", fetch, ask.limit)
+
+
+@routes.route("POST", "/conflicts/{id}", SettleAsk, "Settle a conflict", answers={200: answers.Settled},
+              problems=(404, 409, 413, 507))  # fmt: skip
+def settle(call: Call, ask: SettleAsk) -> Answer:
+    """One action, which undo takes back. It is over on every machine, and every text stays in the history."""
+    settled = call.user.service.settle(
+        call.params["id"], call.actor, ask.how, version=ask.version, content=ask.content, expected=ask.stamps,
+        secrets=ask.secrets,
+    )  # fmt: skip
+    return json_answer({"memory": settled.memory.as_dict(), "others": [other.as_dict() for other in settled.others]})
