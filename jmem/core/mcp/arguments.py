@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from jmem.core.errors import Invalid
 from jmem.core.model import MAX_BATCH, MAX_LIMIT
+from jmem.core.wire.base import Brief
+from jmem.core.wire.refusals import MAX_ERRORS
 
 
-class Arguments(BaseModel):
+class Arguments(Brief):
     """Arguments of a tool. A null counts as not given: some clients fill in every argument."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,6 +76,8 @@ def parse(model: type[A], given: dict[str, Any] | None) -> A:
         return model.model_validate({name: value for name, value in (given or {}).items() if value is not None})
     except ValidationError as error:
         known = ", ".join(model.model_fields) or "none"
+        if error.error_count() > MAX_ERRORS:
+            raise Invalid(f"these are not the arguments of this tool: {known}") from None
         reasons = [
             _reason(e, known) for e in error.errors(include_url=False, include_context=False, include_input=False)
         ]

@@ -4,20 +4,43 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from jmem.core.errors import Invalid
 
 A = TypeVar("A", bound=BaseModel)
 
 
-class Ask(BaseModel):
+def _fail_fast(schema: Any) -> None:
+    if isinstance(schema, dict):
+        if schema.get("type") in ("list", "tuple", "set", "frozenset"):
+            schema["fail_fast"] = True
+        for part in schema.values():
+            _fail_fast(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            _fail_fast(part)
+
+
+class Brief(BaseModel):
+    """A model that looks at a list no further than to the first item that is wrong: there may be millions of them."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As pydantic makes it, with `fail_fast` in every list."""
+        schema = handler(source)
+        _fail_fast(schema)
+        return schema
+
+
+class Ask(Brief):
     """What a route takes in a JSON body: types as they are written, and no field it does not know."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
-class Query(BaseModel):
+class Query(Brief):
     """What a route takes in its query string, where every value is text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

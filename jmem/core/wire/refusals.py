@@ -6,9 +6,15 @@ from pydantic import ValidationError
 
 from jmem.core.errors import Invalid
 
+MAX_ERRORS = 100
+"""Reasons of one refusal; each costs a thousand times what it took to send what is wrong."""
+
 
 def invalid_answer(error: ValidationError) -> Invalid:
     """What a validation found: every field with its reason, the first one as the title. Values are not repeated."""
+    if error.error_count() > MAX_ERRORS:
+        return Invalid(f"{error.error_count():,} things in the request are not as they should be",
+                       fix="send the fields that the documentation names, and no others")  # fmt: skip
     found = error.errors(include_url=False, include_context=False, include_input=False)
     errors = [{"field": ".".join(map(str, e["loc"])), "message": _reason(e["type"], e["msg"])} for e in found]
     unknown = next((e for e in found if e["type"] == "extra_forbidden"), None)
