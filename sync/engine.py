@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from jmem.core import outbox
@@ -15,7 +16,7 @@ from jmem.core.clock import wall_ms
 from jmem.core.outbox import TakenIn
 from jmem.core.store import Store
 from sync.protocol import MAX_SKEW_MS, Limits
-from sync.remote import Offline, OtherFeed, Rejected, Remote, TooBig, TooNew
+from sync.remote import Offline, OtherFeed, Pulled, Rejected, Remote, TooBig, TooNew
 
 CLIENT = "sync"
 """Who does what comes from the feed, in the list of actions."""
@@ -75,23 +76,33 @@ class Engine:
     # ---- in -----------------------------------------------------------------------------------
 
     def _read(self, progress: Progress) -> None:
-        while True:
-            with self._store.reader() as conn:
-                cursor = outbox.position(conn).cursor
+        with self._store.reader() as conn:
+            cursor = outbox.position(conn).cursor
+        with ThreadPoolExecutor(1, "jmem-pull") as beside:
             pulled = self._remote.pull(cursor)
-            if pulled.count:
-                taken = outbox.take_in(self._store, pulled.page, CLIENT)
-                if taken.missing:  # this store is a copy from before it made them
-                    pulled = self._remote.pull(cursor, own=True)
+            while True:
+                # the next page comes while this one is stored
+                ahead = (
+                    beside.submit(self._remote.pull, pulled.page.cursor) if pulled.more and not pulled.newer else None
+                )
+                if pulled.count:
                     taken = outbox.take_in(self._store, pulled.page, CLIENT)
-                progress.received += len(pulled.page.ops)
-                progress.refused.update(taken.refused)
-                self._changed(taken)
-                self._count(progress)
-            if pulled.newer:
-                raise TooNew("another machine writes memories in a newer form than this program knows")
-            if not pulled.more:
-                return
+                    if taken.missing:  # this store is a copy from before it made them
+                        pulled, ahead = self._remote.pull(cursor, own=True), None  # which may end elsewhere
+                        taken = outbox.take_in(self._store, pulled.page, CLIENT)
+                    self._took(progress, pulled, taken)
+                if pulled.newer:
+                    raise TooNew("another machine writes memories in a newer form than this program knows")
+                if not pulled.more:
+                    return
+                cursor = pulled.page.cursor
+                pulled = self._remote.pull(cursor) if ahead is None else ahead.result()
+
+    def _took(self, progress: Progress, pulled: Pulled, taken: TakenIn) -> None:
+        progress.received += len(pulled.page.ops)
+        progress.refused.update(taken.refused)
+        self._changed(taken)
+        self._count(progress)
 
     # ---- out ----------------------------------------------------------------------------------
 

@@ -14,8 +14,8 @@ from uuid import UUID
 from hosted.ops.writer import Writer, lock
 from jmem.core.clock import stamp_ms, wall_ms
 from jmem.core.errors import Invalid, JmemError
-from jmem.core.model import FIELDS, MAX_OP_BYTES, Op
-from jmem.core.opcheck import check_digest, check_fields, check_shape, is_blank, seal, text_of
+from jmem.core.model import Op
+from jmem.core.opcheck import check_fields, check_shape, checked_text, is_blank
 from sync.protocol import MAX_SKEW_MS
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _REFUSE = (
     "INSERT INTO jmem.refused (user_id, stamp) SELECT $1, u.stamp FROM unnest($2::text[]) AS u (stamp)"
     " ON CONFLICT DO NOTHING"
 )
-_PLAIN = frozenset(FIELDS)
 _TOP = frozenset(("v", "stamp", "id", "set", "base", "client", "nonce", "purge", "digest"))
 _NO_BASE: Any = (None,)
 
@@ -71,25 +70,9 @@ def check(op: Op) -> Checked:
     check_shape(op)
     if op.set.get("privacy") == "local":
         raise Invalid("a local memory stays on its machine", code="local", stamp=op.stamp)
-    if is_blank(op) or op.extra or not op.set.keys() <= _PLAIN:
-        text = text_of(op)
-        check_digest(op)
-    else:
-        text = _sealed_text(op)
+    text = checked_text(op)
     check_fields(op)
     return Checked(op, text)
-
-
-def _sealed_text(op: Op) -> str:
-    """As `text_of` and `check_digest`, in one pass, for an op of known fields."""
-    try:
-        sealed, text = seal(op)
-    except (RecursionError, UnicodeEncodeError, TypeError, ValueError):
-        sealed, text = None, ""
-    if sealed is None or sealed.digest != op.digest or len(text) * 4 > MAX_OP_BYTES:
-        text = text_of(op)  # says what is wrong with it
-        check_digest(op)
-    return text
 
 
 async def apply(

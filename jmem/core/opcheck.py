@@ -49,6 +49,22 @@ def text_of(op: Op) -> str:
     return text
 
 
+def checked_text(op: Op) -> str:
+    """As `text_of` and `check_digest`, in one pass for an op of known fields."""
+    if is_blank(op) or op.extra or not op.set.keys() <= _KNOWN or not op.nonce.isalnum():
+        text = text_of(op)
+        check_digest(op)
+        return text
+    try:
+        sealed, text = seal(op)
+    except (RecursionError, UnicodeEncodeError, TypeError, ValueError, JmemError):
+        sealed, text = None, ""
+    if sealed is None or sealed.digest != op.digest or len(text) * 4 > MAX_OP_BYTES:
+        text = text_of(op)  # says what is wrong with it
+        check_digest(op)
+    return text
+
+
 def check_shape(op: Op) -> None:
     """Raise Invalid `bad_op` where a field has the wrong form, `upgrade_required` for a newer kind of op."""
     if not (

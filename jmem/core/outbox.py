@@ -262,10 +262,11 @@ def take_in(store: Store, page: Page, client: str) -> TakenIn:
         if missing := [stamp for stamp, digest in page.own if not _seen(tx.conn, stamp, digest)]:
             return TakenIn(missing=tuple(missing))
         taken = copies.as_one(tx, page.ops, lambda: foreign.take(tx, page.ops, client, "sync", Sent.SEEN))
-        tx.conn.executemany(
-            "UPDATE ops SET sent = ? WHERE stamp = ? AND digest = ?",
-            [(Sent.SEEN, op.stamp, op.digest) for op in page.ops],
-        )
+        if taken.known:
+            tx.conn.executemany(
+                "UPDATE ops SET sent = ? WHERE stamp = ? AND digest = ?",
+                [(Sent.SEEN, op.stamp, op.digest) for op in page.ops],
+            )
         _set(tx, _CURSOR, page.cursor)
         if position(tx.conn).rules != Rules():
             for id in taken.ids:  # another machine may have taken away what a rule goes by

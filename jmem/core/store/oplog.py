@@ -15,7 +15,7 @@ from jmem.core import merge
 from jmem.core.clock import stamp_ms, wall_ms
 from jmem.core.errors import Conflict, Invalid, TooLarge
 from jmem.core.model import MAX_OP_BYTES, Memory, Op, iso, new_nonce
-from jmem.core.opcheck import check_digest, check_fields, check_shape, is_blank, seal, text_of
+from jmem.core.opcheck import check_digest, check_fields, check_shape, checked_text, is_blank, seal, text_of
 from jmem.core.store import rows
 from jmem.core.store.writer import Tx
 
@@ -109,14 +109,13 @@ def apply(tx: Tx, op: Op, action: int, sent: Sent = Sent.NEW) -> Applied:
     `upgrade_required`, `bad_digest`, `bad_op` or the reason a field is invalid, TooLarge. Nothing is stored then.
     """
     check_shape(op)
-    text = text_of(op)
     held = tx.conn.execute("SELECT digest, payload FROM ops WHERE stamp = ?", (op.stamp,)).fetchone()
     if held is not None:
-        return _again(tx, op, text, *held)
+        return _again(tx, op, text_of(op), *held)
     if sent is not Sent.SEEN and stamp_ms(op.stamp) > wall_ms() + MAX_AHEAD_MS:  # the account looks at its feed's
         raise Invalid("the op's stamp is more than a year ahead of the clock", code="clock_skew", stamp=op.stamp,
                       fix="set the clock of the machine that made it")  # fmt: skip
-    check_digest(op)
+    text = checked_text(op)
     check_fields(op)
     tx.clock.see(op.stamp)
     if sent is not Sent.SEEN:
@@ -125,6 +124,9 @@ def apply(tx: Tx, op: Op, action: int, sent: Sent = Sent.NEW) -> Applied:
         _purge(tx, op, action, sent)
     elif is_purged(tx.conn, op.id):
         _insert(tx, op, op.blanked().text(), action, sent)
+    elif tx.conn.execute("SELECT 1 FROM ops WHERE memory_id = ? LIMIT 1", (op.id,)).fetchone() is None:
+        seq = _insert(tx, op, text, action, sent)
+        rows.write_row(tx, op.id, {name: (op.stamp, value) for name, value in op.set.items()}, seq, None)
     else:
         _absorb(tx, op, _insert(tx, op, text, action, sent))
     return "applied"
