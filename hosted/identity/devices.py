@@ -131,12 +131,16 @@ class Register:
         try:
             yield
         finally:
-            for key, known in self._known.items():
-                if known.timer is not None:
-                    known.timer.cancel()
-                    self._begin(key)
+            await self.flush()
             self._known.clear()
-            await asyncio.gather(*self._writing)
+
+    async def flush(self) -> None:
+        """Have every visit written down that was told of."""
+        for key, known in self._known.items():
+            if known.timer is not None:
+                known.timer.cancel()
+                self._begin(key)
+        await asyncio.gather(*self._writing)
 
     def _begin(self, key: tuple[UUID, str]) -> None:
         known = self._known.get(key)

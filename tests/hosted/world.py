@@ -98,6 +98,7 @@ class World:
             await activity.flush()
             async with activity._writing:  # what was under way already
                 pass
+            await self.app.state.devices.flush()
 
         self.run(written())
 
@@ -113,7 +114,7 @@ class World:
 def sign_up(http: httpx.Client, supabase: Running, name: str = "p") -> Person:
     """Somebody new, who asks with this client."""
     email = f"{name}-{uuid.uuid4().hex[:12]}@example.com"
-    answer = httpx.post(
+    answer = http.post(  # a client of its own would load every certificate of this machine
         f"{supabase.url}/auth/v1/signup", json={"email": email, "password": "correct horse"},
         headers={"apikey": supabase.settings.publishable_key},
     )  # fmt: skip
