@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from daemon.account import SignedIn
 from jmem.core import outbox
 from jmem.core.errors import JmemError, Unauthorized, Unreachable
 from jmem.core.model import iso
+from jmem.core.outbox import Way
+from jmem.core.receipts import PlaceReceipt, erased
 from sync.plan import Exchange, State, backoff, plan
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from sync.remote import Remote
     from sync.verify import Tell, Verdict
 
+REACH_S = 3.0
+"""How long a purge waits for the account before its receipt says that it waits."""
 PATIENCE_S = 2.0
 """How long a stop waits for a request that is under way; it may be cut at any point."""
 _FINAL = frozenset(("signed_out", "account_deleted"))
@@ -165,7 +170,33 @@ class Syncer:
         self.now(seconds)
         remote = self._remote
         assert remote is not None
-        return verify(self._store, remote, lambda: self.now(seconds), fix=fix, purged=self._service.finish_purges, tell=tell)
+        return verify(
+            self._store, remote, lambda: self.now(seconds), fix=fix, purged=self._service.finish_purges, tell=tell
+        )
+
+    def forgotten(self, ids: list[str]) -> tuple[PlaceReceipt, ...]:
+        """What became of memories that were just forgotten for ever in the account, and what will on other machines.
+
+        While the account answers it is told at once; nothing is said of an account where nobody ever signed in.
+        """
+        with self._store.reader() as conn:
+            bound, way = outbox.position(conn).account, outbox.purge_way(conn, ids)
+        if bound is None:
+            return ()
+        if way is Way.WAITS and self._threads and threading.current_thread() not in self._threads:
+            with suppress(JmemError):
+                if self._error is None and not self._paused:
+                    self.now(REACH_S)
+            with self._store.reader() as conn:
+                way = outbox.purge_way(conn, ids)
+        if way is Way.NEVER_LEFT:
+            return (erased("account", "nothing there"),)
+        if way is Way.REACHED:
+            return erased("account"), erased("other machines", "erased at the next exchange of each")
+        wait = "waits for the next exchange" + (
+            "; jmem sync resume" if self._paused else "" if self._threads else "; jmem login"
+        )
+        return erased("account", wait), erased("other machines", "erased at the exchange of each after that")
 
     def pause(self, paused: bool) -> dict[str, Any]:
         """Stop exchanging until told otherwise, also over a restart."""

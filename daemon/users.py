@@ -90,6 +90,7 @@ class UserMemory:
                 user_id, name, folder, store, access, vectors, index, indexer, searcher, service, clients,
                 make_extractor(settings), watch, Syncer(user_id, folder, store, service, settings["hosted.url"], key_of(settings, name), log),
             )  # fmt: skip
+            service.reach_on_purge(memory.syncer.forgotten)
             indexer.start()
             undo.callback(indexer.stop)
             try:

@@ -307,6 +307,26 @@ def waiting_of(conn: sqlite3.Connection) -> dict[str, int]:
     return dict(found.fetchall())
 
 
+class Way(Enum):
+    """How far the order to forget memories for ever has come."""
+
+    NEVER_LEFT = 0
+    REACHED = 1
+    WAITS = 2
+
+
+def purge_way(conn: sqlite3.Connection, ids: Sequence[str]) -> Way:
+    """Of the memories of which it has come least far."""
+    sql = (
+        "SELECT o.sent, EXISTS (SELECT 1 FROM ops k WHERE k.memory_id = p.id AND k.sent IN (?, ?)) FROM purged p"
+        " JOIN ops o ON o.seq = p.seq WHERE p.id IN (SELECT value FROM json_each(?))"
+    )
+    ways = set(conn.execute(sql, (Sent.SEEN, Sent.OFFERED, json.dumps(list(ids)))).fetchall())
+    if any(known and sent in (Sent.NEW, Sent.OFFERED, Sent.HELD) for sent, known in ways):
+        return Way.WAITS
+    return Way.REACHED if any(sent == Sent.SEEN for sent, _ in ways) else Way.NEVER_LEFT
+
+
 class Mended(Enum):
     """What `mend` did to a memory here."""
 

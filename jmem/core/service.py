@@ -440,6 +440,10 @@ class MemoryService(Timeline, Neighbours, Conflicts):
             self.finish_purges()
         return back
 
+    def reach_on_purge(self, hook: PurgeHook) -> None:
+        """One more place to be told of what is forgotten."""
+        self._hooks = (*self._hooks, hook)
+
     def finish_purges(self) -> tuple[PlaceReceipt, ...]:
         """After purges were committed: reach every other place, whatever wrote them; the receipt."""
         self.nearness.release()
