@@ -25,10 +25,10 @@ from jmem.core import moments
 from jmem.core.actor import Actor
 from jmem.core.confidence import is_confident
 from jmem.core.embed import EmbedderUnavailable
-from jmem.core.errors import Invalid
+from jmem.core.errors import Invalid, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.fusion import Candidate, demote_superseded, fuse, legs, relevance
-from jmem.core.model import Memory, now_iso
+from jmem.core.model import MAX_CONTENT_BYTES, Memory, now_iso
 from jmem.core.query import MODES, Hit, SearchOutcome, SearchQuery
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Searcher:
     async def search(self, user_id: UUID, query: SearchQuery, actor: Actor) -> SearchOutcome:
         """The best memories for a question, of what the actor sees.
 
-        Raises Refused, and Invalid for an empty query, an unknown mode or a limit below 1.
+        Raises Refused, TooLarge, and Invalid for an empty query, an unknown mode or a limit below 1.
         """
         began = time.perf_counter()
         actor.may("read")
@@ -169,7 +169,9 @@ class Searcher:
 
 
 def _checked(query: SearchQuery) -> str:
-    """The words of the query, without NULs and lone surrogates; raises Invalid."""
+    """The words of the query, without NULs and lone surrogates; raises Invalid, TooLarge."""
+    if len(query.query) > MAX_CONTENT_BYTES:  # it is kept in the access log and told in the answer
+        raise TooLarge(f"a query has at most {MAX_CONTENT_BYTES:,} characters", field="query", limit=MAX_CONTENT_BYTES)
     text = query.query.encode("utf-8", "replace").decode("utf-8").replace("\0", " ").strip()
     if not text:
         raise Invalid("the query is empty", field="query")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from jmem.core.drafts import Added, Draft
-from jmem.core.errors import Invalid, JmemError
+from jmem.core.errors import Invalid, JmemError, TooLarge
 from jmem.core.filter import EVERYTHING, Filter
-from jmem.core.model import ACCEPTED, MAX_ANSWER_BYTES, STATES, check_tags, iso, milliseconds, now_iso
+from jmem.core.model import ACCEPTED, MAX_ANSWER_BYTES, MAX_LIMIT, STATES, check_tags, iso, milliseconds, now_iso
 from jmem.core.receipts import BatchResult
 from jmem.core.timewords import parse_moment
 from jmem.core.wire.asks import EditAsk, ExportQuery, ListQuery, MemoryAsk, ReviewAsk
@@ -53,11 +53,16 @@ def make_filter(
     since: str | None = None, until: str | None = None, privacy: str | None = None, thread: str | None = None,
     source: str | None = None, deleted: bool = False, expired: bool = False,
 ) -> Filter:  # fmt: skip
-    """The filter of a request; raises Invalid. Deleted memories are found in any state, expired ones with every state,
+    """The filter of a request; raises Invalid, TooLarge. Deleted memories are found in any state, expired ones with every state,
     and with `expired` nothing but those."""
-    every = set(states) >= set(ACCEPTED)
+    wanted = tuple(dict.fromkeys(states))  # a database is asked with each of them
+    if len(clients) > MAX_LIMIT:
+        raise TooLarge(
+            f"{len(clients):,} clients; a filter has at most {MAX_LIMIT:,}", field="clients", limit=MAX_LIMIT
+        )
+    every = set(wanted) >= set(ACCEPTED)
     return Filter(
-        tags=tuple(check_tags(tags)), clients=tuple(clients), states=STATES if deleted else tuple(states) or ACCEPTED,
+        tags=tuple(check_tags(tags)), clients=tuple(clients), states=STATES if deleted else wanted or ACCEPTED,
         since=start_of(since), until=end_of(until), privacy=privacy, thread=thread, source=source,
         deleted=deleted, expired=every or deleted, lapsed=expired,
     )  # fmt: skip
