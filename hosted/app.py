@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -15,6 +13,7 @@ from qdrant_client import AsyncQdrantClient
 import jmem
 from hosted import api, edge, mcp, operate, web
 from hosted.api import problems
+from hosted.background import background
 from hosted.db.engine import Database, driver_dsn
 from hosted.identity import compose
 from hosted.identity.devices import Register
@@ -104,18 +103,6 @@ def app_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> FastA
     app = make_app(backend, identity=known, services=services, settings=settings, metrics=metrics)
     app.state.contexts += [lambda: http, lambda: background(services.accounts.work())]
     return app
-
-
-@asynccontextmanager
-async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Something that goes on while the app serves, and is cancelled with it."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def backend_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> Backend:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from hosted.background import background
 from hosted.edge.bodies import Bodies
 from hosted.edge.counting import Counting
-from hosted.edge.idempotency import sweeping
+from hosted.edge.idempotency import keep_sweeping
 from hosted.edge.rates import Rates
 from hosted.edge.requests import Requests
 from hosted.settings import Settings
@@ -33,7 +34,7 @@ def wrap(app: FastAPI, settings: Settings | None) -> None:
     app.state.rates = rates
     app.state.contexts.append(rates.running)
     if (backend := getattr(app.state, "backend", None)) is not None:
-        app.state.contexts.append(lambda: sweeping(backend.database))
+        app.state.contexts.append(lambda: background(keep_sweeping(backend.database)))
     app.add_middleware(Counting, rates=rates)
     if origins := origins_of(known):
         app.add_middleware(

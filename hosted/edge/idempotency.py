@@ -20,8 +20,7 @@ import hmac
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -122,24 +121,14 @@ def attempt() -> UUID | None:
     return None if found is None else found.attempt
 
 
-@asynccontextmanager
-async def sweeping(database: Database) -> AsyncIterator[None]:
-    """Forget what is older than a day, in all accounts, until this is left."""
-    task = asyncio.create_task(_sweep(database))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def sweep(database: Database) -> int:
     """Forget what is older than a day now; how many answers."""
     async with database.tenant(UUID(int=0)) as conn:  # nobody's: the function alone looks past the tenant
         return int(await (await driver(conn)).fetchval("SELECT jmem.forget_answers()"))
 
 
-async def _sweep(database: Database) -> None:
+async def keep_sweeping(database: Database) -> None:
+    """Forget what is older than a day, in all accounts, until it is cancelled."""
     while True:
         try:
             await sweep(database)

@@ -19,6 +19,7 @@ import httpx
 import structlog
 
 import jmem
+from hosted.background import background
 from hosted.operate.metrics import program_of
 from hosted.settings import Settings
 from jmem.core.errors import Invalid
@@ -90,13 +91,10 @@ class Uses:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Tell, until this is left; what waits then is told once more."""
-        task = asyncio.create_task(self._work())
         try:
-            yield
+            async with background(self._work()):
+                yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             await self.flush()
 
     async def flush(self) -> None:
