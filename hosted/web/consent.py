@@ -15,7 +15,7 @@ from hosted.web import browser
 from hosted.web.rights import rights_asked
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
-from jmem.core.errors import NotFound, Refused
+from jmem.core.errors import Invalid, NotFound, Refused
 from jmem.core.model import MAX_CLIENT_CHARS
 
 pages = Pages(private=True)
@@ -43,7 +43,10 @@ async def decide(visit: Visit) -> Response:
     shown = _shown(asked)
     if visit.form.get("decision") != "allow":
         return _onward(visit, await _decided(visit, authorization_id, "deny"), let_in=False)
-    given = rights_asked(visit.form, shown["slug"])
+    try:
+        given = rights_asked(visit.form, shown["slug"])
+    except Invalid as error:
+        return visit.page("consent.html", 422, **shown, problem=error.message)
     if not (given.read or given.write or given.delete):
         return visit.page("consent.html", 422, **shown, problem="Choose at least one permission, or refuse.")
     address = await _decided(visit, authorization_id, "approve")

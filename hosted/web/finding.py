@@ -20,6 +20,8 @@ from jmem.core.wire.common import make_filter
 PAGE = 30
 CHANGED = "jmem-changed"
 """The event that has the list ask anew, with the question and filters it has."""
+COUNTS = "jmem-counts"
+"""The event that has only the numbers beside the filters asked for anew."""
 MOST = 240
 """Hits that a question shows at most, by asking for more."""
 VIEWS = ("active", "paused", "archived", "all", "deleted")
@@ -113,6 +115,11 @@ async def find(visit: Visit, asked: Wanted) -> Found:
         page = await visit.memories.list(filter, visit.actor, limit=PAGE, sort=asked.sort)
     total = await visit.memories.count(filter, visit.actor)
     return Found([card(memory) for memory in page.memories], total, page.next_cursor or "")
+
+
+async def total(visit: Visit, asked: Wanted) -> int | None:
+    """How many there are in a list; None under a question, whose number is that of its hits."""
+    return None if asked.q else await visit.memories.count(asked.filter(), visit.actor)
 
 
 def card(memory: Memory, hit: Hit | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hosted.web.finding import CHANGED, MOST, PAGE, SORTS, Wanted, facets, find, wanted
+from hosted.web.finding import CHANGED, MOST, PAGE, SORTS, Wanted, facets, find, total, wanted
 from hosted.web.flashes import Flash
 from hosted.web.rights import tags_of
 from hosted.web.routing import Pages
@@ -35,6 +35,15 @@ async def search(visit: Visit) -> Response:
         response.headers["hx-replace-url"] = asked.address(cursor="")
         return response
     return await _page(visit, asked)
+
+
+@pages.post("/memories/counts")
+async def counts(visit: Visit) -> Response:
+    """The numbers beside the filters and above the list, after something on the page was changed; for htmx."""
+    asked = wanted(visit.form)
+    if not visit.live:
+        return visit.go(asked.address())
+    return visit.page("_counts.html", asked=asked, facets=await facets(visit, asked), total=await total(visit, asked))
 
 
 async def _results(visit: Visit, asked: Wanted) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hosted.web import words
-from hosted.web.finding import card
+from hosted.web.finding import COUNTS, card
 from hosted.web.flashes import Flash
 from hosted.web.rights import tags_of
 from hosted.web.routing import Pages
@@ -67,7 +67,7 @@ async def save(visit: Visit) -> Response:
         return visit.page(template, 200 if visit.live else 422, **_form(await _memory(visit), **typed, **said))
     flash = await said_of(visit, "edited" if edited.changed else "unchanged", [edited.memory.id], edited.changed)
     if visit.live:
-        return visit.page("_changed.html", card=card(edited.memory), flash=flash)
+        return _in_place(visit, card(edited.memory), flash)
     return visit.go(f"/memories/{edited.memory.id}", flash)
 
 
@@ -90,7 +90,7 @@ async def act(visit: Visit) -> Response:
     if do == "purge":
         await visit.memories.purge(memory.id, visit.actor)
         if visit.live:
-            return visit.page("_changed.html", card=None, flash=Flash("purged"))
+            return _in_place(visit, None, Flash("purged"))
         return visit.go("/memories?view=deleted", Flash("purged"))
     await visit.memories.delete(memory.id, visit.actor)
     return await _done(visit, "deleted", memory, gone=True)
@@ -99,10 +99,17 @@ async def act(visit: Visit) -> Response:
 async def _done(visit: Visit, saying: str, memory: Memory, *, gone: bool) -> Response:
     flash = await said_of(visit, saying, [memory.id])
     if visit.live:
-        return visit.page("_changed.html", card=None if gone else card(memory), flash=flash)
+        return _in_place(visit, None if gone else card(memory), flash)
     return visit.go(
         "/memories" if saying == "deleted" or visit.form.get("from") == "list" else f"/memories/{memory.id}", flash
     )
+
+
+def _in_place(visit: Visit, shown: dict[str, Any] | None, flash: Flash) -> Response:
+    """What htmx puts where the memory was; the numbers on the page follow."""
+    response = visit.page("_changed.html", card=shown, flash=flash)
+    response.headers["hx-trigger"] = COUNTS
+    return response
 
 
 async def said_of(visit: Visit, saying: str, ids: list[str], changed: bool = True, n: int = 1) -> Flash:
@@ -160,4 +167,8 @@ def _fields(revision: Revision) -> list[tuple[str, str]]:
 
 
 async def _memory(visit: Visit) -> Memory:
-    return await visit.memories.get(visit.request.path_params["id"], visit.actor, deleted=True)
+    id = visit.request.path_params["id"]
+    try:
+        return await visit.memories.get(id, visit.actor, deleted=True)
+    except Invalid:  # what helps at a terminal does not help here
+        raise NotFound(f"no memory has the id '{words.line(id, 80)}'") from None

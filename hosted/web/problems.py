@@ -69,6 +69,11 @@ def _paged(page_of: Callable[[Request, Response], Response], handler: Any) -> An
     return handle
 
 
+def _signed_in(site: Site, request: Request, status: int) -> bool:
+    """Whether the page's head leads to the memories, rather than to signing in; the session itself is not asked."""
+    return status not in (401, 410) and bool(site.cookies.read(request, browser.SESSION))
+
+
 def as_page(
     site: Site, request: Request, status: int, problem: bytes, headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -80,7 +85,7 @@ def as_page(
     context = {
         "status": status, "title": _TITLES.get(status, "That did not work"), "help": _HELP.get(status, ""),
         "message": str(said.get("title", "")), "fix": str(said.get("fix") or ""), "code": str(said.get("code", "")),
-        "number": str(said.get("request", "")), "me": None, "csrf": "", "path": request.url.path, "flash": None,
+        "number": str(said.get("request", "")), "me": _signed_in(site, request, status), "csrf": "", "path": request.url.path, "flash": None,
         "live": False, "waiting": 0,
     }  # fmt: skip
     if status == 410:

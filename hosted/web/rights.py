@@ -16,9 +16,11 @@ def tags_of(text: str) -> tuple[str, ...]:
 def rights_asked(form: Form, client: str) -> Rights:
     """The permissions that are ticked; with the scope `tags`, only memories with one of the tags named.
 
-    Raises Invalid for a cap that is no number.
+    Raises Invalid for a cap that is no number, and for that scope without a tag, which would shut out a program unsaid.
     """
     tags = tags_of(form.get("tags")) if form.get("scope") == "tags" else None
+    if tags == ():
+        raise Invalid("name at least one tag, or let it see all memories", field="tags")
     cap = form.get("writes_per_hour").strip()
     if cap and not (cap.isascii() and cap.isdigit() and len(cap) < 8 and int(cap) > 0):
         raise Invalid(

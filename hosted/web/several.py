@@ -13,7 +13,7 @@ from hosted.web.memory import said_of
 from hosted.web.rights import tags_of
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
-from jmem.core.errors import Invalid, NotFound
+from jmem.core.errors import NotFound
 from jmem.core.model import MAX_BATCH
 
 pages = Pages(private=True)
@@ -25,6 +25,8 @@ async def marked(visit: Visit) -> Response:
     ids, back = list(dict.fromkeys(visit.form.all("id")))[:MAX_BATCH], _back(visit)
     if not ids:
         return visit.go(back, Flash("none_marked"))
+    if visit.form.get("do") in ("tag", "untag") and not tags_of(visit.form.get("tags")):
+        return visit.go(back, Flash("no_tag"))
     fields, saying = _step(visit)
     results = await visit.memories.batch([{**fields, "id": id} for id in ids], visit.actor)
     done = [id for id, result in zip(ids, results, strict=True) if result.error is None]
@@ -48,10 +50,8 @@ def _step(visit: Visit) -> tuple[dict[str, Any], str]:
         case "restore":
             return {"op": "restore"}, "restored"
         case "tag" | "untag" as do:
-            tags = tags_of(visit.form.get("tags"))
-            if not tags:
-                raise Invalid("no tag was named", fix="write one into the field beside the button")
-            return {"op": "edit", "add_tags" if do == "tag" else "remove_tags": tags}, "tagged"
+            named = tags_of(visit.form.get("tags"))
+            return {"op": "edit", "add_tags" if do == "tag" else "remove_tags": named}, "tagged"
     raise NotFound("there is no such action")
 
 
