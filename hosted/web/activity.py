@@ -16,7 +16,7 @@ pages = Pages(private=True)
 PAGE = 40
 LOOKED = 400
 _VERBS = {"add": "added", "search": "asked", "list": "listed memories", "get": "read", "edit": "changed", "delete": "deleted",
-          "restore": "brought back", "undo": "took back", "redo": "did again", "batch": "changed several", "purge": "forgot",
+          "restore": "brought back", "undo": "took back", "redo": "did again", "batch": "changed", "purge": "forgot",
           "tag": "tagged", "archive": "archived", "pause": "paused", "resume": "resumed", "import": "imported",
           "sync": "synced", "approve": "accepted", "reject": "rejected", "review": "put into review", "fetch": "read"}  # fmt: skip
 OWN = "web"

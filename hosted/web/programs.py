@@ -74,10 +74,12 @@ _ALL = (
     Program("cursor", "Cursor", "The editor", (
         "Put this into the file; if there is one already, add the jmem part to its mcpServers.",
         "Open Cursor Settings, then MCP, and check that jmem is on.",
+        "Ask it what it remembers about you.",
     ), _cursor),
     Program("vscode", "VS Code", "With GitHub Copilot", (
         "Put this into the file of your project, or into the user settings with MCP: Open User Configuration.",
         "Press Start above the entry, and use agent mode.",
+        "Ask it what it remembers about you.",
     ), _vscode),
     Program("chatgpt", "ChatGPT", "On the web, with developer mode", (
         "Open Settings, then Connectors, then Advanced, and switch developer mode on.",
@@ -86,6 +88,7 @@ _ALL = (
     ), _chatgpt, public=True),
     Program("other", "Any other program", "Whatever speaks MCP", (
         "Give the program one of the addresses. It needs no other key.",
+        "Ask it what it remembers about you.",
     ), _other),
 )  # fmt: skip
 PROGRAMS: Mapping[str, Program] = {program.name: program for program in _ALL}
