@@ -307,6 +307,13 @@ class JmemApp(Undoing):
                     self._unnotify(said, refresh=False)  # it was about the place that one leaves
             self.switch_mode(mode)
 
+    def action_conflicts(self) -> None:
+        """Texts that were written apart."""
+        from jmem.tui.screens.conflicts import ConflictsPage
+
+        if isinstance(self.screen, Place) and not isinstance(self.screen, ConflictsPage):
+            self.push_screen(ConflictsPage())
+
     def action_leave(self) -> None:
         """Out."""
         self.exit()

@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from jmem.client import Client
 from jmem.core.errors import JmemError, SecretFound
 from jmem.tui.screens import confirm
 from jmem.tui.screens.base import Dialog
@@ -43,18 +44,32 @@ class Merging(Dialog[bool]):
 
     def __init__(self, pair: dict[str, Any]) -> None:
         super().__init__()
+        self._saving = False
         older = "a" if pair["a"]["created_at"] < pair["b"]["created_at"] else "b"
         if pair["a"]["privacy"] != pair["b"]["privacy"]:  # what is private can't go into what is synced
             older = "a" if pair["a"]["privacy"] == "local" else "b"
         self._keep, self._other = pair[older], pair["b" if older == "a" else "a"]
-        self._saving = False
+        self.heading, self.remark = (
+            "One memory of both",
+            f"{self._keep['id'][-6:]} stays, {self._other['id'][-6:]} is deleted",
+        )
+
+    @property
+    def _begun(self) -> str:
+        keep, other = self._keep["content"], self._other["content"]
+        return str(keep if keep.strip() == other.strip() else f"{keep}\n\n{other}")
+
+    def hand(self, daemon: Client, text: str, secrets: str) -> object:
+        """Store the text."""
+        keep, other = self._keep, self._other
+        request = {
+            "other": other["id"], "content": text, "version": keep["version"], "other_version": other["version"], "secrets": secrets,
+        }  # fmt: skip
+        return daemon.merge(keep["id"], request)
 
     def compose(self) -> ComposeResult:
-        keep, other = self._keep["content"], self._other["content"]
-        self._begun = keep if keep.strip() == other.strip() else f"{keep}\n\n{other}"
         with Vertical(classes="box") as box:
-            box.border_title = Content("One memory of both")
-            box.border_subtitle = Content(f"{self._keep['id'][-6:]} stays, {self._other['id'][-6:]} is deleted")
+            box.border_title, box.border_subtitle = Content(self.heading), Content(self.remark)
             yield Static("Both texts stand here: leave in it what the one memory is to say.", id="told", markup=False)
             yield WriteArea(self._begun)
         yield KeyBar()
@@ -71,14 +86,10 @@ class Merging(Dialog[bool]):
             self._tell("There is nothing in it yet")
             return
         self._saving = True
-        keep, other = self._keep, self._other
-        request = {
-            "other": other["id"], "content": text, "version": keep["version"], "other_version": other["version"], "secrets": secrets,
-        }  # fmt: skip
 
         async def work() -> None:
             try:
-                await self.remote(lambda daemon: daemon.merge(keep["id"], request))
+                await self.remote(lambda daemon: self.hand(daemon, text, secrets))
             except JmemError as error:
                 self.post_message(NotMerged(error))
             else:
