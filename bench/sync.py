@@ -56,10 +56,9 @@ class Account:
 @contextlib.contextmanager
 def hosted() -> Iterator[dict[str, Any]]:
     """The backend as a process of its own; where it is."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RATE_", "JMEM_"))}
-    unlimited = {f"RATE_{name}": "0" for name in ("LIMIT",)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("JMEM_")}
     process = subprocess.Popen([sys.executable, "-m", "hosted", "dev", "--port", "0", "--json"],
-                               stdout=subprocess.PIPE, env={**kept, **unlimited})  # fmt: skip
+                               stdout=subprocess.PIPE, env=kept)  # fmt: skip
     assert process.stdout is not None
     try:
         yield json.loads(process.stdout.readline())
@@ -172,7 +171,7 @@ async def postgres_floor(account: Account) -> float:
             ", ".join(names),
             f"INSERT INTO jmem.{table} (user_id, {', '.join(names)}) VALUES ($1, {marks})",
         )
-    (last,) = await conn.fetchrow("SELECT max(seq) FROM jmem.ops WHERE user_id = $1", account.user)
+    last: int = await conn.fetchval("SELECT max(seq) FROM jmem.ops WHERE user_id = $1", account.user)
     for start in range(0, last, PAGE):
         pages = {
             table: await conn.fetch(
@@ -287,7 +286,7 @@ def together(told: dict[str, Any], rounds: int, idle_s: float) -> list[Row]:
 
 def _listens(api: Any) -> bool:
     status = api.must("GET", "/sync")
-    return status["state"] == "on" and status["streaming"]
+    return bool(status["state"] == "on" and status["streaming"])
 
 
 def bench(options: Options) -> list[Row]:

@@ -133,8 +133,10 @@ class Engine:
         """Push a batch; whether ops were stamped anew, so that the outbox has to be read from its start."""
         try:
             answer = self._remote.push(texts)
-        except TooBig:
+        except TooBig as error:
             if len(texts) == 1:
+                if not error.said:
+                    raise Offline("something on the way to the account takes no request of this size") from None
                 self._stuck[next(iter(texts))] = "too_large"
                 return False
             stamps = list(texts)

@@ -54,9 +54,13 @@ class OtherFeed(JmemError):
 
 
 class TooBig(JmemError):
-    """The batch has to be smaller."""
+    """The batch has to be smaller. `said`: by the account itself, not by something on the way to it."""
 
     code, status = "batch_too_large", 413
+
+    def __init__(self, message: str, *, said: bool) -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class TooNew(JmemError):
@@ -228,11 +232,11 @@ def _refusal(answer: httpx.Response) -> JmemError:
         return AccountGone(detail, fix="jmem logout   keeps the memories on this machine")
     if code == "cursor_invalid":
         return OtherFeed(detail)
-    if status == 413:
-        return TooBig(detail)
+    if status == 413 and answer.request.method == "POST":
+        return TooBig(detail, said=bool(code))
     if status == 426:
         return TooNew(detail, tuple(str(stamp) for stamp in problem.get("stamps", ()) if stamp))
-    if status == 429 or status >= 500:
+    if status in (413, 429) or status >= 500:
         return Offline(detail, retry_after=_seconds(answer.headers.get("retry-after")))
     rejected = Rejected(detail, code=code or "sync_refused", fix="jmem sync status")
     rejected.said = problem

@@ -23,7 +23,8 @@ from tests.sync.world import HELD_TAG, Replica, Tables, Time, World
 
 TRACES = int(os.environ.get("JMEM_SYNC_TRACES", "8"))
 STEPS = int(os.environ.get("JMEM_SYNC_STEPS", "30"))
-FAULTS = ("lost_request", "lost_reply", "cut", "twice", "delayed", "kept_and_late", "throttled", "failing", "too_large")
+FAULTS = ("lost_request", "lost_reply", "cut", "twice", "delayed", "kept_and_late", "throttled", "failing", "too_large",
+          "too_large_for_the_way")  # fmt: skip
 CALLS = ("", "push", "pull")
 
 _place: dict[str, Any] = {}

@@ -23,7 +23,7 @@ from sync import remote
 from sync.engine import Engine, Progress
 from sync.protocol import cursor_of, parse_cursor
 from sync.remote import Offline
-from tests.sync.world import HELD_TAG, ME, Tables, Time, World
+from tests.sync.world import HELD_TAG, ME, Tables, Time, World, outbox_counts
 
 HOUR, DAY = 3_600_000, 86_400_000
 
@@ -390,3 +390,13 @@ def test_the_year_1970_keeps_nothing_away(world: World):
     world.add(a)
     world.settle()
     world.check()
+
+
+def test_what_something_on_the_way_refuses_for_its_size_is_offered_again(world: World):
+    a = world.replica(world.account())
+    for _ in range(3):
+        world.add(a)
+    a.exchange("push:too_large_for_the_way", "push:too_large_for_the_way", "push:too_large_for_the_way")
+    assert outbox_counts(a)["seen"] < 3
+    a.exchange()
+    assert outbox_counts(a)["seen"] == 3

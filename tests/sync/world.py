@@ -157,6 +157,8 @@ class Wire(httpx.BaseTransport):
         if fault in ("throttled", "failing"):
             status = 429 if fault == "throttled" else 500
             return httpx.Response(status, json={"code": fault}, headers={"retry-after": "1"}, request=request)
+        if fault == "too_large_for_the_way":
+            return httpx.Response(413, text="<html>413</html>", request=request)
         if fault == "lost_request":
             raise httpx.ConnectError("the request was lost", request=request)
         ops = json.loads(body)["ops"] if call == "push" else []
