@@ -27,7 +27,8 @@ from jmem.core.confidence import is_confident
 from jmem.core.embed import EmbedderUnavailable
 from jmem.core.errors import Invalid, TooLarge
 from jmem.core.filter import Filter
-from jmem.core.fusion import Candidate, demote_superseded, fuse, legs, relevance
+from jmem.core.folding import Folded, explained
+from jmem.core.fusion import Candidate, demote_superseded, fuse
 from jmem.core.model import MAX_CONTENT_BYTES, Memory, now_iso
 from jmem.core.query import MODES, Hit, SearchOutcome, SearchQuery
 
@@ -78,16 +79,7 @@ class _Search:
 
     def explain(self, c: Candidate) -> dict[str, Any]:
         """Why a candidate stands where it stands."""
-        return {
-            "text": {"rank": c.lexical_rank, "score": _short(c.lexical), "z": _short(c.lexical_z)},
-            "vector": {"rank": c.vector_rank, "score": _short(c.vector), "z": _short(c.vector_z)},
-            "speaker": _short(c.boost),
-            "recency": _short(c.recency),
-            "superseded_by": c.superseded_by,
-            "total": _short(c.total),
-            "terms": list(self.lexical.weighed.scored),
-            "terms_dropped": [],
-        }
+        return explained(c, self.lexical.weighed.scored)
 
     def confident(self) -> bool:
         """Whether the answer is likely to be about the question at all."""
@@ -264,28 +256,14 @@ async def _supersede(raw: Driver, search: _Search, ordered: list[Candidate]) -> 
 
 async def _read(raw: Driver, search: _Search, ordered: Sequence[Candidate]) -> list[Hit]:
     """The best rows as they are now, equal texts folded into the first of them."""
-    limit = search.query.limit
-    best: dict[str, tuple[Candidate, Memory, list[str]]] = {}
-    for start in range(0, len(ordered), max(limit, 16)):
-        chunk = ordered[start : start + max(limit, 16)]
+    folded = Folded(search.query)
+    for chunk in folded.chunks(ordered):
         memories = await _memories(raw, search, [candidate.id for candidate in chunk])
         for candidate in chunk:
-            memory = memories.get(candidate.id)
-            if memory is None:
-                continue
-            key = " ".join(memory.content.split()).casefold() if search.query.fold else memory.id
-            if key in best:
-                best[key][2].append(memory.id)
-            elif len(best) < limit:
-                best[key] = (candidate, memory, [])
-        if len(best) == limit:
-            break
+            folded.take(candidate, memories.get(candidate.id))
     scope = Filter(visible=search.filter.visible, waiting_of=search.filter.waiting_of, before=search.filter.before)
-    shown = await with_successors(raw, search.user_id, scope, search.now, [memory for _, memory, _ in best.values()])
-    return [
-        Hit(memory, relevance(c.total), tuple(also), search.explain(c) if search.query.explain else None, legs(c))
-        for memory, (c, _, also) in zip(shown, best.values(), strict=True)
-    ]
+    shown = await with_successors(raw, search.user_id, scope, search.now, folded.memories)
+    return folded.hits(shown, search.explain)
 
 
 async def _memories(raw: Driver, search: _Search, ids: Sequence[str]) -> dict[str, Memory]:
@@ -297,7 +275,3 @@ async def _memories(raw: Driver, search: _Search, ids: Sequence[str]) -> dict[st
     )
     past = search.past or {}
     return {memory.id: memory for memory in map(memory_of, records)} | {id: past[id] for id in ids if id in past}
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

@@ -26,9 +26,10 @@ from jmem.core.embed import Embedder, EmbedderUnavailable, embed_text, local_emb
 from jmem.core.embed.base import MAX_EMBED_CHARS
 from jmem.core.errors import Invalid, StorageFailed
 from jmem.core.filter import Filter
-from jmem.core.fusion import Candidate, demote_superseded, fuse, legs, relevance
+from jmem.core.folding import Folded, explained
+from jmem.core.fusion import Candidate, demote_superseded, fuse
 from jmem.core.index import VectorIndex
-from jmem.core.model import Memory, now_iso
+from jmem.core.model import now_iso
 from jmem.core.query import MODES, Hit, SearchOutcome, SearchQuery
 from jmem.core.receipts import PlaceReceipt, erased
 from jmem.core.store import Store
@@ -302,31 +303,16 @@ class Searcher:
 
     def _read(self, conn: sqlite3.Connection, search: _Search, ordered: Sequence[Candidate]) -> list[Hit]:
         """The best rows as they are now, equal texts folded into the first of them."""
-        limit = search.query.limit
-        best: dict[str, tuple[Candidate, Memory, list[str]]] = {}
-        for start in range(0, len(ordered), max(limit, 16)):
-            chunk = ordered[start : start + max(limit, 16)]
+        folded = Folded(search.query)
+        for chunk in folded.chunks(ordered):
             memories = search.pool.memories(conn, chunk)
             for candidate in chunk:
-                memory = memories.get(candidate.rowid)
-                if memory is None:
-                    continue
-                key = " ".join(memory.content.split()).casefold() if search.query.fold else memory.id
-                if key in best:
-                    best[key][2].append(memory.id)
-                elif len(best) < limit:
-                    best[key] = (candidate, memory, [])
-            if len(best) == limit:
-                break
+                folded.take(candidate, memories.get(candidate.rowid))
         asked = search.query.filter
         scope = Filter(visible=asked.visible, waiting_of=asked.waiting_of)
         tables = search.pool.tables(conn)
         scopes = [(each, replace(scope, before=filter.before)) for each, filter in tables]
-        shown = with_successors(scopes, search.now, [memory for _, memory, _ in best.values()])
-        return [
-            Hit(memory, relevance(c.total), tuple(also), search.explain(c) if search.query.explain else None, legs(c))
-            for memory, (c, _, also) in zip(shown, best.values(), strict=True)
-        ]
+        return folded.hits(with_successors(scopes, search.now, folded.memories), search.explain)
 
 
 @dataclass(slots=True)
@@ -345,16 +331,7 @@ class _Search:
 
     def explain(self, c: Candidate) -> dict[str, Any]:
         """Why a candidate stands where it stands."""
-        return {
-            "text": {"rank": c.lexical_rank, "score": _short(c.lexical), "z": _short(c.lexical_z)},
-            "vector": {"rank": c.vector_rank, "score": _short(c.vector), "z": _short(c.vector_z)},
-            "speaker": _short(c.boost),
-            "recency": _short(c.recency),
-            "superseded_by": c.superseded_by,
-            "total": _short(c.total),
-            "terms": [*self.weighed.scored, *self.weighed.counted],
-            "terms_dropped": list(self.weighed.dropped),
-        }
+        return explained(c, [*self.weighed.scored, *self.weighed.counted], self.weighed.dropped)
 
 
 def _confident(search: _Search) -> bool:
@@ -371,10 +348,6 @@ def _clean(query: str) -> str:
 def _is_plain(filter: Filter) -> bool:
     """Whether it lets nearly everything pass, so that it is cheaper to apply it to the best rows alone."""
     return filter in (Filter(), Filter(expired=True))
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
 
 
 def _done(vector: Vector) -> Future[Vector]:
