@@ -16,7 +16,8 @@ PUBLIC = ("/", "/privacy", "/support", "/status", "/sign-in", "/sign-up", "/forg
           "/auth/return/link?code=x", "/auth/return/provider?error=denied")  # fmt: skip
 PRIVATE = ("/welcome", "/memories", "/memories/new", "/memories?view=deleted", "/timeline", "/review", "/connections",
            "/connections/new", "/keys/new", "/activity", "/activity?view=changes", "/devices", "/settings",
-           "/settings/password", "/settings/delete", "/export")  # fmt: skip
+           "/settings/password", "/settings/delete", "/export",
+           f"/devices/new?challenge={'c' * 43}&state={'s' * 32}&port=40000&name=laptop")  # fmt: skip
 FILLED = ("/welcome", "/memories", "/memories?view=deleted", "/timeline", "/connections", "/activity?view=changes", "/devices",
           "/settings/password")  # fmt: skip
 """Pages that look different once there is something."""
