@@ -349,7 +349,7 @@ def changeless(text: str) -> str:
 
 def plain(answer: httpx.Response, given: Any) -> tuple[int, str, tuple[tuple[str, str], ...]]:
     """An answer without what differs each time."""
-    text = answer.text
+    text = text_of(answer)
     for said in [given] if isinstance(given, str) else [given["stamp"], given["id"], given["digest"]]:
         text = text.replace(said, "…") if said else text
     text = changeless(text)
