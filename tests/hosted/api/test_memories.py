@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -159,6 +160,7 @@ async def test_hints_come_when_something_is_written(app: FastAPI, me: Client) ->
     class Asked:
         backend: Backend = app.state.backend
         principal = type("Who", (), {"user_id": me.user})
+        request = SimpleNamespace(state=SimpleNamespace())
 
     hints = _hints(Asked())  # type: ignore[arg-type]
     assert await anext(hints) == b"retry: 1000\n\n"
@@ -174,6 +176,7 @@ async def test_changes_are_told_from_any_place_on(app: FastAPI, me: Client) -> N
     class Asked:
         backend: Backend = app.state.backend
         principal = type("Who", (), {"user_id": me.user})
+        request = SimpleNamespace(state=SimpleNamespace())
 
     def data(event: bytes) -> list[dict[str, Any]]:
         return [json.loads(line[6:]) for line in event.decode().splitlines() if line.startswith("data: ")]

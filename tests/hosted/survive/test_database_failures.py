@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import asyncpg
@@ -50,10 +49,8 @@ class Away(Database):
         super().__init__(SQL)
         self._error = error
 
-    @asynccontextmanager
-    async def _transaction(self, settings: dict[str, str]) -> AsyncIterator[AsyncConnection]:
+    async def _begin(self, settings: dict[str, str]) -> AsyncConnection:
         raise self._error
-        yield
 
 
 @pytest.fixture(params=FAILURES, ids=lambda error: type(error).__name__)
@@ -109,7 +106,7 @@ async def test_a_sweep_that_fails_is_tried_again(away: Away, loop: str, monkeypa
         await real(0 if seconds < 1 else 60)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    work = idempotency._sweep(away) if loop == "answers" else Activity(away)._forget_days()
+    work = idempotency.keep_sweeping(away) if loop == "answers" else Activity(away)._forget_days()
     task = asyncio.create_task(work)
     async with asyncio.timeout(5):
         await slept.wait()
