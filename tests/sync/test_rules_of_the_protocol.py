@@ -16,7 +16,7 @@ from hosted.ops import writer as hosted_writer
 from hosted.ops.feed import Pulled
 from jmem.core import clock, copies, merge, outbox
 from jmem.core.clock import Clock
-from jmem.core.model import Op
+from jmem.core.model import Op, new_id, new_nonce
 from jmem.core.outbox import Page
 from jmem.core.store.oplog import Sent
 from sync import remote
@@ -183,6 +183,28 @@ def copied_before_its_clock_was_set_right(world: World) -> None:
         assert newest in [revision.content for revision in history.revisions]
 
 
+def a_full_counter(world: World) -> None:
+    a = world.replica(world.account())
+    full = f"{world.time() + 20_000:012x}-ffff-aaaaaaaa"
+    other = Op(full, new_id(), {"content": "counted", "client": "cli"}, (), "cli", new_nonce()).sealed()
+    a.user.service.apply_ops([other], ME)
+    world.add(a)
+    world.settle()
+    world.check()
+
+
+def forgotten_before_it_joined(world: World) -> None:
+    me = world.account()
+    a = world.replica(me)
+    id = world.add(a)
+    world.settle()
+    world.purge(a, id)
+    world.settle()
+    world.replica(me)
+    world.settle()
+    world.check()
+
+
 # ---- the same without the rule ---------------------------------------------------------------
 
 
@@ -260,6 +282,17 @@ def wall_clock(patch: pytest.MonkeyPatch, tables: Tables) -> None:
     patch.setattr(Clock, "tick", tick)
 
 
+def counter_overflow(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """A counter goes on beyond its four digits."""
+    patch.setattr(clock, "MAX_COUNTER", 0xFFFFF)
+
+
+def recompute_digest(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """What a purge leaves of an op has a digest of its own."""
+    blanked = Op.blanked
+    patch.setattr(Op, "blanked", lambda op: blanked(op).sealed())
+
+
 def forget_refusal(patch: pytest.MonkeyPatch, tables: Tables) -> None:
     """The server does not remember what it refused."""
     patch.setattr(hosted_apply, "_REFUSE", "SELECT $1::uuid, $2::text[]")
@@ -307,6 +340,8 @@ CASES = [
     Case(edit_revives, edited_after_its_end, AssertionError, "I5"),
     Case(fixed_node, at_the_same_moment, AssertionError, "stamp_reuse"),
     Case(wall_clock, a_day_behind, AssertionError, "I4"),
+    Case(counter_overflow, a_full_counter, AssertionError, "I4"),
+    Case(recompute_digest, forgotten_before_it_joined, AssertionError, "stamp_reuse|I1"),
     Case(forget_refusal, refused_and_late, AssertionError, "I3"),
     Case(refill_of_everything, filled_again, AssertionError, "may leave"),
     Case(copies_are_others, copied_before_its_clock_was_set_right, AssertionError, "I3"),
