@@ -76,7 +76,9 @@ class Running:
             touch()
 
     async def drain(self) -> None:
-        """End what would never end by itself: streams of events and of MCP."""
+        """End what would never end by itself, or late: streams of events and of MCP, and whoever waits for an exchange."""
+        for memory in self.users.opened():
+            memory.syncer.cut()
         self.hub.close()
         self.backups.stop()
         await self.mcp.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ REACH_S = 3.0
 """How long a purge waits for the account before its receipt says that it waits."""
 PATIENCE_S = 2.0
 """How long a stop waits for a request that is under way; it may be cut at any point."""
+PAUSED = "paused"
 _FINAL = frozenset(("signed_out", "account_deleted"))
 """Failures that no waiting mends."""
 
@@ -159,6 +161,8 @@ class Syncer:
             self._wake.notify_all()
             if not self._wake.wait_for(lambda: self._ended >= mine or self._life is not life, seconds):
                 raise Unreachable("the exchange goes on", code="still_syncing", fix="jmem sync status")
+            if self._life is not life:
+                raise Unreachable("the exchange was ended", code="ended", fix="jmem sync now")
             if self._error is not None:
                 raise self._error
         return self.status()
@@ -263,6 +267,10 @@ class Syncer:
                 error = JmemError("sync failed; the log tells how", code="sync_failed", fix="jmem daemon logs")
             if self._life is not life:
                 return
+            if error is not None and error.code == PAUSED:
+                with self._wake:
+                    self._exchanging, self._read_at = False, None
+                continue
             if error is not None and error.code == "account_deleted":
                 account.leave(self._folder, self._user_id, self._store)
             self._after(life, error, mine, hint)
@@ -308,7 +316,7 @@ class Syncer:
 
         known = self.signed_in()
         http = httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0), headers={"user-agent": "jmem"})
-        remote = Remote(known.account.url, self._store.store_id, known.tokens.token, http, account.about())
+        remote = Remote(known.account.url, self._store.store_id, self._asking(life, known), http, account.about())
         try:
             outbox.bind(self._store, f"{remote.url} {remote.hello().account}")
             with self._wake:
@@ -320,6 +328,19 @@ class Syncer:
             remote.close()
             raise
         return Engine(self._store, remote, self._changed, self._tell)
+
+    def _asking(self, life: object, known: SignedIn) -> Callable[[str | None], str]:
+        """The bearer token for a request; raises Unreachable where the exchange may ask nothing any more."""
+
+        def token(refused: str | None) -> str:
+            if self._life is not life:
+                raise Unreachable("the exchange was ended", code="ended")
+            exchanging = threading.current_thread() is self._threads[0]
+            if exchanging and self._paused and self._asked <= self._ended:
+                raise Unreachable("paused in the midst of an exchange", code=PAUSED)
+            return known.tokens.token(refused)
+
+        return token
 
     def _changed(self, taken: TakenIn) -> None:
         if taken.purged:

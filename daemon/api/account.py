@@ -11,11 +11,13 @@ from pydantic import Field
 from daemon import account
 from daemon.http import Answer, Call, Routes, json_answer
 from daemon.users import key_of
-from jmem.core.errors import Invalid, Refused, StorageFailed, Unauthorized
+from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed, Unauthorized
 from jmem.core.wire import answers
 from jmem.core.wire.base import Ask, NoBody, NoQuery
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
 
     from sync.session import Tokens
@@ -49,14 +51,18 @@ class DeleteAsk(Ask):
     confirm: Annotated[str, Field(max_length=320)] = Field(description="the account's address")
 
 
-@routes.route("GET", "/account", NoQuery, "Who is signed in", answers={200: answers.Account}, problems=(404,))
+@routes.route("GET", "/account", NoQuery, "Who is signed in", answers={200: answers.Account}, needs_user=False)
 def whoami(call: Call, ask: NoQuery) -> Answer:
-    """Asks nobody: as this machine knows it."""
-    return json_answer(_who(call))
+    """Asks nobody: as this machine knows it. A user that is not there yet is signed in nowhere."""
+    name = call.identity.user or ""
+    try:
+        return json_answer(_who(call, call.daemon.users.folder(name)))
+    except NotFound:
+        return json_answer(_who(call, None))
 
 
 @routes.route("POST", "/account/login", LoginAsk, "Sign in", answers={200: answers.Account, 202: answers.CodeSent},
-              problems=(401, 403, 404, 409, 503))  # fmt: skip
+              problems=(401, 403, 404, 409, 503), writes=True)  # fmt: skip
 def login(call: Call, ask: LoginAsk) -> Answer:
     """From then on what may leave this machine goes to the account. By the unix socket only.
 
@@ -82,7 +88,7 @@ def login(call: Call, ask: LoginAsk) -> Answer:
             begun = account.by_tokens(user.folder, user.id, url, at, tokens, user.store)
     account.save(user.folder, begun)
     user.syncer.restart()
-    return json_answer(_who(call))
+    return json_answer(_who(call, user.folder))
 
 
 def _tokens(ask: LoginAsk, url: str, at: account.At, http: httpx.Client) -> Tokens | None:
@@ -121,7 +127,7 @@ def logout(call: Call, ask: NoBody) -> Answer:
         call.daemon.log.bind("account").warning("the session could not be ended at the account", why=error.message)
     account.forget(user.folder, user.id)
     user.syncer.restart()
-    return json_answer(_who(call))
+    return json_answer(_who(call, user.folder))
 
 
 @routes.route("GET", "/account/devices", NoQuery, "Machines that sync with the account", answers={200: answers.Devices},
@@ -161,11 +167,11 @@ def delete(call: Call, ask: DeleteAsk) -> Answer:
     return json_answer({"deleted": True, "complete": gone})
 
 
-def _who(call: Call) -> dict[str, Any]:
-    said = account.stored(call.user.folder)
+def _who(call: Call, folder: Path | None) -> dict[str, Any]:
+    said = None if folder is None else account.stored(folder)
     key = bool(key_of(call.daemon.settings, call.identity.user or ""))
-    if said is None:
+    if said is None or folder is None:
         return {"signed_in": key, "email": "", "account": "", "url": call.daemon.settings["hosted.url"],
                 "kept": "the settings" if key else ""}  # fmt: skip
     return {"signed_in": True, "email": said.get("email", ""), "account": said.get("sub", ""), "url": said.get("url", ""),
-            "kept": account.where_kept(call.user.folder, str(said.get("keeper", "")))}  # fmt: skip
+            "kept": account.where_kept(folder, str(said.get("keeper", "")))}  # fmt: skip

@@ -143,13 +143,6 @@ class Devices(Reply):
     devices: list[Device]
 
 
-class OneTime(Reply):
-    """What is worth one session."""
-
-    email: str
-    token_hash: str
-
-
 class SignInAt(Reply):
     """Where a program signs its user in."""
 

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from hosted.api import access
-from hosted.api.routing import Call, Routes, answer, body_of, problems_of
+from hosted.api.routing import Call, Routes, answer, body_of
 from hosted.identity import device_codes, devices
 from hosted.identity.device_codes import BadCode
 from hosted.identity.principal import owner, person
@@ -42,14 +42,11 @@ async def revoke(call: Call, ask: NoQuery) -> Response:
     return answer(found.public())
 
 
-@routes.router.post("/devices/redeem", summary="Redeem a browser's code", operation_id="devices_redeem",
-                    response_model=access.OneTime, responses=problems_of(401, 409, 422, 429, 503),
-                    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema":
-                                   RedeemAsk.model_json_schema()}}}})  # fmt: skip
+@routes.router.post("/devices/redeem", include_in_schema=False)
 async def redeem(request: Request) -> Response:
     """What is worth one session of its own at the account's Supabase project, by `POST /auth/v1/verify` with type `email`.
 
-    Needs no token: the code, which is good once and for two minutes, and the verifier prove whose it is.
+    Between `jmem login` and the account alone. Needs no token: the code, which is good once and for two minutes, and the verifier prove whose it is.
     """
     asked = RedeemAsk.model_validate_json(await body_of(request, MAX_BODY) or b"{}")
     user_id = device_codes.account_of(asked.code)

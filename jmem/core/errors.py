@@ -131,7 +131,7 @@ _EXACT: tuple[type[JmemError], ...] = (
 )
 _BY_STATUS: dict[int, type[JmemError]] = {
     kind.status: kind for kind in (Invalid, TooLarge, NotFound, Conflict, Refused, Unauthorized, StorageFailed)
-}
+} | {410: Unauthorized}
 """What a code that no class has as its own stands for; other statuses are plain failures."""
 
 

@@ -143,15 +143,31 @@ def _backup_facts(backups: dict[str, Any] | None) -> list[tuple[str, str, str]]:
 def _sync_facts(sync: dict[str, Any] | None) -> list[tuple[str, str, str]]:
     if sync is None:
         return [("sync", "not signed in: nothing leaves this machine", "")]
-    facts = [
-        ("sync", str(sync.get("state", "on")), "success" if sync.get("state") in ("on", "up to date") else "accent")
-    ]
-    named = [
-        (str(key).replace("_", " "), value)
-        for key, value in sync.items()
-        if key != "state" and value not in (None, "", [])
-    ]
-    return facts + [("", f"{key}: {value}", "") for key, value in named]
+    state, error = str(sync.get("state", "on")), sync.get("error") or {}
+    who = sync.get("email") or sync.get("account") or "an API key"
+    words = [state.replace("_", " "), f"{who} at {sync.get('url', '')}"]
+    tone = "success" if state in ("on", "syncing") else "accent" if state in ("waiting", "paused") else "error"
+    facts = [("sync", " · ".join(words), tone)]
+    told = [f"{sync['waiting']:,} wait" if sync.get("waiting") else "nothing waits"]
+    if sync.get("held"):
+        told.append(f"{sync['held']:,} held back by rules")
+    if sync.get("local"):
+        told.append(f"{sync['local']:,} private")
+    told.append(f"exchanged {ago(sync['last_exchange'])}" if sync.get("last_exchange") else "not exchanged yet")
+    facts.append(("", " · ".join(told), "dim"))
+    if progress := sync.get("progress"):
+        facts.append(
+            (
+                "",
+                f"{progress['sent']:,} sent, {progress['received']:,} received, {progress['waiting']:,} to go",
+                "accent",
+            )
+        )
+    if state == "paused":
+        facts.append(("", "go on with: jmem sync resume", "accent"))
+    if error:
+        facts += [("", str(error.get("title")), "error"), ("", str(error.get("fix") or "jmem sync status"), "accent")]
+    return facts
 
 
 def amount(size: float) -> str:

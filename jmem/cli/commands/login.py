@@ -7,7 +7,7 @@ from jmem.cli.ask import confirmed, typed
 from jmem.cli.options import YES
 from jmem.cli.spec import Command, Option
 from jmem.cli.text import cut, one_line
-from jmem.core.errors import Invalid
+from jmem.core.errors import Invalid, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ def run(args: Args) -> int:
     if not url:
         raise Invalid("no hosted account is named", code="no_account_url", field="url",
                       fix="jmem config set hosted.url https://…")  # fmt: skip
+    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+        raise Invalid("the account's address begins with https://", code="bad_address", field="url",
+                      fix="jmem config set hosted.url https://…")  # fmt: skip
     if not known["signed_in"] and not _agreed(args):
         return 0
     ask: dict[str, Any] = {"url": url, "email": args.email, "code": args.code}
@@ -117,7 +120,12 @@ def _agreed(args: Args) -> bool:
     if args.yes:
         return True
     out = args.out
-    would = args.daemon.request("GET", "/sync/preview")
+    try:
+        would = args.daemon.request("GET", "/sync/preview")
+    except NotFound as error:
+        if error.code != "unknown_user":
+            raise
+        return True  # a user that the sign-in makes
     count = would["memories"]
     if not count:
         return True

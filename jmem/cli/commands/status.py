@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jmem import __version__
 from jmem.cli.progress import duration
+from jmem.cli.render import ago
 from jmem.cli.spec import Command
 from jmem.client import Client
 from jmem.core import places
@@ -85,7 +86,24 @@ def _rows(status: Document) -> Iterator[tuple[str, str]]:
     if status.get("warning"):
         yield "warning", status["warning"]
     if status["sync"]:
-        yield "sync", str(status["sync"].get("state", "off"))
+        yield "sync", said(status["sync"])
+
+
+def said(sync: Document) -> str:
+    """How the exchange goes in one line, with what mends it."""
+    state = str(sync.get("state", "off"))
+    if state == "off":
+        return "not signed in: nothing leaves this machine (jmem login)"
+    words = [state.replace("_", " ")]
+    if sync.get("waiting"):
+        words.append(f"{sync['waiting']:,} wait")
+    error = sync.get("error") or {}
+    if state == "paused":
+        words.append("go on with: jmem sync resume")
+    elif error:
+        since = f"since {ago(sync['last_exchange'])}" if sync.get("last_exchange") else "since it began"
+        words += [f"{since}: {error.get('title')}", str(error.get("fix") or "jmem sync status")]
+    return "; ".join(words)
 
 
 def _daemon(daemon: Document) -> Iterator[str]:

@@ -80,6 +80,13 @@ class Owner:
             key = person.must("POST", "/keys", {"name": self.canary})
             made["key"] = key["id"]
             self.secrets |= {key["key"], key["hint"] + key["key"][8:12]}
+        if "machine" in wanted:
+            made["machine"] = f"machine-{uuid.uuid4().hex[:12]}"
+            key = person.must("POST", "/keys", {"name": self.canary})["key"]
+            self.secrets |= {key}
+            headers = {"authorization": f"Bearer {key}", "x-jmem-device": made["machine"]}
+            person.must("GET", "/sync/hello", headers=headers)
+            world.settle()
         if "connection" in wanted:
             connection = person.must("POST", "/connections", {"client": self.marks["client"], "name": self.canary})
             made["connection"] = connection["id"]
@@ -251,6 +258,8 @@ def forms(place: str, value: Any) -> Iterator[tuple[Any, Any]]:
         yield value, str(uuid.uuid4())
     elif place in ("tag", "thread", "source", "client", "device"):
         yield value, place + uuid.uuid4().hex[:8]
+    elif place == "machine":
+        yield value, f"machine-{uuid.uuid4().hex[:12]}"
     elif place == "words":
         yield value, f"zanzibar{uuid.uuid4().hex[:8]} lighthouse{uuid.uuid4().hex[:8]}"
     elif place == "email":

@@ -40,6 +40,8 @@ DEVICE, SEQ, OP, ACCESS, UNIQUE = Place("device"), Place("seq"), Place("op"), Pl
 
 APP, CATEGORY = Place("app"), Place("category")
 """Ids that programs written for OpenMemory know clients and tags by."""
+MACHINE = Place("machine")
+"""A device that syncs with a key of its own."""
 WAITING = Place("waiting")
 """A memory that waits for its owner's word."""
 NAMES: Mapping[str, Place] = {
@@ -50,6 +52,8 @@ NAMES: Mapping[str, Place] = {
     "search_query": WORDS, "categories": TAG,
 }  # fmt: skip
 """Parameters and fields that name something of an account, wherever they are."""
+PATHS: Mapping[str, Place] = {"device": MACHINE}
+"""The same in a path alone."""
 FILTERS: Mapping[str, Place] = {
     "tag": TAG, "tags": TAG, "thread": THREAD, "source": SOURCE, "client": CLIENT, "clients": CLIENT, "device": DEVICE,
 }  # fmt: skip
@@ -211,6 +215,8 @@ class Operation:
                 yield {**plain, name: [place] if fields[name].get("type") == "array" else place}
 
     def _named(self, name: str, *, query: bool = False, must: bool = False) -> Place | None:
+        if must and name in PATHS:
+            return PATHS[name]
         if name in NAMES:
             return NAMES[name]
         if query and name in FILTERS:

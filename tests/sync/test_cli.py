@@ -1,0 +1,391 @@
+"""Two machines with real daemons, one served account, and a person who signs in: every way in, and every way out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bench.home import JMEM, Api, Home, temporary_home, wait_for
+from bench.sync_wire import Line
+from tests.hosted.identity.conftest import Running
+from tests.hosted.world import Person, World, served
+
+PASSWORD = "correct horse"
+PATIENCE_S = 15.0
+
+
+@dataclass
+class Account:
+    """The served account and the line to it that machines use."""
+
+    world: World
+    line: Line
+
+    @property
+    def url(self) -> str:
+        return self.line.url
+
+
+@dataclass
+class Machine:
+    """A home with a daemon, as one of its users."""
+
+    home: Home
+    account: Account
+    user: str = "default"
+
+    def jmem(self, *args: str, input: str = "", **more: Any) -> subprocess.CompletedProcess[str]:
+        return self.home.jmem(*args, input=input, **more)
+
+    def fails(self, *args: str, input: str = "") -> tuple[int, str]:
+        """Exit code and what it said of a command that must fail."""
+        done = self.home.jmem(*args, input=input, check=False)
+        assert done.returncode, done
+        return done.returncode, done.stderr
+
+    def login(self, person: Person, **more: Any) -> subprocess.CompletedProcess[str]:
+        return self.jmem("login", "--url", self.account.url, "--email", person.email, "--password-stdin", "--yes",
+                         input=PASSWORD, **more)  # fmt: skip
+
+    def api(self) -> contextlib.AbstractContextManager[Api]:
+        return contextlib.closing(self.home.api(user=self.user))
+
+    def sync(self) -> dict[str, Any]:
+        with self.api() as api:
+            return dict(api.must("GET", "/sync"))
+
+    def until(self, state: str) -> dict[str, Any]:
+        return wait_for(lambda: found if (found := self.sync())["state"] == state else None, PATIENCE_S, state)
+
+    @property
+    def session(self) -> Path:
+        ids = json.loads((self.home.path / "users.json").read_text())
+        return self.home.path / "users" / str(ids[self.user]) / "session"
+
+    def texts(self) -> set[str]:
+        with self.api() as api:
+            return {memory["content"] for memory in api.every(state="all")}
+
+    def has(self, *texts: str) -> None:
+        wait_for(lambda: set(texts) <= self.texts(), PATIENCE_S, f"{texts} on the machine")
+
+
+@pytest.fixture(scope="module")
+def account(database_url: str, owner_url: str) -> Iterator[Account]:
+    with Running() as supabase, served(database_url, owner_url, supabase, vectors=False) as world:
+        line = Line(world.url)
+        yield Account(world, line)
+        line.close()
+
+
+@pytest.fixture(scope="module")
+def homes() -> Iterator[list[Home]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(temporary_home()) for _ in range(2)]
+
+
+@pytest.fixture
+def pair(homes: list[Home], account: Account) -> Iterator[list[Machine]]:
+    """Two machines on which nobody was ever signed in: users of their own, whom the daemons do not know yet."""
+    account.line.turn("well")
+    user = f"user-{secrets.token_hex(4)}"
+    made = [Machine(Home(home.path, JMEM_USER=user), account, user) for home in homes]
+    for machine in made:
+        machine.home.start()
+    yield made
+    account.line.turn("well")
+    for machine in made:
+        machine.home.jmem("logout", check=False)
+
+
+class Browser:
+    """A browser without a script, whose person follows what the pages say."""
+
+    def __init__(self, account: Account) -> None:
+        self.http = httpx.Client(
+            base_url=account.url, headers={"accept": "text/html"}, follow_redirects=True, timeout=20
+        )
+
+    def confirm(self, address: str, person: Person, decision: str = "allow") -> httpx.Response:
+        """Open the page, sign in where asked, decide, and go where the page sends one."""
+        page = self.http.get(address)
+        if "/sign-in" in str(page.url):
+            fields = _fields(page, "/sign-in")
+            page = self.http.post("/sign-in", data={**fields, "email": person.email, "password": PASSWORD})
+        assert "Connect this computer?" in page.text, page.text
+        page = self.http.post("/devices/new", data={**_fields(page, "/devices/new"), "decision": decision})
+        found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', page.text)
+        assert found, page.text
+        self.back = unescape(found[1])
+        assert self.back.startswith("http://127.0.0.1:")
+        return httpx.get(self.back)
+
+
+def _fields(page: httpx.Response, action: str) -> dict[str, str]:
+    form = next(f for f in re.findall(r"<form.*?</form>", page.text, re.S) if f'action="{action}"' in f)
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form)
+    return {name: unescape(value) for name, value in found}
+
+
+@contextlib.contextmanager
+def by_browser(machine: Machine, *more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`jmem login`, and the address that it prints."""
+    process = subprocess.Popen(
+        [JMEM, "login", "--url", machine.account.url, "--no-browser", "--yes", *more], env=machine.home.env,
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if found := re.search(r"http://\S+/devices/new\?\S+", line):
+                yield process, found[0]
+                break
+        else:
+            raise AssertionError("no address is printed")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, said = process.communicate(timeout=20)
+    return process.returncode, said
+
+
+# ---- in ---------------------------------------------------------------------------------------
+
+
+def test_nothing_leaves_before_it_is_agreed_and_what_is_private_never_does(
+    pair: list[Machine], account: Account
+) -> None:
+    one, other = pair
+    me = account.world.person()
+    account.line.record = bytearray()
+    one.jmem("add", "I prefer aisle seats")
+    one.jmem("add", "--local", "my diagnosis is marigold")
+    code, said = one.fails("login", "--url", account.url, "--email", me.email, "--password-stdin", input=PASSWORD)
+    assert (code, "--yes" in said) == (6, True)
+    assert "1 memory (20 bytes of text) would go" in said
+    assert "I prefer aisle seats" in said
+    assert "1 private" in said
+    assert "marigold" not in said
+    assert account.line.record == b"", "nothing is asked before the person agreed"
+    code, said = one.fails(
+        "login", "--url", account.url, "--email", me.email, "--password-stdin", "--yes", input="wrong"
+    )
+    assert (code, "Invalid login credentials" in said) == (4, True)
+    assert "aisle" not in account.line.record.decode(errors="replace")
+
+    said = one.login(me).stderr
+    assert "which only you can read (there is no keyring)" in said, "where the proof lies is said aloud"
+    with by_browser(other, "--timeout", "20") as (process, address):
+        done = Browser(account).confirm(address, me)
+        assert "You can close this window" in done.text
+        code, said = finished(process)
+    assert (code, f"signed in to {account.url} as {me.email}" in said) == (0, True)
+
+    other.has("I prefer aisle seats")
+    account.line.turn("down")
+    one.jmem("add", "one was offline")
+    other.jmem("add", "so was the other")
+    me.add("and this is from the page")
+    account.line.turn("well")
+    for machine in pair:
+        machine.jmem("sync", "now")
+    for machine in pair:
+        machine.has("I prefer aisle seats", "one was offline", "so was the other", "and this is from the page")
+    listed = me.must("GET", "/memories")["memories"]
+    assert {m["content"] for m in listed} == other.texts() == one.texts() - {"my diagnosis is marigold"}
+    assert b"aisle" in account.line.record
+    assert b"marigold" not in account.line.record
+    account.line.record = None
+
+
+def test_a_browser_that_cancels_or_does_not_come(pair: list[Machine], account: Account) -> None:
+    one, me = pair[0], account.world.person()
+    with by_browser(one, "--timeout", "20") as (process, address):
+        port = re.search(r"port=(\d+)", address)
+        assert port
+        assert httpx.get(f"http://127.0.0.1:{port[1]}/?code=forged&state=wrong").status_code == 404
+        assert httpx.get(f"http://127.0.0.1:{port[1]}/favicon.ico").status_code == 404
+        assert "not connected" in Browser(account).confirm(address, me, "deny").text
+        code, said = finished(process)
+    assert (code, "cancelled in the browser" in said) == (6, True)
+    code, said = one.fails("login", "--url", account.url, "--no-browser", "--timeout", "1", "--yes")
+    assert (code, "--email ADDRESS" in said) == (3, True)
+    assert one.fails("whoami")[0] == 4
+
+
+def test_a_mailed_code_an_api_key_and_a_key_in_the_settings(pair: list[Machine], account: Account) -> None:
+    one, other = pair
+    me = account.world.person()
+    me.add("from the page")
+    said = one.jmem("login", "--url", account.url, "--email", me.email, "--yes").stderr
+    assert "a code was mailed" in said
+    assert "--code CODE" in said
+    mailed = account.world.supabase.mail(me.email)["token"]
+    one.jmem("login", "--url", account.url, "--email", me.email, "--code", mailed, "--yes")
+    one.has("from the page")
+    assert one.fails("login", "--url", account.url, "--email", me.email, "--code", mailed, "--yes")[0] == 4, "used"
+
+    key = me.must("POST", "/keys", {"name": "server"})["key"]
+    assert other.fails("login", "--url", account.url, "--token-stdin", "--yes", input="jmk_wrong")[0] == 4
+    other.jmem("login", "--url", account.url, "--token-stdin", "--yes", input=key)
+    other.has("from the page")
+    assert other.home.json("whoami")["account"] == str(me.user)
+
+    other.home.stop()
+    server = Machine(Home(other.home.path, JMEM_HOSTED_URL=account.url, JMEM_TOKEN=key), account)
+    server.home.start()
+    server.has("from the page")
+    code, said = server.fails("logout")
+    assert (code, "JMEM_TOKEN" in said) == (6, True)
+    server.home.stop()
+
+
+def test_without_an_address_or_a_network(pair: list[Machine], account: Account) -> None:
+    one, me = pair[0], account.world.person()
+    assert "jmem config set hosted.url" in one.fails("login", "--yes")[1]
+    code, said = one.fails("login", "--url", "example.com", "--yes")
+    assert (code, "https://" in said) == (2, True)
+    account.line.turn("down")
+    code, said = one.fails(
+        "login", "--url", account.url, "--email", me.email, "--password-stdin", "--yes", input=PASSWORD
+    )
+    assert (code, account.url in said) == (1, True)
+
+
+# ---- out --------------------------------------------------------------------------------------
+
+
+def test_out_and_in_again_and_nobody_else(pair: list[Machine], account: Account) -> None:
+    one = pair[0]
+    me, somebody = account.world.person(), account.world.person()
+    one.login(me)
+    one.jmem("add", "before")
+    one.jmem("sync", "now")
+    session = one.session
+    kept = session.read_text().strip()
+    assert session.stat().st_mode & 0o077 == 0
+    one.jmem("logout")
+    assert not session.exists()
+    assert one.fails("whoami")[0] == 4
+    refused = httpx.post(
+        f"{account.world.supabase.url}/auth/v1/token?grant_type=refresh_token", json={"refresh_token": kept},
+        headers={"apikey": account.world.supabase.settings.publishable_key},
+    )  # fmt: skip
+    assert refused.status_code == 400, "the session is ended at Supabase too"
+    one.jmem("add", "while signed out")
+    assert "while signed out" not in str(me.must("GET", "/memories"))
+    code, said = one.fails(
+        "login", "--url", account.url, "--email", somebody.email, "--password-stdin", "--yes", input=PASSWORD
+    )
+    assert (code, "belong to another account" in said, "--user NAME login" in said) == (6, True, True)
+    one.login(me)
+    wait_for(lambda: "while signed out" in str(me.must("GET", "/memories")), PATIENCE_S, "what waited")
+
+
+def test_a_line_that_hangs_keeps_nobody_waiting(pair: list[Machine], account: Account) -> None:
+    one, me = pair[0], account.world.person()
+    one.login(me)
+    one.until("on")
+    account.line.turn("half_open")
+    account.line.hang_up()
+    started = time.monotonic()
+    one.jmem("add", "nobody waits for this")
+    waiting = threading.Thread(target=one.jmem, args=("sync", "now"), kwargs={"check": False})
+    waiting.start()
+    wait_for(lambda: one.sync()["state"] == "syncing", PATIENCE_S, "an exchange that hangs")
+    one.jmem("search", "nobody waits")
+    assert time.monotonic() - started < 10
+    pid = one.home.pid
+    started = time.monotonic()
+    one.home.stop()
+    assert time.monotonic() - started < 4, "a daemon ends though its exchange hangs"
+    waiting.join(30)
+    one.home.start()
+    assert one.home.pid != pid
+    started = time.monotonic()
+    one.jmem("logout")
+    assert time.monotonic() - started < 8, "signing out waits for no network"
+    account.line.turn("well")
+    assert one.texts() == {"nobody waits for this"}
+
+
+def test_a_device_that_is_shut_out_says_so_and_comes_back_by_signing_in(pair: list[Machine], account: Account) -> None:
+    one, other = pair
+    me = account.world.person()
+    one.login(me)
+    other.login(me)
+    other.jmem("add", "written by the other")
+    one.has("written by the other")
+    found = wait_for(
+        lambda: found if len(found := one.home.json("account", "devices")["devices"]) == 2 else None, what="both"
+    )
+    (here,) = [device for device in found if device["here"]]
+    (there,) = [device for device in found if not device["here"]]
+    assert here["name"] == there["name"] != ""
+    assert there["platform"].startswith("Linux")
+    one.jmem("account", "devices", "revoke", there["id"])
+    assert one.fails("account", "devices", "revoke", there["id"])[0] == 5
+    code, said = other.fails("sync", "now")
+    assert (code, "revoked by its owner" in said, "jmem login" in said) == (4, True, True)
+    assert other.until("signed_out")["error"]["fix"] == "jmem login"
+    assert "jmem login" in other.jmem("status").stdout
+    other.jmem("add", "waits")
+    assert "waits" not in str(me.must("GET", "/memories"))
+    other.login(me)
+    one.has("waits")
+
+
+def test_pause_and_rules(pair: list[Machine], account: Account) -> None:
+    one, me = pair[0], account.world.person()
+    one.login(me)
+    one.jmem("sync", "rules", "--keep-tag", "work")
+    one.jmem("sync", "pause")
+    assert "jmem sync resume" in one.jmem("status").stdout
+    one.jmem("add", "free")
+    one.jmem("add", "at work", "--tag", "work")
+    one.home.stop()
+    one.home.start()
+    assert one.sync()["state"] == "paused"
+    assert me.must("GET", "/memories")["memories"] == []
+    one.jmem("sync", "resume")
+    wait_for(lambda: "free" in str(me.must("GET", "/memories")), PATIENCE_S, "what may go")
+    assert one.until("on")["held"] == 1
+    assert "at work" not in str(me.must("GET", "/memories"))
+
+
+def test_the_account_ends_and_the_machines_keep_theirs(pair: list[Machine], account: Account) -> None:
+    one, other = pair
+    me, next_me = account.world.person(), account.world.person()
+    one.login(me)
+    other.login(me)
+    one.jmem("add", "kept here")
+    other.has("kept here")
+    code, said = one.fails("account", "delete")
+    assert (code, "Memories on your machines stay there" in said) == (2, True), "nobody is here to type the address"
+    assert one.fails("account", "delete", "--confirm", "somebody@example.com")[0] == 2
+    one.jmem("account", "delete", "--confirm", me.email)
+    assert one.fails("whoami")[0] == 4
+    assert one.texts() == {"kept here"}
+    code, said = other.fails("sync", "now")
+    assert (code, "deleted" in said) == (4, True)
+    assert other.until("account_deleted")
+    assert other.texts() == {"kept here"}
+    assert me.ask("GET", "/api/v1/memories").status_code == 410
+    other.login(next_me)
+    wait_for(lambda: "kept here" in str(next_me.must("GET", "/memories")), PATIENCE_S, "it goes to the next account")
