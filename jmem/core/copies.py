@@ -41,10 +41,11 @@ def as_one(tx: Tx, ops: Sequence[Op], take: Callable[[], T]) -> T:
         tx.conn.execute("UPDATE ops SET action = ? WHERE stamp = ?", (one.action, one.there))
     for id in dict.fromkeys(one.id for one in again):
         _name_anew(tx, id, {one.here: one.there for one in again})
-        held = rows.read_registers(tx.conn, id)
+        held, log = rows.read_registers(tx.conn, id), oplog.ops_of(tx.conn, id)
         if held is not None:
             (seq,) = tx.conn.execute("SELECT MAX(seq) FROM ops WHERE memory_id = ?", (id,)).fetchone()
-            rows.write_row(tx, id, merge.fold(oplog.ops_of(tx.conn, id)).registers, seq, held)
+            rows.write_row(tx, id, merge.fold(log).registers, seq, held)
+            oplog.mark_conflict(tx, id, log)
     return taken
 
 
