@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-_HELPERS = {"__init__", "__main__", "harness", "home", "text", "fill", "floor", "tmux", "writers"}
+_HELPERS = {"__init__", "__main__", "harness", "home", "text", "fill", "floor", "tmux", "writers", "sync_wire"}
 
 
 def benches() -> dict[str, str]:
