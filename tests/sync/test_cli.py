@@ -121,6 +121,10 @@ class Browser:
 
     def confirm(self, address: str, person: Person, decision: str = "allow") -> httpx.Response:
         """Open the page, sign in where asked, decide, and go where the page sends one."""
+        with self.http:
+            return self._confirm(address, person, decision)
+
+    def _confirm(self, address: str, person: Person, decision: str) -> httpx.Response:
         page = self.http.get(address)
         if "/sign-in" in str(page.url):
             fields = _fields(page, "/sign-in")
