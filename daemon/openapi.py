@@ -31,7 +31,12 @@ _PATH_PARAMETERS = {
         "description": "an id, or any part of one that fits no other",
     },
     "name": {"type": "string", "pattern": f"^{CLIENT_NAME.pattern}$", "description": "a client's name"},
-    "device": {"type": "string", "minLength": 1, "maxLength": 64, "description": "a device's id, as the account lists it"},
+    "device": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 64,
+        "description": "a device's id, as the account lists it",
+    },
 }
 
 
