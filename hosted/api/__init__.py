@@ -24,7 +24,21 @@ def groups() -> list[Routes]:
         verify,
     )
 
-    own = (memories, search, history, timeline, duplicates, activity, review, audit, overview, portable, events, sync, verify)
+    own = (
+        memories,
+        search,
+        history,
+        timeline,
+        duplicates,
+        activity,
+        review,
+        audit,
+        overview,
+        portable,
+        events,
+        sync,
+        verify,
+    )
     return [*(module.routes for module in own), *openmemory.groups()]
 
 

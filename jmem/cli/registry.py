@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from jmem.cli.spec import Command, Group
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Memories", ("add", "search", "list", "show", "edit", "tag", "rm", "restore", "duplicates", "conflicts", "pick", "tui")),
+    (
+        "Memories",
+        ("add", "search", "list", "show", "edit", "tag", "rm", "restore", "duplicates", "conflicts", "pick", "tui"),
+    ),
     ("History", ("log", "why", "diff", "undo")),
     ("Programs that use it", ("connect", "disconnect", "clients", "review", "mcp")),
     ("Your account", ("login", "logout", "whoami", "account", "sync")),

@@ -53,7 +53,9 @@ def test_an_empty_database_gets_every_step_and_no_backup(tmp_path: Path):
 @pytest.mark.parametrize("start", range(1, len(FUTURE) + 1))
 def test_every_earlier_schema_comes_to_the_newest(folder: Path, start: int):
     conn = connect(folder / DATABASE)
-    conn.execute(f"PRAGMA user_version = {min(start, len(MIGRATIONS))}")  # later ones change no table, or make their own
+    conn.execute(
+        f"PRAGMA user_version = {min(start, len(MIGRATIONS))}"
+    )  # later ones change no table, or make their own
     conn.close()
     at_version(folder, start).close()
     before = set((folder / "backups").glob("*"))
@@ -75,7 +77,10 @@ def test_every_earlier_schema_comes_to_the_newest(folder: Path, start: int):
 
 def test_a_step_that_fails_leaves_the_version_before_it_and_is_resumed(folder: Path):
     known = len(MIGRATIONS)
-    broken = (*FUTURE[: known + 1], Migration(("UPDATE memories SET mood = 'lost'", "INSERT INTO nowhere VALUES (1)"), True))
+    broken = (
+        *FUTURE[: known + 1],
+        Migration(("UPDATE memories SET mood = 'lost'", "INSERT INTO nowhere VALUES (1)"), True),
+    )
     conn = connect(folder / DATABASE)
     with pytest.raises(sqlite3.OperationalError):
         migrate(conn, folder / "backups", broken)

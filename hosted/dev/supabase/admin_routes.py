@@ -93,7 +93,10 @@ class AdminRoutes:
         if user is None:
             if kind == "recovery":
                 raise AuthFailure(404, "user_not_found", "User with this email not found")
-            user, kind = self._users.create(email, secrets.token_urlsafe(48), asked.get("data"), confirmed=False), "signup"
+            user, kind = (
+                self._users.create(email, secrets.token_urlsafe(48), asked.get("data"), confirmed=False),
+                "signup",
+            )
         back = self._context.settings.redirect(request.query_params.get("redirect_to") or asked.get("redirect_to"))
         body = self._users.one_time(user, kind, back)
         return JSONResponse({

@@ -27,11 +27,12 @@ FORMS: Mapping[str, dict[str, str]] = {
     "/memories/{id}/restore": {"rev": "=1"}, "/connections/new": {"program": "=claude"},
     "/connections/{id}": {"name": "=changed", "read": "=1"}, "/connections/{id}/rotate": {}, "/connections/{id}/revoke": {},
     "/keys/new": {"name": "=made", "read": "=1"}, "/keys/{id}": {"name": "=changed", "read": "=1"}, "/keys/{id}/rotate": {},
-    "/keys/{id}/revoke": {}, "/settings/name": {"name": "=Somebody"}, "/export": {},
+    "/keys/{id}/revoke": {}, "/settings/name": {"name": "=Somebody"}, "/export": {}, "/memories/counts": {"q": "words"},
+    "/devices/revoke": {"device": "machine"},
 }  # fmt: skip
 """Fields of the forms: the name of a place, or `=` and a value."""
 ELSEWHERE = frozenset((
-    "/sign-out", "/settings/password", "/settings/email", "/settings/delete", "/oauth/consent",
+    "/sign-out", "/settings/password", "/settings/email", "/settings/delete", "/oauth/consent", "/devices/new",
 ))  # fmt: skip
 """Forms that name nothing but the one who sends them, and end or change a session: tests/hosted/web."""
 PAGES = [page for group in groups() for page in group.declared if page.private]
