@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
+import socket
 import threading
 import time
 
@@ -11,6 +14,35 @@ from bench.fill import filled
 from bench.floor import Fsync
 from bench.harness import Options, Row, Sample, at_most, below, info, interleaved, main
 from bench.home import Api, Home, temporary_home, wait_for
+
+
+class Wire:
+    """A kept connection to the daemon's socket: what the daemon takes, without a client's own making and reading of messages."""
+
+    def __init__(self, home: Home) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(home.socket_path))
+
+    def add(self, content: str, **fields: str) -> float:
+        """Milliseconds from the request to the whole answer."""
+        body = json.dumps({"content": content, **fields}).encode()
+        request = (
+            "POST /api/v1/memories HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        ).encode() + body
+        start = time.perf_counter()
+        self._socket.sendall(request)
+        answer = self._socket.recv(1 << 20)
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        length = int(re.search(rb"(?i)content-length: *(\d+)", head)[1])  # type: ignore[index]
+        while len(rest) < length:
+            rest += self._socket.recv(1 << 20)
+        took = (time.perf_counter() - start) * 1000
+        assert head.startswith(b"HTTP/1.1 201"), answer
+        return took
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 def _vector_follows(api: Api, content: str) -> float:
@@ -44,14 +76,14 @@ def bench(options: Options) -> list[Row]:
         home.start()
         told = [item["content"] for item in text.memories(2 * rounds + 300, seed=202)]
         sync = Fsync(home.user_folder)
-        with contextlib.closing(home.api()) as api:
+        with contextlib.closing(home.api()) as api, contextlib.closing(Wire(home)) as wire:
             api.search("a question that waits for the model")
 
-            def add(number: int) -> None:
-                api.add(told[number])
+            def add(number: int) -> float:
+                return wire.add(told[number])
 
-            def into_thread(number: int) -> None:  # its neighbours' context is written anew with it
-                api.add(told[rounds + 240 + number], thread="bench")
+            def into_thread(number: int) -> float:  # its neighbours' context is written anew with it
+                return wire.add(told[rounds + 240 + number], thread="bench")
 
             def settle(number: int) -> float:
                 wait_for(lambda: api.must("GET", "/status")["pending_index"] == 0, 30, "the vector")

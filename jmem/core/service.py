@@ -109,7 +109,7 @@ class MemoryService(Timeline, Neighbours, Conflicts):
         pending = self.store.submit(lambda tx: writes.add(tx, _begin(tx, actor, "add"), draft, fields, actor))
         near: tuple[Near, ...] = ()
         if similar:
-            # while the commit is under way
+            pending.committing()
             with self.store.reader() as conn:
                 near = duplicates.near_memories(conn, draft.content, actor, now_iso())
         added = pending.result()

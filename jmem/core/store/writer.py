@@ -31,6 +31,8 @@ JOBS_A_COMMIT = 50
 """Rows that make a commit count once more."""
 CHECKPOINT_EVERY = 64
 """The same for checkpoints."""
+HEAD_START = 0.0001
+"""Seconds. `sqlite3` lets go of the GIL once before it commits: who computes then holds the commit up as long."""
 
 
 class Tx:
@@ -70,20 +72,36 @@ class Tx:
 class Pending(Generic[T]):
     """The result of a job to come."""
 
-    __slots__ = ("_done", "_error", "_value", "fn", "outside")
+    __slots__ = ("_committing", "_done", "_error", "_started", "_value", "fn", "outside")
 
     def __init__(self, fn: Callable[[Any], T] | None, outside: bool = False) -> None:
         self.fn = fn
         self.outside = outside
-        self._done = threading.Lock()
+        self._started = False
+        self._committing, self._done = threading.Lock(), threading.Lock()
+        self._committing.acquire()
         self._done.acquire()
         self._value: T | None = None
         self._error: BaseException | None = None
 
+    def start(self) -> None:
+        """Say that the disk is at work from here on; called by the writer, more than once where a commit is tried again."""
+        if not self._started:
+            self._started = True
+            self._committing.release()
+
     def settle(self, value: T | None, error: BaseException | None) -> None:
         """Hand over the outcome; called once, by the writer."""
         self._value, self._error, self.fn = value, error, None
+        self.start()
         self._done.release()
+
+    def committing(self) -> None:
+        """Wait until the job has run and the disk is at work: what the caller has to do now costs the write nothing."""
+        with self._committing:
+            pass
+        if self._done.acquire(timeout=HEAD_START):
+            self._done.release()
 
     def result(self) -> T:
         """Wait for the durable commit and return what the job returned, or raise what it raised."""
@@ -214,6 +232,8 @@ class Writer:
             outcomes = [self._run_job(tx, job) for job in group]
             self._finish(tx)
             self._check_files()
+            for job in group:
+                job.start()
             conn.execute("COMMIT")
         except BaseException:
             if conn.in_transaction:
