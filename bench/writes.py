@@ -42,6 +42,7 @@ class Wire:
         return took
 
     def close(self) -> None:
+        """Hang up."""
         self._socket.close()
 
 

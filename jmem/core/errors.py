@@ -130,8 +130,9 @@ _EXACT: tuple[type[JmemError], ...] = (
     Invalid,
 )
 _BY_STATUS: dict[int, type[JmemError]] = {
-    kind.status: kind for kind in (Invalid, TooLarge, NotFound, Conflict, Refused, Unauthorized, StorageFailed)
-} | {410: Unauthorized}
+    **{kind.status: kind for kind in (Invalid, TooLarge, NotFound, Conflict, Refused, Unauthorized, StorageFailed)},
+    410: Unauthorized,
+}
 """What a code that no class has as its own stands for; other statuses are plain failures."""
 
 
