@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jmem.core import outbox, tree
+from jmem.core import outbox, tree, treescan
 from jmem.core.outbox import Mended
 from jmem.core.store import Store
 from jmem.core.tree import NODE, Leaf
@@ -96,7 +96,7 @@ def _seen(store: Store) -> int:
 def _compare(store: Store, remote: Remote, tell: Tell) -> tuple[Verdict, int]:
     """What differs, and how far the account's feed goes."""
     with store.reader() as conn:
-        here = tree.scan(conn, lambda done: tell("compared", done))
+        here = treescan.scan(conn, lambda done: tell("compared", done))
     top = remote.tree()
     verdict = Verdict(here.memories, top.memories)
     differing = tree.differing(here.buckets.above(NODE).nodes(), top.nodes)
@@ -112,7 +112,7 @@ def _compare(store: Store, remote: Remote, tell: Tell) -> tuple[Verdict, int]:
         leaves.update((leaf.id, _leaf(leaf.model_dump())) for leaf in answer.leaves)
     if buckets:
         with store.reader() as conn:
-            mine = tree.leaves(conn, buckets)
+            mine = treescan.leaves(conn, buckets)
             waits = outbox.waiting_of(conn)
         verdict.differing = list(_differences(mine, leaves, waits))
     return verdict, seq

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from hosted.api.routing import PROBLEM, HttpProblem
+from hosted.api.routing import PROBLEM, HttpProblem, methods_of
 from hosted.edge.context import current, request_id
 from hosted.identity.errors import BadToken, MissingScope, of_database
 from jmem.core.errors import Invalid, JmemError, Unreachable
@@ -76,8 +76,8 @@ def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return problem(HttpProblem(404, "no_route", "there is nothing at this address", fix="see /openapi.json"))
     if error.status_code == 405:
-        allow = (error.headers or {}).get("allow", "")
-        return problem(HttpProblem(405, "wrong_method", f"this address takes {allow}"), error.headers)
+        allow = ", ".join(methods_of(request))
+        return problem(HttpProblem(405, "wrong_method", f"this address takes {allow}"), {"allow": allow})
     return problem(HttpProblem(error.status_code, "http", str(error.detail)), error.headers)
 
 

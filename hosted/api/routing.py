@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from hosted.edge.idempotency import once
 from hosted.edge.rates import admit
@@ -98,6 +100,8 @@ class Routes:
         def declare(handler: Callable[[Call, A], Awaitable[Response]]) -> Callable[[Call, A], Awaitable[Response]]:
             async def endpoint(request: Request, principal: Principal = Depends(who)) -> Response:  # noqa: B008
                 await admit(principal)
+                if request.path_params and request.method not in methods_of(request):
+                    raise HTTPException(405)
                 asked, raw = await _asked(request, ask, body_limit, any_query=self._any_query)
                 call = Call(request, principal, request.app.state.backend)
                 given = request.headers.getlist("idempotency-key") if once_only else []
@@ -116,6 +120,17 @@ class Routes:
             return handler
 
         return declare
+
+
+def methods_of(request: Request) -> list[str]:
+    """The methods that the address takes. An address that a route names in full is no id of another route."""
+    path = request.url.path
+    # FastAPI keeps an included router as it is, and tells its routes under this name
+    tables = [getattr(one, "original_router", None) for one in request.app.routes]
+    every = [route for table in tables if table is not None for route in table.routes] + list(request.app.routes)
+    routes = [route for route in every if isinstance(route, Route)]
+    named = [route for route in routes if route.path == path] or [r for r in routes if r.path_regex.match(path)]
+    return sorted({method for route in named for method in route.methods or ()} - {"HEAD"})
 
 
 async def _asked(request: Request, ask: type[A], limit: int, *, any_query: bool) -> tuple[A, bytes]:

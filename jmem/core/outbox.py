@@ -338,7 +338,7 @@ class Mended(Enum):
 def mend(store: Store, id: str, theirs: Sequence[Op], client: str) -> Mended:
     """Bring a memory and the account's ops of it together: take in what is missing here, offer again what is missing there,
     and fold the row anew. All in one transaction; it is harmless to repeat."""
-    from jmem.core import foreign, tree
+    from jmem.core import foreign, treescan
 
     def run(tx: Tx) -> Mended:
         taken = foreign.take(tx, theirs, client, "sync", Sent.SEEN)
@@ -350,7 +350,7 @@ def mend(store: Store, id: str, theirs: Sequence[Op], client: str) -> Mended:
             elif stamp not in known and sent == Sent.SEEN:
                 tx.conn.execute("UPDATE ops SET sent = ? WHERE stamp = ?", (Sent.OFFERED, stamp))
         _set(tx, _FROM, None)
-        changed = tree.fold_again(tx, id)
+        changed = treescan.fold_again(tx, id)
         return Mended.PURGED if taken.purged else Mended.CHANGED if changed or taken.applied else Mended.NOTHING
 
     return store.write(run)

@@ -4,34 +4,23 @@ The leaf of a memory is two sums: of the hashes of its ops (stamp and digest), a
 A node is the sum of what lies below it, modulo 2^128, so that no order is needed to build it and memory does not grow with
 the store. Memories are put into 65,536 buckets by the first two bytes of the SHA-256 of their id: 256 nodes below the
 root, 256 buckets below each.
-
-Counted on a device is what may leave it: ops that are private or that a rule holds back are not, and a memory that has
-such ops counts with the row that its other ops add up to, which is what the account shall know of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jmem.core import merge
 from jmem.core.merge import Registers
-from jmem.core.model import FIELDS, Memory, Op, canonical
-from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory, rows
-from jmem.core.store.oplog import Sent
-from jmem.core.store.rows import MEMORY_WIDTH
+from jmem.core.model import FIELDS, Memory, canonical
 
 NODE, BUCKET = 2, 4
 """Hex digits that name a node below the root, and a bucket."""
 _BITS = (1 << 128) - 1
-_KEPT = f"({Sent.LOCAL:d}, {Sent.HELD:d})"
-_OPS = f"SELECT memory_id, stamp, digest FROM ops WHERE sent NOT IN {_KEPT}"
-_ROWS = f"SELECT {MEMORY_COLUMNS}, m.stamps, m.extra FROM memories m"
-_PARTLY = f"SELECT DISTINCT memory_id FROM ops WHERE sent IN {_KEPT}"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -126,86 +115,3 @@ class Leaf:
 def differing(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
     """The names of the nodes that are not the same on both sides."""
     return sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
-
-
-# ---- the device's side ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """The buckets of a device, and how many memories are in them."""
-
-    buckets: Sums
-    memories: int
-
-
-Tell = Callable[[int], object]
-_TELL_EVERY = 5_000
-
-
-def scan(conn: sqlite3.Connection, tell: Tell = lambda done: None) -> Scanned:
-    """The whole tree of a device; `tell` is given how many memories and ops were looked at. Reads one state of the store."""
-    buckets, memories = Sums(BUCKET), 0
-    for n, (id, log, row) in enumerate(_hashes(conn)):
-        buckets.add(place(id), log + row)
-        memories += bool(row)
-        if n % _TELL_EVERY == 0:
-            tell(n)
-    return Scanned(buckets, memories)
-
-
-def leaves(conn: sqlite3.Connection, buckets: Collection[str]) -> dict[str, Leaf]:
-    """The memories in some buckets, by id."""
-    found: dict[str, Leaf] = {}
-    for id, log, row in _hashes(conn, frozenset(buckets)):
-        found.setdefault(id, Leaf()).add(log, row)
-    return found
-
-
-def _hashes(conn: sqlite3.Connection, buckets: frozenset[str] | None = None) -> Iterator[tuple[str, int, int]]:
-    """(id, hash of an op, 0) and (id, 0, hash of a row) for all that counts, each time in the order of the tables."""
-    conn.execute("BEGIN")
-    try:
-        for id, stamp, digest in conn.execute(_OPS):
-            if buckets is None or place(id) in buckets:
-                yield id, op_hash(id, stamp, digest), 0
-        partly = {id for (id,) in conn.execute(_PARTLY)}
-        for row in conn.execute(_ROWS):
-            if row[0] not in partly and (buckets is None or place(row[0]) in buckets):
-                yield row[0], 0, _stored_hash(row)
-        for id in partly:
-            if buckets is None or place(id) in buckets:
-                yield id, 0, folded_hash(id, merge.fold(shared_ops(conn, id)).registers)
-    finally:
-        conn.execute("ROLLBACK")
-
-
-def _stored_hash(row: Sequence[Any]) -> int:
-    stamps, extra = row[MEMORY_WIDTH], row[MEMORY_WIDTH + 1]
-    return row_hash(row_memory(row), json.loads(stamps), json.loads(extra) if extra != "{}" else {})
-
-
-def shared_ops(conn: sqlite3.Connection, id: str) -> list[Op]:
-    """The ops of a memory that may leave."""
-    found = conn.execute(f"SELECT payload FROM ops WHERE memory_id = ? AND sent NOT IN {_KEPT}", (id,))
-    return [Op.parse(text) for (text,) in found]
-
-
-def fold_again(tx: Tx, id: str) -> bool:
-    """Make the row of a memory what its ops add up to; whether it was another one."""
-    held, ops = rows.read_registers(tx.conn, id), oplog.ops_of(tx.conn, id)
-    folded = merge.fold(ops)
-    oplog.mark_conflict(tx, id, () if folded.purged else ops)
-    if folded.purged:
-        return rows.remove_row(tx, id)
-    stored = tx.conn.execute(_ROWS + " WHERE m.id = ?", (id,)).fetchone()
-    if "content" not in folded.registers:
-        return False
-    if stored is not None and _stored_hash(stored) == folded_hash(id, folded.registers):
-        return False
-    (seq,) = tx.conn.execute("SELECT MAX(seq) FROM ops WHERE memory_id = ?", (id,)).fetchone()
-    if held is not None:  # its tags are told by the row that may be wrong: all of them are written anew
-        tx.conn.execute("DELETE FROM memory_tags WHERE rowid = ?", (held.rowid,))
-        held = rows.Held(held.rowid, held.registers, (), held.spot)
-    rows.write_row(tx, id, folded.registers, seq, held)
-    return True

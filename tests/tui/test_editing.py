@@ -498,5 +498,5 @@ async def test_a_receipt_names_what_an_editor_left(
         await until(pilot, lambda: isinstance(pilot.app.screen, Choice))
         await pilot.press("y")
         await until(pilot, lambda: isinstance(pilot.app.screen, Sheet))
-        assert left.name in texts(pilot).replace("\n", "").replace("│", "").replace(" ", "")
+        await until(pilot, lambda: left.name in texts(pilot).replace("\n", "").replace("│", "").replace(" ", ""))
         assert left.exists()

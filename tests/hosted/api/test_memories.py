@@ -237,3 +237,10 @@ async def test_the_openapi_document_has_every_route_and_what_it_takes(app: FastA
 async def test_routes_take_no_unknown_parameter(me: Client, path: str) -> None:
     found = await me.ask("GET", path, params={"user_id": str(uuid.uuid4())})
     assert (found.status_code, found.json()["code"]) == (422, "unknown_field")
+
+
+async def test_an_address_that_a_route_names_is_no_id_of_another(me: Client):
+    answer = await me.ask("PATCH", "/memories/batch", {"content": "x"})
+    assert (answer.status_code, answer.headers["allow"], answer.json()["code"]) == (405, "POST", "wrong_method")
+    answer = await me.ask("PUT", "/memories")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")

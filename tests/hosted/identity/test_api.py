@@ -298,6 +298,7 @@ async def test_the_whole_account_comes_as_one_archive_without_a_secret(api: Api)
         "README.txt",
         "keys.json",
         "connections.json",
+        "devices.json",
         "memories.jsonl",
         "activity.jsonl",
         "audit.jsonl",

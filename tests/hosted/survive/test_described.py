@@ -17,6 +17,8 @@ CONFIG = Path(__file__).parents[2] / "contract" / "schemathesis.toml"
 FUZZ_S = 20
 STREAMS = [one.path for one in operations() if one.streams]
 """endless"""
+CLOSING = [*(name.partition(" ")[2] for name in ENDS), "/api/v1/devices/{device}"]
+"""what ends the session that asks"""
 
 
 def test_requests_made_from_the_description_find_no_hole(
@@ -35,7 +37,7 @@ def test_requests_made_from_the_description_find_no_hole(
             "--max-time", str(FUZZ_S), "--continue-on-failure", "--phases", "coverage,fuzzing,stateful",
             "--max-examples", "15", "--generation-database", ":memory:",
             *(argument for path in STREAMS for argument in ("--exclude-path", path)),
-            *(argument for name in ENDS for argument in ("--exclude-path", name.partition(" ")[2])),
+            *(argument for path in CLOSING for argument in ("--exclude-path", path)),
         ]  # fmt: skip
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
