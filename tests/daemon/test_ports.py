@@ -9,8 +9,6 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
 from bench.home import Home, free_port
 from daemon.sockets import bind_tcp, port_holder
 from jmem.core.settings import load
@@ -83,11 +81,13 @@ def test_a_port_that_the_owner_sets_takes_its_place(home: Home) -> None:
     assert bound() == two
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs /proc")
 def test_the_holder_of_a_port_is_found() -> None:
     port = free_port()
     assert port_holder(port) is None
     with held(port):
         holder = port_holder(port)
+        if not Path("/proc/net/tcp").exists():
+            assert holder is None  # nothing tells it there
+            return
         assert holder is not None
         assert holder.pid == os.getpid()

@@ -20,6 +20,7 @@ from jmem.tui import diff, shown
 from jmem.tui.feed import Changed
 from jmem.tui.screens.merging import Merging
 from jmem.tui.screens.page import Page
+from jmem.tui.screens.pairs import side_by_side
 from jmem.tui.widgets.rows import Rows
 
 Apart = dict[str, Any]
@@ -94,18 +95,7 @@ class ConflictsPage(Page):
     """All memories with texts that were written apart."""
 
     scope = "conflicts"
-    DEFAULT_CSS = """
-    ConflictsPage .pane { border: round $panel; border-title-color: $foreground 70%; border-subtitle-color: $foreground 60%; }
-    ConflictsPage .pane:focus-within, ConflictsPage .pane:focus { border: round $primary; }
-    ConflictsPage #both { height: 1fr; }
-    ConflictsPage TextSide { width: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-    ConflictsPage TextSide Static { height: auto; }
-    ConflictsPage #empty { display: none; padding: 1 2; color: $foreground 70%; }
-    ConflictsPage.-empty #empty { display: block; }
-    ConflictsPage.-empty ApartList, ConflictsPage.-empty #both { display: none; }
-    ConflictsPage.-low .pane { border: none; }
-    ConflictsPage.-low TextSide { border-top: solid $panel; }
-    """
+    DEFAULT_CSS = side_by_side("ConflictsPage", "ApartList", "TextSide")
     AUTO_FOCUS = "ApartList"
 
     def __init__(self) -> None:

@@ -98,21 +98,26 @@ class Side(VerticalScroll):
         self.query_one(Static).update(body)
 
 
+def side_by_side(place: str, items: str, side: str) -> str:
+    """The style of a place with a list (`items`) and two texts (`side`) beside each other below it."""
+    return f"""
+    {place} .pane {{ border: round $panel; border-title-color: $foreground 70%; border-subtitle-color: $foreground 60%; }}
+    {place} .pane:focus-within, {place} .pane:focus {{ border: round $primary; }}
+    {place} #both {{ height: 1fr; }}
+    {place} {side} {{ width: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }}
+    {place} {side} Static {{ height: auto; }}
+    {place} #empty {{ display: none; padding: 1 2; color: $foreground 70%; }}
+    {place}.-empty #empty {{ display: block; }}
+    {place}.-empty {items}, {place}.-empty #both {{ display: none; }}
+    {place}.-low .pane {{ border: none; }}
+    {place}.-low {side} {{ border-top: solid $panel; }}
+    """
+
+
 class Judging(Place):
     """A list of pairs, the one under the cursor side by side, and what one can do about it."""
 
-    DEFAULT_CSS = """
-    Judging .pane { border: round $panel; border-title-color: $foreground 70%; border-subtitle-color: $foreground 60%; }
-    Judging .pane:focus-within, Judging .pane:focus { border: round $primary; }
-    Judging #both { height: 1fr; }
-    Judging Side { width: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-    Judging Side Static { height: auto; }
-    Judging #empty { display: none; padding: 1 2; color: $foreground 70%; }
-    Judging.-empty #empty { display: block; }
-    Judging.-empty PairList, Judging.-empty #both { display: none; }
-    Judging.-low .pane { border: none; }
-    Judging.-low Side { border-top: solid $panel; }
-    """
+    DEFAULT_CSS = side_by_side("Judging", "PairList", "Side")
     AUTO_FOCUS = "PairList"
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import httpx
 import httpx2
 import pytest
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider, OAuthFlowError
-from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+from mcp.shared.auth import OAuthClientMetadata
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,6 +19,7 @@ from hosted.identity.errors import BadToken
 from hosted.identity.jwks import KeySet
 from hosted.identity.jwt import Verifier
 from tests.hosted.identity.conftest import Running, Server
+from tests.hosted.oauth import Kept
 
 PASSWORD = "correct horse"
 PATH = "/.well-known/oauth-protected-resource/mcp"
@@ -44,26 +45,6 @@ class Resource(Server):
             except BadToken as error:
                 return JSONResponse(error.problem(), error.status, error.headers(f"{self.url}{PATH}"))
         return JSONResponse({"user": str(claims.user_id), "program": claims.client_id})
-
-
-class Kept:
-    """What the client keeps."""
-
-    def __init__(self) -> None:
-        self.tokens: OAuthToken | None = None
-        self.client: OAuthClientInformationFull | None = None
-
-    async def get_tokens(self) -> OAuthToken | None:
-        return self.tokens
-
-    async def set_tokens(self, tokens: OAuthToken) -> None:
-        self.tokens = tokens
-
-    async def get_client_info(self) -> OAuthClientInformationFull | None:
-        return self.client
-
-    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
-        self.client = client_info
 
 
 class Person:

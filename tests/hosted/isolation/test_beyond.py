@@ -113,6 +113,7 @@ def test_that_somebody_else_is_there_changes_no_answer(world: World, operation: 
     alone, other = ask(), owner(world)
     other.memory()
     beside = ask()
+    assert other.canary not in str(beside)
     if not operation.path.endswith(("/access", "/account/export")):  # which have grown by what was asked here
         assert beside == alone
 

@@ -14,33 +14,14 @@ import pytest
 from mcp import Client
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider, OAuthFlowError
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+from mcp.shared.auth import OAuthClientMetadata
 
 from tests.hosted.identity.conftest import Running
 from tests.hosted.mcp.conftest import PASSWORD, Person, Replica, replica, sign_up, until
 from tests.hosted.mcp.raw import ACCEPT, HELLO, call, message
+from tests.hosted.oauth import Kept
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
-
-
-class Kept:
-    """What the client keeps."""
-
-    def __init__(self) -> None:
-        self.tokens: OAuthToken | None = None
-        self.client: OAuthClientInformationFull | None = None
-
-    async def get_tokens(self) -> OAuthToken | None:
-        return self.tokens
-
-    async def set_tokens(self, tokens: OAuthToken) -> None:
-        self.tokens = tokens
-
-    async def get_client_info(self) -> OAuthClientInformationFull | None:
-        return self.client
-
-    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
-        self.client = client_info
 
 
 class Form(HTMLParser):
