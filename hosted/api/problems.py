@@ -76,7 +76,8 @@ def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return problem(HttpProblem(404, "no_route", "there is nothing at this address", fix="see /openapi.json"))
     if error.status_code == 405:
-        allow = ", ".join(methods_of(request))
+        # an address that is an application of its own, as those of MCP are, tells its methods itself
+        allow = ", ".join(methods_of(request)) or (error.headers or {}).get("allow", "")
         return problem(HttpProblem(405, "wrong_method", f"this address takes {allow}"), {"allow": allow})
     return problem(HttpProblem(error.status_code, "http", str(error.detail)), error.headers)
 
