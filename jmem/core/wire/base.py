@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -54,6 +55,7 @@ class NoBody(Ask):
     """A POST that takes nothing: an empty body or {}."""
 
 
+@cache
 def wants_lists(model: type[BaseModel]) -> frozenset[str]:
     """The query parameters of a model that may be given more than once."""
     return frozenset(name for name, info in model.model_fields.items() if "tuple" in str(info.annotation))
