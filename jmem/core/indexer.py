@@ -19,7 +19,7 @@ from jmem.core.embed.memory import release_memory
 from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.feeding import CHUNK, Feeder, Row
 from jmem.core.index import IndexDamaged, VectorIndex
-from jmem.core.receipts import PlaceReceipt, erased
+from jmem.core.receipts import PlaceReceipt, erased, unreached
 from jmem.core.shard import Shard
 from jmem.core.store import Store
 from jmem.core.vectors import VectorStore
@@ -151,9 +151,11 @@ class Indexer:
         if not self._thread.is_alive():
             for each in self._take_commands():
                 self._carry_out(each)
-        done = command.done.wait(FORGET_TIMEOUT)
-        result = (command.error or "erased") if done else "still being erased"
-        return erased("vectors", result), erased("vector index", result)
+        if not command.done.wait(FORGET_TIMEOUT):
+            command.error = "it is still at work"
+        if command.error is not None:
+            return unreached("vectors", command.error), unreached("vector index", command.error)
+        return erased("vectors"), erased("vector index")
 
     def _order(self, command: _Command) -> _Command:
         with self._changed:
@@ -369,8 +371,11 @@ class Indexer:
                         self._vectors.clear(self._embedder.fingerprint)
                     self._use(self._index.target(self._embedder.fingerprint, self._embedder.dimension, fresh=True))
         except (IndexDamaged, JmemError) as error:
-            command.error = f"to be repeated at the next start: {error}"
+            command.error = str(error)
             log.warning("%s of the index failed: %s", command.kind, error)
+        except Exception as error:  # the others that wait in this turn are carried out all the same
+            command.error = repr(error)
+            log.exception("%s of the index failed", command.kind)
         finally:
             command.done.set()
 

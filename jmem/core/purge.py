@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from jmem.core.errors import JmemError, StorageFailed
+from jmem.core.errors import StorageFailed
 from jmem.core.model import is_id, now_iso
-from jmem.core.receipts import PlaceReceipt, erased
+from jmem.core.receipts import PlaceReceipt, erased, unreached
 from jmem.core.store import Store, Tx, oplog
 from jmem.core.store.migrate import sync_file
 
@@ -43,16 +43,14 @@ def finish(store: Store, hooks: Iterable[PurgeHook]) -> tuple[PlaceReceipt, ...]
         ("backups", partial(_remember, store.folder, ids)),
         (_FILES, partial(_scrub, store)),
     ]
-    failed = False
     for place, step in steps:
         try:
-            done = step()
-            places += done if isinstance(done, tuple) else (done,)
-        except (JmemError, OSError, sqlite3.Error) as error:
-            log.warning("a purge is to be repeated: %s", error)
-            failed = True
-            places.append(erased(place, f"to be repeated at the next start: {error}"))
-    if not failed:
+            receipt = step()
+            places += receipt if isinstance(receipt, tuple) else (receipt,)
+        except Exception as error:  # the memory is gone from the store: whatever fails here must come up again
+            log.exception("a purge is to be repeated")
+            places.append(unreached(place, error))
+    if all(place.done for place in places):
         marks = [(id,) for id in ids]
         store.write(lambda tx: tx.conn.executemany("UPDATE purged SET reached = 1 WHERE id = ?", marks) and None)
     return tuple(places)

@@ -11,11 +11,15 @@ from jmem.core.model import Memory, now_iso
 
 @dataclass(frozen=True, slots=True)
 class PlaceReceipt:
-    """What became of a memory in one place: `result` is "erased", "nothing there" or why it is still to be done."""
+    """What became of a memory in one place: `result` is "erased", "nothing there" or why it is still to be done.
+
+    One that is not `done` has the whole purge repeated at the next start.
+    """
 
     place: str
     result: str
     at: str
+    done: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """One line of the receipt of a purge."""
@@ -33,6 +37,11 @@ class Purged:
 def erased(place: str, result: str = "erased") -> PlaceReceipt:
     """A receipt of now."""
     return PlaceReceipt(place, result, now_iso())
+
+
+def unreached(place: str, error: object) -> PlaceReceipt:
+    """The receipt of a place that failed, with the reason."""
+    return PlaceReceipt(place, f"to be repeated at the next start: {error}", now_iso(), done=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jmem.core import purge
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
+from jmem.core.errors import StorageFailed
 from jmem.core.filter import Filter
+from jmem.core.indexer import _Command
 from jmem.core.model import now_iso
 from jmem.core.query import SearchQuery
 from jmem.core.texts import text_key
@@ -273,6 +276,59 @@ def test_a_purge_reaches_vectors_and_index_files(open_recall: Open, word_embedde
     again = open_recall(word_embedder(64))
     assert again.indexer.wait_idle(10)
     assert indexed(again) == {kept}
+
+
+def test_a_purge_that_the_index_could_not_follow_is_repeated_at_the_next_start(
+    open_recall: Open, word_embedder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path) -> None:
+        raise StorageFailed("less than 64 MiB are free", code="disk_full")
+
+    recall = open_recall(word_embedder(64))
+    gone, kept = recall.add("tea with milk", "coffee, black")
+    with monkeypatch.context() as patch:
+        patch.setattr("jmem.core.shard.check_room", full)
+        (purged,) = recall.service.purge([gone], ME)
+        places = {r.place: r.result for r in purged.receipt}
+        assert places["vector index"] == "to be repeated at the next start: less than 64 MiB are free"
+        with recall.store.reader() as conn:
+            assert purge.due(conn) == [gone]
+        recall.close()
+    again = open_recall(word_embedder(64))
+    assert again.indexer.wait_idle(10)
+    before = again.index.current
+    again.service.replay_purges()
+    assert again.index.current is not before  # written anew, since deleted bytes stay in its files
+    assert again.indexer.wait_idle(10)
+    assert indexed(again) == {kept}
+    with again.store.reader() as conn:
+        assert purge.due(conn) == []
+
+
+def test_whatever_fails_in_a_purge_of_vectors_is_told_and_the_next_command_is_carried_out(
+    recall: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recall.add("tea with milk")
+    with monkeypatch.context() as patch:
+        patch.setattr(recall.vectors, "forget", lambda ids: 1 / 0)
+        recall.indexer._commands.append(failing := _Command("forget", ["0199f3a1-c2d4-7b3e-9c1a-0123456789a1"]))
+        places = recall.indexer.forget(["0199f3a1-c2d4-7b3e-9c1a-0123456789a2"])
+    assert failing.done.wait(10)
+    assert [place.done for place in places] == [False, False]
+    assert "ZeroDivisionError" in places[0].result
+    assert recall.add("coffee, black")
+
+
+def test_a_purge_the_index_is_still_at_is_not_called_done(recall: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (gone,) = recall.add("tea with milk")
+    hold, forget = threading.Event(), recall.vectors.forget
+    monkeypatch.setattr(recall.vectors, "forget", lambda ids: (hold.wait(20), forget(ids))[1])
+    monkeypatch.setattr("jmem.core.indexer.FORGET_TIMEOUT", 0.05)
+    (purged,) = recall.service.purge([gone], ME)
+    hold.set()
+    assert {r.place: r.result for r in purged.receipt}["vectors"].endswith("it is still at work")
+    with recall.store.reader() as conn:
+        assert purge.due(conn) == [gone]
 
 
 def _key(recall: Any, id: str) -> bytes:
