@@ -7,9 +7,10 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+from pydantic import BaseModel
 
 from jmem.core.errors import JmemError, from_problem
 from jmem.core.model import Op
@@ -18,6 +19,10 @@ from sync.protocol import MAX_PUSH_OPS, Hello, MendAnswer, PushAnswer, TreeAnswe
 
 QUIET = 45.0
 """Seconds without a byte after which the stream of hints is taken for dead; the server says something every 15."""
+T = TypeVar("T", bound=BaseModel)
+OUR_401 = frozenset(("bad_token", "token_expired", "key_revoked", "device_revoked", "signed_out", "unauthorized",
+                     "program_not_allowed"))  # fmt: skip
+"""What the account says of a token it refuses. Any other 401 is of something on the way to it, and proves nothing."""
 Token = Callable[[str | None], str]
 """The bearer token; given one that was refused, another one. Raises SignedOut, Offline."""
 
@@ -108,12 +113,12 @@ class Remote:
 
     def hello(self) -> Hello:
         """The account's clock and limits."""
-        return Hello.model_validate(self._ask("GET", "/sync/hello").json())
+        return _as(Hello, self._ask("GET", "/sync/hello"))
 
     def push(self, texts: Mapping[str, str]) -> PushAnswer:
         """Push ops by their canonical texts. Raises TooBig, TooNew, Offline, SignedOut, AccountGone."""
         body = f'{{"device":{json.dumps(self.device)},"ops":[{",".join(texts.values())}]}}'.encode()
-        return PushAnswer.model_validate_json(self._ask("POST", "/sync/push", body).content)
+        return _as(PushAnswer, self._ask("POST", "/sync/push", body))
 
     def pull(self, cursor: str | None, *, own: bool = False, limit: int = MAX_PUSH_OPS) -> Pulled:
         """The part of the feed behind a cursor; `own`: with the whole of what this device pushed itself.
@@ -125,13 +130,12 @@ class Remote:
             **({} if cursor is None else {"cursor": cursor}),
             **({} if own else {"device": self.device}),
         }
-        answer = self._ask("GET", "/sync/pull", params=asked).json()
-        return _page(cursor, answer)
+        return _page(cursor, _json(self._ask("GET", "/sync/pull", params=asked)))
 
     def tree(self, under: Sequence[str] = ()) -> TreeAnswer:
         """A part of the account's hash tree: the nodes below the root, the buckets below nodes, the memories of buckets."""
         params = {"under": ",".join(under)} if under else None
-        return TreeAnswer.model_validate_json(self._ask("GET", "/sync/tree", params=params).content)
+        return _as(TreeAnswer, self._ask("GET", "/sync/tree", params=params))
 
     def log_of(self, id: str) -> list[Op]:
         """Every op of one memory that the account holds."""
@@ -139,7 +143,7 @@ class Remote:
         more = True
         while more:
             params = {"id": id, **({"behind": ops[-1].stamp} if ops else {})}
-            said = self._ask("GET", "/sync/log", params=params).json()
+            said = _json(self._ask("GET", "/sync/log", params=params))
             try:
                 fresh, more = [Op.of(raw) for raw in said["ops"]], bool(said["more"])
             except (KeyError, TypeError, AttributeError) as error:
@@ -150,9 +154,7 @@ class Remote:
 
     def mend(self, ids: Sequence[str]) -> list[str]:
         """Have the account fold the rows of memories anew; those that were wrong."""
-        return MendAnswer.model_validate_json(
-            self._ask("POST", "/sync/mend", json.dumps({"ids": list(ids)}).encode()).content
-        ).mended
+        return _as(MendAnswer, self._ask("POST", "/sync/mend", json.dumps({"ids": list(ids)}).encode())).mended
 
     @contextmanager
     def hints(self) -> Iterator[Iterator[int]]:
@@ -162,11 +164,11 @@ class Remote:
         headers = {**self._about, "authorization": f"Bearer {token}", "accept": "text/event-stream"}
         try:
             with self._http.stream("GET", f"{self.url}/api/v1/sync/events", headers=headers, timeout=timeout) as answer:
-                if answer.status_code == 401:
-                    self._token(token)
-                    raise Offline("the stream needs a fresh token", retry_after=0)
                 if answer.status_code != 200:
                     answer.read()
+                    if _refuses_token(answer):
+                        self._token(token)
+                        raise Offline("the stream needs a fresh token", retry_after=0)
                     raise _refusal(answer)
                 network = answer.extensions.get("network_stream")
                 self._stream = None if network is None else network.get_extra_info("socket")
@@ -185,7 +187,7 @@ class Remote:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Another call of the account's API: the JSON of its answer. Raises what the account's problem says."""
         try:
-            return self._ask(method, path, None if body is None else json.dumps(body).encode()).json()
+            return _json(self._ask(method, path, None if body is None else json.dumps(body).encode()))
         except Rejected as refusal:
             raise (from_problem(dict(refusal.said)) if refusal.said.get("code") else refusal) from None
 
@@ -208,7 +210,7 @@ class Remote:
                 )
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise Offline(_why(error, self.url)) from None
-            if answer.status_code != 401:
+            if not _refuses_token(answer):
                 break
         if answer.status_code >= 300:
             raise _refusal(answer)
@@ -219,16 +221,42 @@ def _why(error: Exception, url: str) -> str:
     return f"{url} can't be reached: {error or type(error).__name__}"
 
 
-def _refusal(answer: httpx.Response) -> JmemError:
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise Offline(f"{answer.request.url.host} answers with something else") from None
+
+
+def _as(kind: type[T], answer: httpx.Response) -> T:
+    try:
+        return kind.model_validate_json(answer.content)
+    except ValueError:
+        raise Offline(f"{answer.request.url.host} answers with something else") from None
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    """The account's problem document; empty for what something else has answered."""
     try:
         problem = answer.json()
-        code, detail = str(problem.get("code", "")), str(problem.get("detail") or problem.get("title") or "")
-    except (ValueError, AttributeError):
-        problem, code, detail = {}, "", ""
-    status, detail = answer.status_code, detail or f"the account answered {answer.status_code}"
-    if status == 401:
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) and isinstance(problem.get("code"), str) else {}
+
+
+def _refuses_token(answer: httpx.Response) -> bool:
+    return answer.status_code == 401 and _problem(answer).get("code") in OUR_401
+
+
+def _refusal(answer: httpx.Response) -> JmemError:
+    """What a status means. What ends a sign-in is believed of the account alone, by its codes: a proxy, or the page of a
+    network that wants to be paid, answers with any status too."""
+    problem, status = _problem(answer), answer.status_code
+    code = problem.get("code", "")
+    detail = str(problem.get("detail") or problem.get("title") or f"the account answered {status}")
+    if status == 401 and code in OUR_401:
         return SignedOut(detail)
-    if status == 410:
+    if status == 410 and code == AccountGone.code:
         return AccountGone(detail, fix="jmem logout   keeps the memories on this machine")
     if code == "cursor_invalid":
         return OtherFeed(detail)
@@ -236,7 +264,7 @@ def _refusal(answer: httpx.Response) -> JmemError:
         return TooBig(detail, said=bool(code))
     if status == 426:
         return TooNew(detail, tuple(str(stamp) for stamp in problem.get("stamps", ()) if stamp))
-    if status in (413, 429) or status >= 500:
+    if status < 400 or status in (401, 410, 413, 429) or status >= 500:
         return Offline(detail, retry_after=_seconds(answer.headers.get("retry-after")))
     rejected = Rejected(detail, code=code or "sync_refused", fix="jmem sync status")
     rejected.said = problem

@@ -177,7 +177,7 @@ class Session:
                 self._take(self._project.by_refresh_token(kept))
             except SignInRefused as refusal:
                 self._access = ""
-                if refusal.detail.get("reason") not in _ENDED and refusal.detail.get("reason") != "refused":
+                if refusal.detail.get("reason") not in _ENDED:
                     raise Offline(f"the sign-in could not be renewed: {refusal.message}") from None
                 self.ended = f"the sign-in has ended: {refusal.message}"
                 raise SignedOut(self.ended) from None

@@ -197,7 +197,7 @@ def test_a_copy_of_an_old_token_ends_the_session_for_both(device: Device, supaba
     assert device.line.asked == [], "what has ended is not asked for again"
 
 
-@pytest.mark.parametrize("fault", ["lost_request", "500", "503", "429", "no_json"])
+@pytest.mark.parametrize("fault", ["lost_request", "400", "403", "500", "503", "429", "no_json"])
 def test_a_line_that_is_down_signs_nobody_out(device: Device, fault: str):
     device.sign_in()
     device.later(3600)
