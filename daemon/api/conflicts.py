@@ -32,4 +32,4 @@ def settle(call: Call, ask: SettleAsk) -> Answer:
         call.params["id"], call.actor, ask.how, version=ask.version, content=ask.content, expected=ask.stamps,
         secrets=ask.secrets,
     )  # fmt: skip
-    return json_answer({"memory": settled.memory.as_dict(), "others": [other.as_dict() for other in settled.others]})
+    return json_answer(settled.as_dict())

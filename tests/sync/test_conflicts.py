@@ -46,6 +46,14 @@ def test_both_sides_list_the_same_conflict_and_search_finds_the_winner(devices: 
         assert [version.live for version in found.versions] == [True, False]
 
 
+def test_who_reads_texts_written_apart_stands_in_the_log(devices: Devices):
+    a, _, id = apart(devices)
+    for one in (None, id):
+        a.user.service.conflicts(ME, id=one)
+    seen = a.user.service.accesses(ME, limit=2)
+    assert [(access.what, [answer.id for answer in access.answers]) for access in seen] == [("get", [id]), ("list", [id])]
+
+
 @pytest.mark.parametrize(("number", "text"), [("1", "black tea"), ("2", "green tea")])
 def test_one_is_kept_everywhere_and_undo_gives_the_other_back(devices: Devices, number: str, text: str):
     a, b, id = apart(devices)
