@@ -51,7 +51,10 @@ def test_who_reads_texts_written_apart_stands_in_the_log(devices: Devices):
     for one in (None, id):
         a.user.service.conflicts(ME, id=one)
     seen = a.user.service.accesses(ME, limit=2)
-    assert [(access.what, [answer.id for answer in access.answers]) for access in seen] == [("get", [id]), ("list", [id])]
+    assert [(access.what, [answer.id for answer in access.answers]) for access in seen] == [
+        ("get", [id]),
+        ("list", [id]),
+    ]
 
 
 @pytest.mark.parametrize(("number", "text"), [("1", "black tea"), ("2", "green tea")])
