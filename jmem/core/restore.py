@@ -23,7 +23,7 @@ from jmem.core import backup, merge, purge
 from jmem.core.errors import Invalid, NotFound, StorageFailed
 from jmem.core.model import Op
 from jmem.core.store import MEMORY_COLUMNS, Store, row_memory
-from jmem.core.store.failures import storage_failed
+from jmem.core.store.failures import is_damage, storage_failed
 from jmem.core.store.migrate import sync_file
 from jmem.core.store.store import DATABASE
 
@@ -204,20 +204,28 @@ def _settle(path: Path) -> None:
     """
     conn = sqlite3.connect(path, isolation_level=None, timeout=5)
     try:
-        with suppress(sqlite3.DatabaseError):  # damaged: it is kept elsewhere, log and all
-            if conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                raise StorageFailed(f"{path} is in use by another program", code="store_busy", fix="stop it and repeat")
+        if conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise StorageFailed(f"{path} is in use by another program", code="store_busy", fix="stop it and repeat")
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):  # a damaged one is kept elsewhere, log and all
+            raise
     finally:
         conn.close()
+    _remove_log(path)
+    sync_file(path)
+
+
+def _remove_log(path: Path) -> None:
     for suffix in ("-wal", "-shm"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
-    sync_file(path)
 
 
 def _swap(folder: Path, ready: Path) -> None:
     present = folder / DATABASE
     if present.exists():
         _settle(present)
-        sync_file(folder)
+    else:  # lost, but not the log of the process that had it open
+        _remove_log(present)
+    sync_file(folder)
     ready.replace(present)
     sync_file(folder)

@@ -304,6 +304,51 @@ def test_a_damaged_store_is_kept_byte_by_byte_and_replaced(home: Home) -> None:
     assert done.replaced.read_bytes() == harmed
 
 
+def test_the_log_of_a_lost_store_does_not_get_into_the_restored_one(home: Home, tmp_path: Path) -> None:
+    made = write_backup(home.folder, "manual")
+    for n in range(40):
+        home.service.add(Draft(f"after the backup {n}"), OWNER)
+    killed = tmp_path / "killed"
+    shutil.copytree(home.folder, killed)  # with its log, as a killed daemon leaves it
+    assert (killed / "memories.db-wal").stat().st_size > 0
+    (killed / "memories.db").unlink()
+    restore(killed, killed / "backups" / made.path.name, lambda work: work())
+    assert prove(killed / "memories.db") == 3
+    again = Home(killed)
+    assert again.contents() == ["one", "two", "three"]
+    again.close()
+
+
+def test_a_store_whose_log_can_not_be_moved_into_it_is_not_replaced(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jmem.core import restore as module
+
+    class Failing(sqlite3.Connection):
+        def execute(self, sql: str, *args: object) -> sqlite3.Cursor:
+            if "wal_checkpoint" in sql:
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+                raise error
+            return super().execute(sql, *args)
+
+    made = write_backup(home.folder, "manual")
+    home.service.add(Draft("later"), OWNER)
+    before, settle = home.everything(), module._settle
+
+    def failing(path: Path) -> None:
+        connect = sqlite3.connect
+        with monkeypatch.context() as patch:
+            if path.parent == home.folder:
+                patch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, **more, factory=Failing))
+            settle(path)
+
+    monkeypatch.setattr(module, "_settle", failing)
+    with pytest.raises(StorageFailed):
+        restore(home.folder, made.path, home.alone)
+    assert home.everything() == before
+
+
 def test_names_that_are_no_backups_are_refused(home: Home, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         find_backup(home.folder, "memories-20200101T000000Z-daily.db")

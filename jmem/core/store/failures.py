@@ -27,6 +27,11 @@ def of_statement(error: sqlite3.Error) -> bool:
     return primary_code(error) in _STATEMENT
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is no database any more, or one with broken pages."""
+    return primary_code(error) in _DAMAGED
+
+
 def storage_failed(error: sqlite3.Error, path: Path) -> StorageFailed:
     """The StorageFailed for an error of the database at `path`: a stable code and the remedy."""
     code = primary_code(error)
@@ -36,7 +41,7 @@ def storage_failed(error: sqlite3.Error, path: Path) -> StorageFailed:
     if code == sqlite3.SQLITE_READONLY:
         return StorageFailed(f"{path} is read-only; nothing was stored", code="read_only",
                              fix=f"chmod u+w {path}   (and its folder)")  # fmt: skip
-    if code in _DAMAGED:
+    if is_damage(error):
         return StorageFailed(f"{path} is damaged: {error}", code="damaged", fix="jmem backup restore")
     if code in _NO_FILE:
         return StorageFailed(f"{path} can't be opened: {error}", code="cannot_open",
