@@ -167,7 +167,7 @@ def by_tokens(folder: Path, name: str, url: str, at: At, tokens: Tokens, store: 
     from sync.session import Account, Session
 
     try:
-        outbox.bind(store, f"{url} {tokens.sub}")
+        outbox.bind(store, tokens.sub)
     except Conflict:
         with suppress(Offline):
             at.project.sign_out(tokens.access)  # nobody will use it
@@ -188,7 +188,7 @@ def by_key(folder: Path, name: str, url: str, key: str, store: Store, http: http
         raise Invalid(f"an API key begins with {KEY}", code="bad_key", field="token")
     bearer = KeyToken(key)
     sub = Remote(url, store.store_id, bearer.token, http, about()).hello().account
-    outbox.bind(store, f"{url} {sub}")
+    outbox.bind(store, sub)
     kept = keeper(folder, name)
     kept.save(key)
     return SignedIn(Account(url, "", "", sub, ""), bearer, kept)

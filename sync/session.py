@@ -38,11 +38,6 @@ class Account:
     sub: str
     email: str
 
-    @property
-    def name(self) -> str:
-        """What a store is bound to: the account behind its address."""
-        return f"{self.url} {self.sub}"
-
     def as_dict(self) -> dict[str, str]:
         """As it is kept."""
         return asdict(self)

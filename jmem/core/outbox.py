@@ -65,7 +65,7 @@ class Position:
     """How far sync has come, as the store says."""
 
     account: str | None = None
-    """the one account this store is bound to"""
+    """the one account this store is bound to: its id, which stays when its address is another one"""
     cursor: str | None = None
     offset_ms: int = 0
     """the server's clock less this machine's"""
@@ -106,7 +106,10 @@ def _set(tx: Tx, key: str, value: str | None) -> None:
 
 
 def bind(store: Store, account: str) -> None:
-    """Tie the store to an account; raises Conflict `bound` when it belongs to another one."""
+    """Tie the store to an account by its id; raises Conflict `bound` when it belongs to another one.
+
+    No address counts: a domain moves, and 127.0.0.1 is localhost. That the feed is the one that was read shows its chain.
+    """
 
     def run(tx: Tx) -> None:
         held = position(tx.conn).account

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jmem.core.errors import StorageFailed
+from jmem.core import outbox
+from jmem.core.errors import Conflict, StorageFailed
 from jmem.core.service import Actor, Draft
 from jmem.core.store import Store
 from jmem.core.store.migrate import migrate, schema_version
@@ -138,3 +139,17 @@ def test_local_memories_and_what_was_forgotten_never_leave_after_the_second_step
     found = dict(conn.execute("SELECT memory_id, MIN(sent) + MAX(sent) FROM ops GROUP BY memory_id").fetchall())
     assert found == {ids[0]: 4, ids[1]: 0, ids[2]: 4}
     conn.close()
+
+
+def test_a_store_that_was_bound_by_an_address_is_bound_by_the_account(folder: Path):
+    sub = "0b1c2d3e-0000-4000-8000-00000000abcd"
+    conn = connect(folder / DATABASE)
+    conn.execute("INSERT INTO meta (key, value) VALUES ('sync.account', ?)", (f"https://memory.example.com {sub}",))
+    conn.execute("PRAGMA user_version = 3")
+    conn.close()
+    user = open_user(folder)
+    outbox.bind(user.store, sub)
+    with pytest.raises(Conflict) as caught:
+        outbox.bind(user.store, sub.replace("0b", "1b"))
+    assert (caught.value.code, caught.value.detail["account"]) == ("bound", sub)
+    user.close()

@@ -115,5 +115,13 @@ _V3 = Migration(
     ),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3)
+_V4 = Migration(
+    (
+        # a store is bound to the id of its account alone, not to the address before it
+        "UPDATE meta SET value = substr(value, instr(value, ' ') + 1) WHERE key = 'sync.account' AND instr(value, ' ') > 0",
+    ),
+    changes_data=True,
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4)
 """MIGRATIONS[n] leads from version n to n + 1."""
