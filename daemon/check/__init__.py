@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from daemon.check.account import account_checks
 from daemon.check.derived import derived_checks
 from daemon.check.home import home_checks
 from daemon.check.process import process_checks
@@ -57,3 +58,4 @@ def _checks(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     yield from process_checks(settings, environ)
     yield from store_checks(settings)
     yield from derived_checks(settings)
+    yield from account_checks(settings)

@@ -17,9 +17,13 @@ from jmem.core.model import Memory, new_id
 from jmem.core.paging import decode_cursor, encode_cursor
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory, rows
 
-_PAGE = f"""
-SELECT {MEMORY_COLUMNS} FROM conflicts c JOIN memories m ON m.id = c.id
-WHERE c.id > ? AND m.deleted = 0 ORDER BY c.id LIMIT ?"""
+_THESE = "FROM conflicts c JOIN memories m ON m.id = c.id WHERE m.deleted = 0"
+_PAGE = f"SELECT {MEMORY_COLUMNS} {_THESE} AND c.id > ? ORDER BY c.id LIMIT ?"
+
+
+def how_many(conn: sqlite3.Connection) -> int:
+    """Memories with texts that were written apart, deleted ones left out."""
+    return int(conn.execute(f"SELECT COUNT(*) {_THESE}").fetchone()[0])
 
 
 class Conflicts:

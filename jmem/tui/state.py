@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
+from jmem.cli import exchange
 from jmem.cli.render import ago
 from jmem.cli.text import wrap
 from jmem.client import Client
@@ -19,6 +20,7 @@ from jmem.tui import shown
 from jmem.tui.widgets.log import Entry, tail
 
 _NAME = 11
+_TONES = {"stuck": "error", "refused": "error", "conflicts": "warning", "next try": "accent"}
 
 
 @dataclass(frozen=True)
@@ -142,27 +144,22 @@ def _backup_facts(backups: dict[str, Any] | None) -> list[tuple[str, str, str]]:
 
 def _sync_facts(sync: dict[str, Any] | None) -> list[tuple[str, str, str]]:
     if sync is None:
-        return [("sync", "not signed in: nothing leaves this machine", "")]
-    state, error = str(sync.get("state", "on")), sync.get("error") or {}
-    who = sync.get("email") or sync.get("account") or "an API key"
-    words = [state.replace("_", " "), f"{who} at {sync.get('url', '')}"]
+        return [("sync", "not signed in: nothing leaves this machine (jmem login)", "")]
+    state, error = str(sync["state"]), sync["error"] or {}
+    who = sync["email"] or sync["account"] or "an API key"
+    words = [state.replace("_", " "), f"{who} at {sync['url']}"]
     tone = "success" if state in ("on", "syncing") else "accent" if state in ("waiting", "paused") else "error"
     facts = [("sync", " · ".join(words), tone)]
-    told = [f"{sync['waiting']:,} wait" if sync.get("waiting") else "nothing waits"]
-    if sync.get("held"):
+    told = [f"waiting {exchange.waiting(sync)}" if sync["waiting"] else "nothing waits"]
+    if sync["held"]:
         told.append(f"{sync['held']:,} held back by rules")
-    if sync.get("local"):
+    if sync["local"]:
         told.append(f"{sync['local']:,} private")
-    told.append(f"exchanged {ago(sync['last_exchange'])}" if sync.get("last_exchange") else "not exchanged yet")
+    told.append(f"exchanged {ago(sync['last_exchange'])}" if sync["last_exchange"] else "not exchanged yet")
     facts.append(("", " · ".join(told), "dim"))
-    if progress := sync.get("progress"):
-        facts.append(
-            (
-                "",
-                f"{progress['sent']:,} sent, {progress['received']:,} received, {progress['waiting']:,} to go",
-                "accent",
-            )
-        )
+    if done := exchange.progress(sync):
+        facts.append(("", done, "accent"))
+    facts += [("", f"{name}: {value}", _TONES[name]) for name, value in exchange.amiss(sync)]
     if state == "paused":
         facts.append(("", "go on with: jmem sync resume", "accent"))
     if error:

@@ -302,6 +302,26 @@ def test_out_and_in_again_and_nobody_else(pair: list[Machine], account: Account)
     wait_for(lambda: "while signed out" in str(me.must("GET", "/memories")), PATIENCE_S, "what waited")
 
 
+def test_the_address_of_the_account_is_another_one(pair: list[Machine], account: Account) -> None:
+    one, me = pair[0], account.world.person()
+    one.login(me)
+    one.jmem("add", "at the first address")
+    wait_for(lambda: "first address" in str(me.must("GET", "/memories")), PATIENCE_S, "what was written")
+    one.jmem("logout")
+    moved = account.url.replace("127.0.0.1", "localhost")
+    assert moved != account.url
+    one.jmem("login", "--url", moved, "--email", me.email, "--password-stdin", "--yes", input=PASSWORD)
+    one.jmem("add", "at the second address")
+    wait_for(lambda: "second address" in str(me.must("GET", "/memories")), PATIENCE_S, "what was written then")
+    assert one.until("on")["url"] == moved
+    one.jmem("logout")
+    me = account.world.person()
+    code, said = one.fails(
+        "login", "--url", account.url, "--email", me.email, "--password-stdin", "--yes", input=PASSWORD
+    )
+    assert (code, "belong to another account" in said) == (6, True)
+
+
 def test_a_line_that_hangs_keeps_nobody_waiting(pair: list[Machine], account: Account) -> None:
     one, me = pair[0], account.world.person()
     one.login(me)
@@ -353,6 +373,44 @@ def test_a_device_that_is_shut_out_says_so_and_comes_back_by_signing_in(pair: li
     assert "waits" not in str(me.must("GET", "/memories"))
     other.login(me)
     one.has("waits")
+
+
+def test_doctor_says_how_the_account_is(pair: list[Machine], account: Account) -> None:
+    one, me = pair[0], account.world.person()
+
+    def doctor() -> dict[str, dict[str, Any]]:
+        said = json.loads(one.jmem("doctor", "--json", check=False).stdout)
+        label = f"{one.user}: "
+        mine = {c["name"]: c for c in said["checks"] if c["message"].startswith(label)}
+        return {name: mine[name] for name in ("account", "sign-in", "sync", "conflicts") if name in mine}
+
+    one.login(me)
+    one.jmem("add", "goes to the account")
+    one.until("on")
+    found = wait_for(lambda: found if "nothing waits" in (found := doctor())["sync"]["message"] else None, PATIENCE_S)
+    assert {name: check["status"] for name, check in found.items()} == dict.fromkeys(found, "ok"), found
+    assert me.email in found["account"]["message"]
+    assert str(me.user) in found["account"]["message"]
+    assert "last exchange was at" in found["sync"]["message"]
+    account.line.turn("down")
+    one.jmem("add", "waits")
+    one.jmem("sync", "now", check=False)
+    found = doctor()
+    assert {name: check["status"] for name, check in found.items() if check["status"] != "ok"} == {
+        "account": "warn", "sync": "warn",
+    }  # fmt: skip
+    assert "1 changes wait" in found["sync"]["message"]
+    account.line.turn("well")
+    one.jmem("sync", "pause")
+    assert doctor()["sync"]["fix"] == "jmem sync resume"
+    one.jmem("sync", "resume")
+    one.until("on")
+    (here,) = one.home.json("account", "devices")["devices"]
+    one.jmem("account", "devices", "revoke", here["id"])
+    one.jmem("sync", "now", check=False)
+    one.until("signed_out")
+    sync = doctor()["sync"]
+    assert (sync["status"], sync["fix"]) == ("fail", "jmem login")
 
 
 def test_pause_and_rules(pair: list[Machine], account: Account) -> None:

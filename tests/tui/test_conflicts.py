@@ -31,19 +31,23 @@ def api(home: Home) -> Iterator[Api]:
 
 @pytest.fixture
 def id(api: Api) -> str:
+    return apart(api, LIVE, KEPT)
+
+
+def apart(api: Api, live: str, kept: str) -> str:
     """A memory whose text was changed here and, as an import tells, elsewhere."""
     id = str(api.add("first: deploys run")["id"])
     first = api.must("GET", f"/memories/{id}/history")["revisions"][0]
     records = [json.loads(line) for line in api.call("GET", "/api/v1/export?history=true").raw.splitlines()]
     (record,) = [one for one in records if one.get("id") == id]
     other = Op(
-        first["stamp"][:-8] + "ffffffff", id, {"content": KEPT}, (first["stamp"],), "claude", new_nonce()
+        first["stamp"][:-8] + "ffffffff", id, {"content": kept}, (first["stamp"],), "claude", new_nonce()
     ).sealed()
-    api.must("PATCH", f"/memories/{id}", {"content": LIVE})
+    api.must("PATCH", f"/memories/{id}", {"content": live})
     record["ops"].append(json.loads(other.text()))
     api.must("POST", "/import", {"items": [record]})
-    (conflict,) = api.must("GET", "/conflicts")["conflicts"]
-    assert [version["content"] for version in conflict["versions"]] == [LIVE, KEPT]
+    (conflict,) = api.must("GET", f"/conflicts?id={id}")["conflicts"]
+    assert [version["content"] for version in conflict["versions"]] == [live, kept]
     return id
 
 
@@ -105,3 +109,18 @@ async def test_what_is_settled_elsewhere_goes_away(home: Home, api: Api, id: str
         page = await at_conflicts(pilot, 1)
         api.must("POST", f"/conflicts/{id}", {"how": "keep", "version": "2"})
         await until(pilot, lambda: not page.rows.items)
+
+
+async def test_more_than_one_answer_holds(home: Home, api: Api, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "deploys run, and then some. " * 2_000
+    ids = [apart(api, f"{n} live: {long}", f"{n} kept: {long}") for n in range(6)]
+    assert len(api.must("GET", "/conflicts?limit=6")["conflicts"]) < 6
+    assert api.must("GET", "/sync")["conflicts"] == 6
+    async with opened(home) as pilot:
+        page = await at_conflicts(pilot, 6)
+        assert {one["memory"]["id"] for one in page.rows.items} == set(ids)
+        assert "6 with texts written apart" in str(page.query_one("#apart").border_title)
+        monkeypatch.setattr("jmem.tui.screens.conflicts.MANY", 2)
+        page.reload()
+        await until(pilot, lambda: len(page.rows.items) == 2)
+        assert "6 with texts written apart; the first 2" in str(page.query_one("#apart").border_title)

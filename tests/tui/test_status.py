@@ -150,18 +150,42 @@ async def test_every_size(some: Home, opened: Open, size: tuple[int, int]):
         await pilot.press("down", "l", "up", "l")
 
 
+SYNC = {
+    "state": "waiting", "url": "https://memory.example.com", "email": "me@example.org", "account": "x", "waiting": 12,
+    "lag_s": 7200, "held": 3, "local": 4, "seen": 5, "conflicts": 2, "rules": {}, "streaming": False,
+    "last_exchange": None, "progress": None, "stuck": {"a": "too_large", "b": "too_large"}, "refused": {"c": "bad_op"},
+    "error": {"title": "no route", "fix": "nothing to do"}, "next_try_s": 240,
+}  # fmt: skip
+
+
 def test_what_is_told_of_work_trouble_and_sync():
     colours = dict.fromkeys(("secondary", "success", "accent", "warning", "error"), "red")
     status = {
         "version": "1", "user_id": "u", "memories": 5, "review": 1, "warning": "lost",
         "daemon": {"pid": 1, "version": "1", "rss_mb": 80.0, "uptime_s": 90_000, "port": 5, "socket": "/s", "trouble": "port is taken"},
         "embedder": {"name": "openai", "fingerprint": None, "state": "not loaded", "remote": True},
-        "sync": {"state": "on", "account": "me@example.org", "last_sync": None},
+        "sync": SYNC,
     }  # fmt: skip
     index = {"state": "indexing", "indexed": 30, "pending": 70, "bytes": 3_000_000, "error": "no answer"}
     state = State(status, index, {"backups": [], "next": None}, 5_000_000, (), "/home")
-    told = facts_text(state, colours, 80).plain
-    for part in ("port is taken", "30 of 100", "no answer", "remote", "lost", "none yet", "me@example.org", "1 wait"):
+    told = facts_text(state, colours, 200).plain
+    for part in (
+        "port is taken",
+        "30 of 100",
+        "no answer",
+        "remote",
+        "lost",
+        "none yet",
+        "me@example.org",
+        "1 wait",
+        "waiting 12, the oldest for 2 h · 3 held back by rules · 4 private · not exchanged yet",
+        "stuck: 2 changes, the account does not take them: too_large",
+        "refused: 1 changes, they can't be kept here: bad_op",
+        "conflicts: 2 with texts written apart: jmem conflicts",
+        "next try: in 4 min",
+        "no route",
+        "nothing to do",
+    ):
         assert part in told
     assert state.busy
 

@@ -97,6 +97,10 @@ def said(sync: Document) -> str:
     words = [state.replace("_", " ")]
     if sync.get("waiting"):
         words.append(f"{sync['waiting']:,} wait")
+    if sync.get("stuck"):
+        words.append(f"{len(sync['stuck']):,} the account does not take: jmem sync status")
+    if sync.get("conflicts"):
+        words.append(f"{sync['conflicts']:,} with texts written apart: jmem conflicts")
     error = sync.get("error") or {}
     if state == "paused":
         words.append("go on with: jmem sync resume")

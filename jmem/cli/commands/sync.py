@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jmem.cli import exchange
 from jmem.cli.render import ago
 from jmem.cli.spec import Command, Group, Option
 from jmem.core.errors import Invalid, from_problem
@@ -200,23 +201,12 @@ def _show(args: Args, sync: Document) -> None:
 
 def _facts(sync: Document) -> Iterator[tuple[str, str]]:
     yield "state", sync["state"].replace("_", " ")
-    if sync["state"] == "off":
-        return
-    yield "account", f"{sync['email'] or sync['account']} at {sync['url']}"
-    lag = f", the oldest for {_span(sync['lag_s'])}" if sync["lag_s"] is not None else ""
-    yield "waiting", f"{sync['waiting']:,}{lag}"
-    if sync["held"]:
-        yield "held back", f"{sync['held']:,} by rules"
-    if sync["progress"]:
-        done = sync["progress"]
-        yield "progress", f"{done['sent']:,} sent, {done['received']:,} received, {done['waiting']:,} to go"
-    yield "exchanged", ago(sync["last_exchange"]) if sync["last_exchange"] else "not yet"
-    for what in ("stuck", "refused"):
-        for code in sorted(set(sync[what].values())):
-            yield what, f"{list(sync[what].values()).count(code):,} for {code}"
-    if sync["next_try_s"]:
-        yield "next try", f"in {_span(sync['next_try_s'])}"
-
-
-def _span(seconds: int) -> str:
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+    if sync["state"] != "off":
+        yield "account", f"{sync['email'] or sync['account']} at {sync['url']}"
+        yield "waiting", exchange.waiting(sync)
+        if sync["held"]:
+            yield "held back", f"{sync['held']:,} by rules"
+        if done := exchange.progress(sync):
+            yield "progress", done
+        yield "exchanged", ago(sync["last_exchange"]) if sync["last_exchange"] else "not yet"
+    yield from exchange.amiss(sync)

@@ -453,7 +453,9 @@ class CodeSent(Reply):
 
 
 class Sync(Reply):
-    """How the exchange with the account goes. `lag_s`: how long the oldest change waits."""
+    """How the exchange with the account goes. `lag_s`: how long the oldest change waits; `conflicts`: memories with texts
+    written apart; `stuck`: changes that the account does not take, and why, by stamp; `refused`: changes of the feed that
+    can't be kept here."""
 
     state: str
     url: str
@@ -464,6 +466,7 @@ class Sync(Reply):
     held: int
     local: int
     seen: int
+    conflicts: int
     rules: dict[str, list[str]]
     streaming: bool
     last_exchange: str | None

@@ -33,11 +33,11 @@ _DECIDES = frozenset(("keep_left", "keep_right", "both", "write"))
 
 
 class Found(Message):
-    """What was written apart."""
+    """What was written apart: the first of it, and of how many memories there is any."""
 
-    def __init__(self, found: list[Apart]) -> None:
+    def __init__(self, found: list[Apart], memories: int) -> None:
         super().__init__()
-        self.found = found
+        self.found, self.memories = found, memories
 
 
 class Settled(Message):
@@ -116,8 +116,7 @@ class ConflictsPage(Page):
         self._fit()
 
     def reload(self) -> None:
-        self.fetch(lambda daemon: daemon.conflicts({"limit": MANY})["conflicts"], lambda found: Found(_lines(found)),
-                   group="conflicts", exclusive=True)  # fmt: skip
+        self.fetch(_first, lambda found: Found(_lines(found[0]), found[1]), group="conflicts", exclusive=True)
 
     def memory_changed(self, change: Changed) -> None:
         self.soon(SETTLE_S, self.reload)
@@ -125,8 +124,9 @@ class ConflictsPage(Page):
     @on(Found)
     def _found(self, found: Found) -> None:
         self.rows.show(found.found)
-        memories = {one["memory"]["id"] for one in found.found}
-        self.query_one("#apart").border_title = Content(f"{len(memories):,} with texts written apart")
+        here = len({one["memory"]["id"] for one in found.found})
+        first = f"; the first {here:,}" if here < found.memories else ""
+        self.query_one("#apart").border_title = Content(f"{found.memories:,} with texts written apart{first}")
         self.set_class(not found.found, "-empty")
         self.query_one("#empty", Static).update(
             "No text was written apart.\n\nEsc goes back." if not found.found else ""
@@ -206,6 +206,20 @@ class ConflictsPage(Page):
         self._busy = False
         self.notify(f"{settled.said}. Undo takes it back.", markup=False)
         self.reload()
+
+
+def _first(daemon: Client) -> tuple[list[dict[str, Any]], int]:
+    """Up to MANY conflicts, however few fit into one answer, and how many there are."""
+    found: list[dict[str, Any]] = []
+    query: dict[str, Any] = {"limit": MANY}
+    while True:
+        page = daemon.conflicts(query)
+        found += page["conflicts"]
+        if not page["next_cursor"]:
+            return found, len(found)
+        if len(found) >= MANY:
+            return found, max(len(found), daemon.request("GET", "/sync")["conflicts"])
+        query = {"limit": MANY - len(found), "cursor": page["next_cursor"]}
 
 
 def _lines(conflicts: list[dict[str, Any]]) -> list[Apart]:
