@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from fastapi import Response
 from pydantic import Field
 
-from hosted.api.routing import Call, Routes, listing
-from jmem.core.accesses import READS
+from hosted.api.routing import Call, Made, Routes, listing
+from jmem.core.accesses import READS, Access, Told
 from jmem.core.wire import answers
 from jmem.core.wire.asks import AccessQuery, Id, Limit
 from jmem.core.wire.base import Query
@@ -47,10 +49,16 @@ async def _accesses(call: Call, ask: AccessQuery, id: str | None) -> Response:
     found = await call.memories.accesses(
         call.actor, id=id, client=ask.client, what=ask.what, after=ask.after, before=ask.before, limit=ask.limit
     )
-    documents = [access.as_dict() for access in found]
-    if ask.content:
-        texts = await call.memories.told(found, call.actor)
-        for document, each in zip(documents, texts, strict=True):
-            for answer, text in zip(document["answers"], each, strict=True):
-                answer.update(asdict(text))
-    return listing("accesses", documents)
+    if not ask.content:
+        return listing("accesses", Made(found, lambda access: access.as_dict()))
+    texts = await call.memories.told(found, call.actor)
+    told = list(zip(found, texts, strict=False))
+    return listing("accesses", Made(told, _with_texts), {"truncated": True} if len(told) < len(found) else {})
+
+
+def _with_texts(one: tuple[Access, Sequence[Told]]) -> dict[str, Any]:
+    access, texts = one
+    document = access.as_dict()
+    for answer, text in zip(document["answers"], texts, strict=True):
+        answer.update(asdict(text))
+    return document

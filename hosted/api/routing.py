@@ -181,6 +181,19 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(to_json(value), status, media_type="application/json")
 
 
+class Made(Sequence[Any]):
+    """A list of which only the items that are looked at are made."""
+
+    def __init__(self, of: Sequence[Any], make: Callable[[Any], Any]) -> None:
+        self._of, self._make = of, make
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._make(self._of[at])
+
+
 def listing(name: str, items: Sequence[Any], head: Mapping[str, Any] = {}, *, newest_last: bool = False) -> Response:
     """`{…head, name: [items]}`; where they don't all fit into one answer, the first (or newest) ones and `truncated`."""
     pieces = bounded(reversed(items) if newest_last else items)

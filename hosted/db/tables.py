@@ -57,9 +57,11 @@ ops = Table(
     Column("action", BigInteger, nullable=False),
     Column("payload", _C, nullable=False),
     Column("digest", _C, nullable=False),
+    Column("base", ARRAY(_C), Computed("jmem.base_of(payload)", persisted=True)),
     UniqueConstraint("user_id", "seq", name="ops_seq"),
-    Index("ops_memory", "user_id", "memory_id"),
+    Index("ops_memory", "user_id", "memory_id", "stamp"),
 )
+"""Every op as its canonical text. `base` is that of an op that sets the content, null of any other."""
 
 refused = Table("refused", metadata, _key(), Column("stamp", _C, primary_key=True))
 """Stamps that were refused once, and always will be: their device may have given the op another."""

@@ -13,9 +13,10 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from hosted.ops.purge import NUMBER_ACCESSES
 from jmem.core.accesses import MAX_ACCESSES, Access, Answer, Told, Wanted, told_of
 from jmem.core.actor import Actor
 from jmem.core.errors import JmemError, Refused
-from jmem.core.model import Op, iso
+from jmem.core.model import Op, iso, milliseconds
 
 if TYPE_CHECKING:
     from hosted.ops.rows import Driver
@@ -40,6 +41,10 @@ GATHER_S = 0.25
 PRUNE_EVERY = 100
 """Records of a tenant between two looks for those that are too many."""
 FORGET_EVERY_S = 3_600.0
+AT_ONCE = 50
+"""Answers whose texts are read at a time, or a few more."""
+LEAST_TOLD = 100
+"""Bytes that an answer takes beside its text."""
 DEFAULT_DAYS = 365
 log = logging.getLogger(__name__)
 Observe = Callable[[UUID, Actor, str, str, float], None]
@@ -62,10 +67,14 @@ _INSERT = (
     " $9::text[]) AS u (id, at, client, what, query, detail, ids, scores)"
 )
 _PRUNE = "DELETE FROM jmem.accesses WHERE user_id = $1 AND id <= $2"
-_NOW = "SELECT id, content, deleted FROM jmem.memories WHERE user_id = $1 AND content IS NOT NULL AND id = ANY ($2::text[])"
-_TEXTS = (
-    "SELECT memory_id, stamp, payload FROM jmem.ops WHERE user_id = $1 AND memory_id = ANY ($2::text[]) ORDER BY stamp"
-)
+_THEN = """
+SELECT m.content, m.deleted, o.stamp, o.payload
+FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS a (id, until, n)
+LEFT JOIN jmem.memories m ON m.user_id = $1 AND m.id = a.id AND m.content IS NOT NULL
+LEFT JOIN LATERAL (
+    SELECT stamp, payload FROM jmem.ops
+    WHERE user_id = $1 AND memory_id = m.id AND base IS NOT NULL AND stamp < a.until ORDER BY stamp DESC LIMIT 1
+) o ON true ORDER BY a.n"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,19 +218,40 @@ async def find(raw: Driver, user_id: UUID, wanted: Wanted, limit: int) -> list[A
     return [_access(record, wanted.memory) for record in records]
 
 
-async def told(raw: Driver, user_id: UUID, accesses: Sequence[Access]) -> list[list[Told]]:
-    """For each answer of each access, the memory's text as the answer gave it."""
-    ids = list({answer.id for access in accesses for answer in access.answers})
-    now = {r["id"]: (r["content"], r["deleted"]) for r in await raw.fetch(_NOW, user_id, ids)} if ids else {}
-    texts: dict[str, list[tuple[str, str]]] = {}
-    for record in await raw.fetch(_TEXTS, user_id, list(now)) if now else ():
-        content = Op.parse(record["payload"]).set.get("content")
-        if isinstance(content, str):
-            texts.setdefault(record["memory_id"], []).append((record["stamp"], content))
-    return [
-        [told_of(now.get(answer.id), texts.get(answer.id, ()), access.at) for answer in access.answers]
-        for access in accesses
-    ]
+async def told(
+    raw: Driver, user_id: UUID, accesses: Sequence[Access], room: int, begin: int | None = None
+) -> list[list[Told]]:
+    """For each answer of each access, the memory's text (its first `begin` characters) as the answer gave it.
+
+    Ends with an access by which the texts are more than `room` characters, so that there may be fewer than were given.
+    """
+    found: list[list[Told]] = []
+    some: list[Access] = []
+    held = 0
+    for number, access in enumerate(accesses, 1):
+        some.append(access)
+        if number < len(accesses) and sum(len(one.answers) for one in some) < AT_ONCE:
+            continue
+        texts = await _told(raw, user_id, some, begin)
+        held += sum(LEAST_TOLD + len(one.content or "") for each in texts for one in each)
+        found += texts
+        some.clear()
+        if held > room:
+            break
+    return found
+
+
+async def _told(raw: Driver, user_id: UUID, accesses: Sequence[Access], begin: int | None) -> list[list[Told]]:
+    asked = [(answer.id, access.at) for access in accesses for answer in access.answers]
+    until = [f"{milliseconds(at) + 1:012x}" for _, at in asked]
+    texts: list[Told] = []
+    for record, (_, at) in zip(await raw.fetch(_THEN, user_id, [id for id, _ in asked], until), asked, strict=True):
+        content, deleted, stamp, payload = record
+        then = [] if payload is None else [(stamp, Op.parse(payload).set["content"])]
+        one = told_of(None if content is None else (content, deleted), then, at)
+        texts.append(replace(one, content=one.content and one.content[:begin]))
+    each = iter(texts)
+    return [list(islice(each, len(access.answers))) for access in accesses]
 
 
 async def _insert(raw: Driver, user_id: UUID, first: int, batch: Sequence[Access]) -> None:

@@ -14,12 +14,12 @@ from uuid import UUID
 
 from hosted.memories import finding, listing
 from hosted.memories.listing import SORTS
+from hosted.ops import log
 from jmem.core import merge
 from jmem.core.actor import Actor
 from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
-from jmem.core.merge import Registers
-from jmem.core.model import Memory, Op
+from jmem.core.model import Memory
 from jmem.core.moments import bound_of, cursor_kind, newest_of, there
 from jmem.core.paging import Page, check_limit, decode_cursor, encode_cursor
 
@@ -34,7 +34,6 @@ _CHANGED = (
     " AND EXISTS (SELECT FROM jmem.memories m WHERE m.user_id = $1 AND m.id = o.memory_id AND m.version >= $2)"
     " ORDER BY 1 LIMIT $4"
 )
-_OPS = "SELECT memory_id, payload FROM jmem.ops WHERE user_id = $1 AND stamp < $2 AND memory_id = ANY ($3::text[])"
 _LINKED = "SELECT id FROM jmem.memories WHERE user_id = $1 AND supersedes = $2"
 _KEYS = {"created": "created_at", "updated": "updated_at"}
 
@@ -53,10 +52,8 @@ async def changed(raw: Driver, user_id: UUID, bound: str) -> AsyncIterator[Memor
 
 async def folded(raw: Driver, user_id: UUID, ids: Sequence[str], bound: str) -> list[Memory]:
     """What the ops with stamps below `bound` make of these memories; those that had no content are left out."""
-    registers: dict[str, Registers] = {id: {} for id in ids}
-    for record in await raw.fetch(_OPS, user_id, bound, list(ids)) if ids else ():
-        merge.merge_op(registers[record["memory_id"]], Op.parse(record["payload"]))
-    found = [merge.memory(id, held) for id, held in registers.items()]
+    then = await log.folded(raw, user_id, ids, bound)
+    found = [merge.memory(id, then[id].registers) for id in ids if id in then]
     return [memory for memory in found if memory is not None]
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hosted.memories.finding import Params, resolve
+from hosted.ops import log
 from jmem.core.actor import Actor
 from jmem.core.idparts import preview
 from jmem.core.model import Op
 from jmem.core.paging import check_limit, decode_cursor, encode_cursor
-from jmem.core.revisions import FORGOTTEN, MAX_IDS, History, LogEntry, history_of
+from jmem.core.revisions import FORGOTTEN, MAX_IDS, History, LogEntry, Revision, Telling
 
 if TYPE_CHECKING:
     import asyncpg
 
     from hosted.ops.rows import Driver
 
-_OPS = "SELECT payload FROM jmem.ops WHERE user_id = $1 AND memory_id = $2 ORDER BY stamp"
+HELD_BYTES = 16 << 20
+"""Of the newest revisions that are told: an answer holds less."""
+BEGIN = 400
+"""Characters of a text from which its preview is made."""
 _STEPS = """
 SELECT o.stamp, a.kind FROM jmem.ops o JOIN jmem.actions a ON a.user_id = o.user_id AND a.id = o.action
 WHERE o.user_id = $1 AND o.memory_id = $2 AND a.kind IN ('undo', 'redo')"""
@@ -25,16 +31,32 @@ _TOUCHED = """
 SELECT o.action, count(DISTINCT o.memory_id) AS n, (array_agg(o.memory_id ORDER BY o.seq))[1:1000] AS ids FROM jmem.ops o
 WHERE o.user_id = $1 AND o.seq BETWEEN $2 AND $3 AND o.action = ANY ($4::bigint[]) GROUP BY o.action"""
 _STOOD = """
-SELECT o.memory_id, o.seq, o.action, o.stamp, o.payload FROM jmem.ops o
-WHERE o.user_id = $1 AND o.memory_id = ANY ($2::text[]) AND o.seq <= $3 ORDER BY o.stamp"""
+SELECT a.id, coalesce((
+    SELECT o.payload FROM jmem.ops o
+    WHERE o.user_id = $1 AND o.seq BETWEEN a.first AND a.last AND o.action = a.id AND o.memory_id = a.memory
+        AND o.base IS NOT NULL ORDER BY o.stamp DESC LIMIT 1
+), (
+    SELECT o.payload FROM jmem.ops o
+    WHERE o.user_id = $1 AND o.memory_id = a.memory AND o.seq <= a.last AND o.base IS NOT NULL
+    ORDER BY o.stamp DESC LIMIT 1
+)) AS payload FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) AS a (id, first, last, memory)"""
+"""The op that gave the first memory of an action its text: the action's own, else the newest of then."""
 _PURGED = "SELECT id FROM jmem.memories WHERE user_id = $1 AND purged AND id = ANY ($2::text[])"
 
 
 async def history(raw: Driver, user_id: UUID, part: str, actor: Actor) -> History:
-    """The history of a memory, deleted ones included; raises NotFound, Ambiguous."""
+    """The newest revisions of a memory, deleted ones included; raises NotFound, Ambiguous."""
     id = await resolve(raw, user_id, part, actor, deleted=True)
-    log = [Op.parse(record["payload"]) for record in await raw.fetch(_OPS, user_id, id)]
-    return history_of(id, log, {r["stamp"]: r["kind"] for r in await raw.fetch(_STEPS, user_id, id)})
+    telling = Telling({r["stamp"]: r["kind"] for r in await raw.fetch(_STEPS, user_id, id)})
+    newest: deque[tuple[Revision, int]] = deque()
+    held = 0
+    async for op in log.ops(raw, user_id, [id]):
+        size = len(str(op.set))
+        newest.append((telling.take(op), size))
+        held += size
+        while held > HELD_BYTES and len(newest) > 1:
+            held -= newest.popleft()[1]
+    return History(id, [revision for revision, _ in newest], await log.heads(raw, user_id, id))
 
 
 async def log_page(
@@ -65,19 +87,22 @@ async def _entries(raw: Driver, user_id: UUID, actions: list[asyncpg.Record]) ->
     heads = {a["id"]: touched[a["id"]]["ids"][0] for a in actions}
     ids = list(set(heads.values()))
     purged = {r["id"] for r in await raw.fetch(_PURGED, user_id, ids)}
-    texts: dict[str, list[tuple[int, int, Any]]] = {}
-    for record in await raw.fetch(_STOOD, user_id, ids, last):
-        content = Op.parse(record["payload"]).set.get("content")
-        if isinstance(content, str):
-            texts.setdefault(record["memory_id"], []).append((record["seq"], record["action"], content))
+    begins = await _begins(raw, user_id, [(a["id"], a["first_seq"], a["last_seq"], heads[a["id"]]) for a in actions])
     entries: list[LogEntry] = []
     for a in actions:
         id = heads[a["id"]]
-        stood = [(action == a["id"], text) for seq, action, text in texts.get(id, ()) if seq <= a["last_seq"]]
-        mine = [text for own, text in stood if own] or [text for _, text in stood]
-        begin = FORGOTTEN if id in purged else preview(mine[-1][:400]) if mine else ""
+        begin = FORGOTTEN if id in purged else preview(begins.get(a["id"], ""))
         shown = list(dict.fromkeys(touched[a["id"]]["ids"]))[:MAX_IDS]
         entries.append(
             LogEntry(a["id"], a["at"], a["client"], a["kind"], shown, touched[a["id"]]["n"], a["undone_by"], begin)
         )
     return entries
+
+
+async def _begins(raw: Driver, user_id: UUID, actions: Sequence[tuple[int, int, int, str]]) -> dict[int, str]:
+    """How the text began that the first memory of each action (id, first and last seq, memory) had then."""
+    found: dict[int, str] = {}
+    async for record in raw.cursor(_STOOD, user_id, *map(list, zip(*actions, strict=True)), prefetch=log.AT_ONCE):
+        if record["payload"] is not None:
+            found[record["id"]] = Op.parse(record["payload"]).set["content"][:BEGIN]
+    return found

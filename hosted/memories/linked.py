@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hosted.memories.finding import EVERYTHING, Params, resolve, scope
+from hosted.ops import log
 from hosted.ops.rows import COLUMNS, memory_of
 from jmem.core.actor import Actor
 from jmem.core.links import Chain, chain_of
-from jmem.core.model import MAX_LIMIT, Memory, Op
+from jmem.core.model import MAX_LIMIT, Memory
 from jmem.core.paging import check_limit
-from jmem.core.spans import OPEN, Change, Span, change_of, closed, cursor_of, going_on
+from jmem.core.spans import OPEN, Change, Passing, Span, change, closed, cursor_of, going_on
 
 if TYPE_CHECKING:
     from hosted.ops.rows import Driver
 
 AT_ONCE = 100
-"""Touched memories whose ops are read at a time."""
+"""Touched memories that are named at a time."""
+HELD_BYTES = 4 << 20
+"""Of changes on one page: an answer holds less."""
 _NEWEST = "SELECT max(stamp) FROM jmem.ops WHERE user_id = $1"
 _TOUCHED = """
 SELECT o.memory_id, max(o.stamp) AS last FROM jmem.ops o
 WHERE o.user_id = $1 AND o.stamp >= $2 AND o.stamp < $3 AND ($5::text IS NULL OR o.memory_id = $5)
   AND NOT EXISTS (SELECT FROM jmem.memories m WHERE m.user_id = $1 AND m.id = o.memory_id AND m.purged)
-GROUP BY o.memory_id HAVING max(o.stamp) < $4 ORDER BY last DESC LIMIT $6"""
-_OPS = """
-SELECT memory_id, payload FROM jmem.ops
-WHERE user_id = $1 AND stamp < $2 AND memory_id = ANY ($3::text[]) ORDER BY stamp"""
+GROUP BY o.memory_id HAVING max(o.stamp) < $4 ORDER BY last DESC"""
 
 
 async def changes(
@@ -40,22 +40,24 @@ async def changes(
         wanted = closed(wanted, await raw.fetchval(_NEWEST, user_id))
     else:
         wanted, below = going_on(cursor)
-    found: list[tuple[str, Change]] = []
-    while len(found) <= limit:
-        touched = await raw.fetch(_TOUCHED, user_id, wanted.first, wanted.end, below, id, AT_ONCE)
-        ids = [record["memory_id"] for record in touched]
-        ops: dict[str, list[Op]] = {one: [] for one in ids}
-        for record in await raw.fetch(_OPS, user_id, wanted.end, ids) if ids else ():
-            ops[record["memory_id"]].append(Op.parse(record["payload"]))
-        for record in touched:
-            change = change_of(record["memory_id"], ops[record["memory_id"]], wanted)
-            if change is not None and (client is None or client in change.clients):
-                found.append((record["last"], change))
-        if len(touched) < AT_ONCE:
-            break
-        below = touched[-1]["last"]
-    shown = found[:limit]
-    return [change for _, change in shown], cursor_of(wanted, shown[-1][0]) if len(found) > limit else None
+    shown: list[Change] = []
+    last, held = "", 0
+    # asked once, however many of them are another program's
+    touched = await raw.cursor(_TOUCHED, user_id, wanted.first, wanted.end, below, id)
+    while some := await touched.fetch(AT_ONCE):
+        passing = {record["memory_id"]: Passing(wanted) for record in some}
+        async for op in log.ops(raw, user_id, list(passing), wanted.end):
+            passing[op.id].take(op)
+        for record in some:
+            found = change(record["memory_id"], passing[record["memory_id"]])
+            if found is None or (client is not None and client not in found.clients):
+                continue
+            if len(shown) == limit or held > HELD_BYTES:
+                return shown, cursor_of(wanted, last)
+            shown.append(found)
+            last = record["last"]
+            held += len(str(found.before)) + len(str(found.after))
+    return shown, None
 
 
 async def chain(raw: Driver, user_id: UUID, part: str, actor: Actor) -> Chain:

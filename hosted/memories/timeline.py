@@ -12,7 +12,7 @@ from jmem.core.accesses import Access, Told, Wanted
 from jmem.core.actor import Actor
 from jmem.core.filter import Filter
 from jmem.core.links import Chain
-from jmem.core.model import Memory, parse_time
+from jmem.core.model import MAX_ANSWER_BYTES, Memory, parse_time
 from jmem.core.paging import Page, check_limit
 from jmem.core.revisions import History, LogEntry
 from jmem.core.spans import Change
@@ -56,11 +56,16 @@ class Timeline(Account):
             whole = None if id is None else await finding.resolve(raw, self.user_id, id, actor, deleted=True)
             return await activity.find(raw, self.user_id, Wanted(client, tuple(what), whole, after, before), limit)
 
-    async def told(self, accesses: Sequence[Access], actor: Actor) -> Sequence[Sequence[Told]]:
-        """For each answer of each access, the text as it was then, and what has become of it."""
+    async def told(
+        self, accesses: Sequence[Access], actor: Actor, *, begin: int | None = None, room: int = MAX_ANSWER_BYTES
+    ) -> Sequence[Sequence[Told]]:
+        """For each answer of the first accesses, the text as it was then, and what has become of it.
+
+        Of as many accesses as fill `room` characters of text, or all. `begin`: how much of each text.
+        """
         actor.may("everything")
         async with self._reading() as raw:
-            return await activity.told(raw, self.user_id, accesses)
+            return await activity.told(raw, self.user_id, accesses, room, begin)
 
     # ---- the past -----------------------------------------------------------------------------
 

@@ -8,10 +8,23 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hosted.memories.finding import load
+from hosted.ops import log
 from jmem.core.edits import DEFAULTS
 from jmem.core.errors import NotFound
 from jmem.core.model import Memory, Op
-from jmem.core.revert import FINAL, FORGOTTEN, MAX_CHANGES, OWN, Entry, Group, Undone, UndoReport, change_of, without
+from jmem.core.revert import (
+    FINAL,
+    FORGOTTEN,
+    MAX_CHANGES,
+    OWN,
+    Entry,
+    Group,
+    Undone,
+    UndoReport,
+    Without,
+    change_of,
+    without,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from hosted.ops.rows import Driver
@@ -28,6 +41,7 @@ _ENTRIES = """
 SELECT o.payload, o.action, a.kind, a.undone_by FROM jmem.ops o
 LEFT JOIN jmem.actions a ON a.user_id = o.user_id AND a.id = o.action
 WHERE o.user_id = $1 AND o.memory_id = $2 ORDER BY o.stamp"""
+_THESE = "SELECT stamp, payload FROM jmem.ops WHERE user_id = $1 AND stamp = ANY ($2::text[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +165,10 @@ class _Report:
         if "content" not in row.registers:
             self._skipped[id, "it has no content"] = None
             return False
-        wanted, left = without(await self._entries(id), actions)
-        if left:
-            self._skipped[id, f"{', '.join(sorted(left))} changed since"] = None
+        back = without(await self._entries(id), actions)
+        if back.left:
+            self._skipped[id, f"{', '.join(sorted(back.left))} changed since"] = None
+        wanted = back.values(await self._ops(back))
         now = {name: value for name, (_, value) in row.registers.items()}
         wanted = {name: value for name, value in wanted.items() if now.get(name, DEFAULTS.get(name)) != value}
         if not wanted:
@@ -164,12 +179,19 @@ class _Report:
         return True
 
     async def _entries(self, id: str) -> list[Entry]:
-        found = await self._writer.raw.fetch(_ENTRIES, self._writer.user_id, id)
-        # an action without a row is one of this write
-        return [
-            Entry(Op.parse(payload), action, kind is not None and kind not in OWN and by is None)
-            for payload, action, kind, by in found
-        ]
+        entries: list[Entry] = []
+        found = self._writer.raw.cursor(_ENTRIES, self._writer.user_id, id, prefetch=log.AT_ONCE)
+        async for payload, action, kind, by in found:
+            op = Op.parse(payload)
+            # an action without a row is one of this write
+            counts = kind is not None and kind not in OWN and by is None
+            entries.append(Entry(op.stamp, frozenset(op.set), action, counts))
+        return entries
+
+    async def _ops(self, back: Without) -> dict[str, Op]:
+        stamps = list({stamp for stamp in back.fields.values() if stamp is not None})
+        found = await self._writer.raw.fetch(_THESE, self._writer.user_id, stamps) if stamps else ()
+        return {record["stamp"]: Op.parse(record["payload"]) for record in found}
 
     async def done(self) -> UndoReport:
         changes: list[Any] = []

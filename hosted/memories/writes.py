@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hosted.memories.caps import spend
 from hosted.memories.finding import Params, condition, load, resolve
+from hosted.ops import log
 from hosted.ops.rows import COLUMNS, memory_of
 from jmem.core import edits
 from jmem.core.actor import Actor
@@ -16,6 +17,7 @@ from jmem.core.errors import Invalid, JmemError, Refused
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, new_id, now_iso
 from jmem.core.secrets import screened
+from jmem.core.spans import OPEN
 from jmem.core.texts import text_key
 
 if TYPE_CHECKING:
@@ -176,7 +178,9 @@ async def restore(writer: Writer, action: Action, part: str, actor: Actor, rev: 
     actor.may_change(memory)
     fields: dict[str, Any] = {}
     if rev is not None:
-        fields = edits.fields_at(memory, await writer.ops_of(id), rev)
+        upto = edits.revision(memory, await log.stamps(raw, user_id, id), rev)
+        then = await log.folded(raw, user_id, [id], upto + OPEN)
+        fields = edits.fields_at(memory, then[id].registers)
     if memory.deleted:
         fields["deleted"] = False
     if "tags" in fields and not actor.sees(fields["tags"]):

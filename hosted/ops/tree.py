@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hosted.db.engine import Database, driver
-from hosted.ops import rows
+from hosted.ops import log, rows
 from hosted.ops.writer import writing
-from jmem.core import merge
 from jmem.core.tree import BUCKET, NODE, Leaf, Sums, folded_hash, op_hash, place, row_hash
 from sync.protocol import MAX_PULL_BYTES
 
@@ -94,12 +93,13 @@ async def mend(database: Database, bus: Bus, user_id: UUID, ids: Sequence[str]) 
     """Make the rows of memories what their ops add up to; the ids of those that were something else."""
     mended: list[str] = []
     async with writing(database, bus, user_id) as writer:
-        held, logs = await writer.rows(ids), await writer.all_ops(ids)
+        held, logs = await writer.rows(ids), await log.folded(writer.raw, user_id, ids)
         stored = {r["id"]: _stored_hash(r) for r in await writer.raw.fetch(_THESE, user_id, list(ids))}
         for id in dict.fromkeys(ids):
-            folded = merge.fold(logs[id])
+            if (folded := logs.get(id)) is None:
+                continue
             right = folded_hash(id, folded.registers)
-            if logs[id] and (stored.get(id, 0) != right or held[id].purged != folded.purged):
+            if stored.get(id, 0) != right or held[id].purged != folded.purged:
                 await writer.fold_anew(held[id], folded)
                 mended.append(id)
     return mended

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from hosted.db.engine import Database, driver
 from hosted.edge import audit
-from hosted.ops import rows
+from hosted.ops import log, rows
 from hosted.ops.purge import forget_accesses, forget_answers
 from hosted.ops.rows import Row
 from jmem.core import merge
@@ -45,7 +45,6 @@ _ACTION = (
     "INSERT INTO jmem.actions (user_id, id, at, client, kind, undoes, first_seq, last_seq)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 )
-_OPS = "SELECT payload FROM jmem.ops WHERE user_id = $1 AND memory_id = ANY ($2::text[]) ORDER BY stamp"
 _REINDEX = "UPDATE jmem.index_heads SET seq = least(seq, $2 - 1) WHERE user_id = $1"
 """The row changed where the vector index has been already: it goes back there."""
 _BLANK = (
@@ -90,7 +89,6 @@ class Writer:
         self._clock = Clock(head.last_stamp, _own_node())
         self._actions: list[Action] = []
         self._rows: dict[str, Row] = {}
-        self._ops: dict[str, list[Op]] = {}
 
     @property
     def wrote(self) -> bool:
@@ -121,20 +119,6 @@ class Writer:
         """The row of one id."""
         return (await self.rows((id,)))[id]
 
-    async def ops_of(self, id: str) -> Sequence[Op]:
-        """Every op of a memory, in the order of their stamps."""
-        return (await self.all_ops((id,)))[id]
-
-    async def all_ops(self, ids: Collection[str]) -> Mapping[str, Sequence[Op]]:
-        """Every op of each of these memories, in the order of their stamps."""
-        if missing := [id for id in dict.fromkeys(ids) if id not in self._ops]:
-            found: dict[str, list[Op]] = {id: [] for id in missing}
-            for record in await self.raw.fetch(_OPS, self.user_id, missing):
-                op = Op.parse(record["payload"])
-                found[op.id].append(op)
-            self._ops.update(found)
-        return {id: self._ops[id] for id in ids}
-
     # ---- writing ------------------------------------------------------------------------------
 
     async def write(
@@ -144,7 +128,7 @@ class Writer:
 
         `fresh` promises that the id has no op yet. Raises TooLarge before anything is written.
         """
-        base = merge.heads(await self.ops_of(id)) if "content" in fields and not fresh else ()
+        base = await log.heads(self.raw, self.user_id, id) if "content" in fields and not fresh else ()
         if fresh:
             self._rows[id] = Row(id)
         await self.append([self.seal(action, id, fields, base, purge=purge)], action)
@@ -190,7 +174,6 @@ class Writer:
             row.seq = head.seq
             self._clock.see(op.stamp)
             stored.append((op.stamp, head.seq, head.chain, op.id, text, op.digest))
-            self._note(op)
         action.last_seq = head.seq
         action.ops += len(entries)
         head.last_stamp = max(head.last_stamp, self._clock.last)
@@ -219,7 +202,6 @@ class Writer:
         await self.raw.execute(_BLANK, self.user_id, [op.stamp], [text])
         await rows.Columns([row]).write(self.raw, self.user_id)
         await self.raw.execute(_REINDEX, self.user_id, row.seq)
-        self._ops.pop(op.id, None)
 
     async def fold_anew(self, row: Row, folded: Folded) -> None:
         """Make a row what its ops add up to; the feed stays as it is."""
@@ -243,24 +225,13 @@ class Writer:
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _note(self, op: Op) -> None:
-        """Keep the ops that were read as they are now."""
-        held = self._ops.get(op.id)
-        if held is not None:
-            held.append(op)
-            held.sort(key=lambda one: one.stamp)
-
     async def _blank(self, ids: Collection[str]) -> None:
         """Take the content out of every op of these ids."""
-        for id in ids:
-            self._ops.pop(id, None)
-        log = await self.all_ops(ids)
-        whole = [op for ops in log.values() for op in ops if not is_blank(op)]
-        if whole:
-            blanked = [op.blanked().text() for op in whole]
-            await self.raw.execute(_BLANK, self.user_id, [op.stamp for op in whole], blanked)
-        for id in ids:
-            self._ops.pop(id, None)
+        blanked = {
+            op.stamp: op.blanked().text() async for op in log.ops(self.raw, self.user_id, list(ids)) if not is_blank(op)
+        }
+        if blanked:
+            await self.raw.execute(_BLANK, self.user_id, list(blanked), list(blanked.values()))
 
 
 async def lock(conn: AsyncConnection, user_id: UUID) -> Writer:

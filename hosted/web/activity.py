@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
@@ -15,6 +16,9 @@ from jmem.core.errors import Invalid
 pages = Pages(private=True)
 PAGE = 40
 LOOKED = 400
+TEXTS = 10
+"""Memories that are shown of an answer, each by a beginning of `BEGIN` characters."""
+BEGIN = 800
 _VERBS = {"add": "added", "search": "asked", "list": "listed memories", "get": "read", "edit": "changed", "delete": "deleted",
           "restore": "brought back", "undo": "took back", "redo": "did again", "batch": "changed", "purge": "forgot",
           "tag": "tagged", "archive": "archived", "pause": "paused", "resume": "resumed", "import": "imported",
@@ -69,14 +73,15 @@ async def _asked(visit: Visit, client: str) -> tuple[list[dict[str, Any]], str |
     if len(shown) > PAGE:
         shown = shown[:PAGE]
         following = str(shown[-1].id)
-    told = await visit.memories.told(shown, visit.actor) if shown else []
+    first = [replace(access, answers=access.answers[:TEXTS]) for access in shown]
+    told = await visit.memories.told(first, visit.actor, begin=BEGIN)
     return [_shown(access, texts) for access, texts in zip(shown, told, strict=True)], following
 
 
 def _shown(access: Access, told: Any) -> dict[str, Any]:
     texts = [
         (answer.id, words.line(one.content or "(forgotten)", 160))
-        for answer, one in zip(access.answers, told, strict=True)
+        for answer, one in zip(access.answers[:TEXTS], told, strict=True)
     ]
     return {"at": access.at, "client": access.client, "what": _VERBS.get(access.what, access.what), "query": access.query,
-            "count": access.count, "texts": texts[:10], "refused": access.refused}  # fmt: skip
+            "count": access.count, "texts": texts, "refused": access.refused}  # fmt: skip

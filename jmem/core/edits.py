@@ -10,7 +10,7 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
 from jmem.core.errors import Conflict, Invalid, NotFound, Refused
 from jmem.core.merge import Registers
-from jmem.core.model import FIELDS, Memory, Op, check_field, check_tags
+from jmem.core.model import FIELDS, Memory, check_field, check_tags
 
 EDITABLE = frozenset(
     ("content", "tags", "add_tags", "remove_tags", "metadata", "state", "privacy", "occurred_at", "expires_at",
@@ -106,18 +106,21 @@ def moved_fields(memory: Memory, fields: Mapping[str, Any], registers: Registers
     return started
 
 
-def fields_at(memory: Memory, log: Sequence[Op], rev: str) -> dict[str, Any]:
-    """The fields that differ from how the memory stood right after a revision (its number, or a part of its stamp).
+def revision(memory: Memory, stamps: Sequence[str], rev: str) -> str:
+    """The stamp of a revision, by its number or a part of it; `stamps` are those of the memory's ops, ascending.
 
-    `log` has its ops in the order of their stamps. Privacy and who added it stay. Raises NotFound `no_revision`.
+    Raises NotFound `no_revision`.
     """
-    fitting = [n for n, op in enumerate(log, 1) if str(n) == rev or (len(rev) >= 4 and rev in op.stamp)]
+    fitting = [stamp for n, stamp in enumerate(stamps, 1) if str(n) == rev or (len(rev) >= 4 and rev in stamp)]
     if len(fitting) != 1:
         raise NotFound(f"memory {memory.id} has no single revision {rev!r}", code="no_revision", id=memory.id, rev=rev,
                        fix=f"jmem log {memory.id}   shows the revisions")  # fmt: skip
-    then: dict[str, Any] = dict(DEFAULTS)
-    for op in log[: fitting[0]]:
-        then.update(op.set)
+    return fitting[0]
+
+
+def fields_at(memory: Memory, registers: Registers) -> dict[str, Any]:
+    """The fields that differ from what the ops up to an earlier moment add up to. Privacy and who added it stay."""
+    then: dict[str, Any] = {**DEFAULTS, **{name: value for name, (_, value) in registers.items()}}
     fields: dict[str, Any] = {}
     for name in FIELDS:
         held = getattr(memory, name)

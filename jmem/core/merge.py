@@ -40,11 +40,17 @@ def fold(ops: Iterable[Op]) -> Folded:
     """Fold one memory's ops, in any order. A purge is terminal: it leaves no field."""
     state = Folded()
     for op in ops:
-        state.purged = state.purged or op.purge
-        merge_op(state.registers, op)
-    if state.purged:
-        state.registers = {}
+        take(state, op)
     return state
+
+
+def take(state: Folded, op: Op) -> None:
+    """Add one op to what others of the same memory add up to."""
+    state.purged = state.purged or op.purge
+    if state.purged:
+        state.registers.clear()
+    else:
+        merge_op(state.registers, op)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,37 +75,54 @@ def change_of(old: Memory, new: Memory) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An op in the log of a memory."""
+    """An op in the log of a memory: which fields it set, without what it made of them."""
 
-    op: Op
+    stamp: str
+    names: frozenset[str]
     action: int
     counts: bool
     """Neither taken back nor itself a step of undo or redo."""
 
 
-def without(log: Sequence[Entry], actions: Collection[int]) -> tuple[Mapping[str, Any], set[str]]:
-    """The fields of a memory as they were before the actions, and the names of those that were changed since.
+@dataclass(frozen=True, slots=True)
+class Without:
+    """What a memory is without some actions: the fields that come back, each as the op with a stamp set it (None: as it
+    is when no op has), and those that stay since they were changed by others. `deleted`: it was not there."""
+
+    fields: Mapping[str, str | None] = field(default_factory=dict)
+    left: Collection[str] = ()
+    deleted: bool = False
+
+    def values(self, ops: Mapping[str, Op]) -> dict[str, Any]:
+        """The fields with their values; `ops` has, by stamp, those that `fields` names."""
+        if self.deleted:
+            return {"deleted": True}
+        return {name: DEFAULTS[name] if at is None else ops[at].set[name] for name, at in self.fields.items()}
+
+
+def without(log: Sequence[Entry], actions: Collection[int]) -> Without:
+    """A memory as it was before the actions.
 
     Where others set a field between two of the actions, what they set comes back. What the actions added is deleted,
     unless others have rewritten it: then it stays as it was added.
     """
     left: set[str] = set()
-    first = next((e for e in log if "content" in e.op.set), None)
+    first = next((e for e in log if "content" in e.names), None)
     if first is not None and first.action in actions:
-        if not any(e.counts and e.action not in actions and "content" in e.op.set for e in log):
-            return {"deleted": True}, left
+        if not any(e.counts and e.action not in actions and "content" in e.names for e in log):
+            return Without(deleted=True)
         left.add("content")
         actions = [action for action in actions if action != first.action]
-    fields: dict[str, Any] = {}
-    for name in {name for e in log if e.action in actions for name in e.op.set} - _FIXED:
-        setting = [e for e in log if name in e.op.set]
-        others = [e.op.stamp for e in setting if e.counts and e.action not in actions]
-        mine = [e.op.stamp for e in setting if e.action in actions and e.op.stamp > max(others, default="")]
-        before = [e.op for e in setting if e.op.stamp < mine[0]] if mine else []
+    fields: dict[str, str | None] = {}
+    for name in {name for e in log if e.action in actions for name in e.names} - _FIXED:
+        setting = [e for e in log if name in e.names]
+        others = [e.stamp for e in setting if e.counts and e.action not in actions]
+        mine = [e.stamp for e in setting if e.action in actions and e.stamp > max(others, default="")]
+        before = [e.stamp for e in setting if e.stamp < mine[0]] if mine else []
         if not mine:
             left.add(name)
         elif before:
-            fields[name] = before[-1].set[name]
+            fields[name] = before[-1]
         elif name in DEFAULTS:
-            fields[name] = DEFAULTS[name]
-    return fields, left
+            fields[name] = None
+    return Without(fields, left)

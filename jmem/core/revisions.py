@@ -85,16 +85,26 @@ def history_of(id: str, log: Sequence[Op], steps: Mapping[str, str] | None = Non
 
     `steps` are the kinds of action, by stamp, that an op does not tell by itself: privacy, undo, redo.
     """
-    steps = steps or {}
-    registers: Registers = {}
-    revisions: list[Revision] = []
-    for rev, op in enumerate(log, 1):
-        before = {name: value for name, (_, value) in registers.items()}
-        merge.merge_op(registers, op)
-        content = registers["content"][1] if "content" in registers else None
+    telling = Telling(steps or {})
+    return History(id, [telling.take(op) for op in log], merge.heads(log))
+
+
+class Telling:
+    """Makes revisions of a memory's ops, as they pass in the order of their stamps."""
+
+    def __init__(self, steps: Mapping[str, str]) -> None:
+        self._steps = steps
+        self._registers: Registers = {}
+        self._passed = 0
+
+    def take(self, op: Op) -> Revision:
+        """The revision that the next op made."""
+        self._passed += 1
+        before = {name: value for name, (_, value) in self._registers.items()}
+        merge.merge_op(self._registers, op)
+        content = self._registers["content"][1] if "content" in self._registers else None
         at, kind = iso(stamp_ms(op.stamp)), kind_of(op, before)
-        step = steps.get(op.stamp)
+        step = self._steps.get(op.stamp)
         if step is not None and (step != "privacy" or kind == "add"):
             kind = step
-        revisions.append(Revision(rev, op.stamp, at, op.client, kind, dict(op.set), content))
-    return History(id, revisions, merge.heads(log))
+        return Revision(self._passed, op.stamp, at, op.client, kind, dict(op.set), content)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jmem.core import merge
 from jmem.core.clock import stamp_ms
 from jmem.core.edits import DEFAULTS
+from jmem.core.merge import Folded
 from jmem.core.model import FIELDS, Memory, Op, iso
 from jmem.core.moments import bound_of
 from jmem.core.paging import decode_cursor, encode_cursor
@@ -70,16 +71,45 @@ def cursor_of(wanted: Span, stamp: str) -> str:
     return encode_cursor(_KIND, wanted.first, wanted.end, stamp)
 
 
+@dataclass(slots=True)
+class Passing:
+    """A memory whose ops pass, in the order of their stamps."""
+
+    wanted: Span
+    before: Folded = field(default_factory=Folded)
+    after: Folded = field(default_factory=Folded)
+    clients: dict[str, None] = field(default_factory=dict)
+    last: str = ""
+    """stamp of the last op in the span that set anything"""
+
+    def take(self, op: Op) -> None:
+        """The next op."""
+        if op.stamp >= self.wanted.end:
+            return
+        if op.stamp < self.wanted.first:
+            merge.take(self.before, op)
+        elif op.set:
+            self.clients[op.client] = None
+            self.last = op.stamp
+        merge.take(self.after, op)
+
+
 def change_of(id: str, ops: Iterable[Op], wanted: Span) -> Change | None:
     """What a span did to a memory, by its ops in the order of their stamps; None when nothing of it is left."""
-    log = [op for op in ops if op.stamp < wanted.end]
-    inside = [op for op in log if op.stamp >= wanted.first and op.set]
-    before = merge.memory(id, merge.fold(op for op in log if op.stamp < wanted.first).registers)
-    after = merge.memory(id, merge.fold(log).registers)
+    passing = Passing(wanted)
+    for op in ops:
+        passing.take(op)
+    return change(id, passing)
+
+
+def change(id: str, passed: Passing) -> Change | None:
+    """As `change_of`, once all ops have passed."""
+    before = merge.memory(id, passed.before.registers)
+    after = merge.memory(id, passed.after.registers)
     was, is_ = before is not None and not before.deleted, after is not None and not after.deleted
-    if not inside or not (was or is_):
+    if not passed.last or not (was or is_):
         return None
-    at, clients = iso(stamp_ms(inside[-1].stamp)), tuple(dict.fromkeys(op.client for op in inside))
+    at, clients = iso(stamp_ms(passed.last)), tuple(passed.clients)
     if before is not None and after is not None and was and is_:
         old, new = _fields(before), _fields(after)
         differ = [name for name in old if old[name] != new[name]]

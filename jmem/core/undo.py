@@ -25,6 +25,7 @@ from jmem.core.revert import (
     Group,
     Undone,
     UndoReport,
+    Without,
     change_of,
     without,
 )
@@ -160,11 +161,11 @@ class _Report:
         if held is None:
             self._skipped[id, "it has no content"] = None
             return False
-        wanted, left = without(_entries(self._tx.conn, id), actions)
-        if left:
-            self._skipped[id, f"{', '.join(sorted(left))} changed since"] = None
+        back, ops = _without(self._tx.conn, id, actions)
+        if back.left:
+            self._skipped[id, f"{', '.join(sorted(back.left))} changed since"] = None
         now = {name: value for name, (_, value) in held.registers.items()}
-        wanted = {name: value for name, value in wanted.items() if now.get(name, DEFAULTS.get(name)) != value}
+        wanted = {n: value for n, value in back.values(ops).items() if now.get(n, DEFAULTS.get(n)) != value}
         if not wanted:
             return False
         if id not in self._before:
@@ -193,11 +194,16 @@ def _gone(conn: sqlite3.Connection, id: str) -> tuple[str, str]:
 # ---- one memory -------------------------------------------------------------------------------
 
 
-def _entries(conn: sqlite3.Connection, id: str) -> list[Entry]:
+def _without(conn: sqlite3.Connection, id: str, actions: Collection[int]) -> tuple[Without, dict[str, Op]]:
+    """A memory as it was before the actions, and its ops by stamp."""
     found = conn.execute(
         "SELECT o.payload, o.action, a.kind, a.undone_by FROM ops o JOIN actions a ON a.id = o.action"
         " WHERE o.memory_id = ?",
         (id,),
     )
-    entries = [Entry(Op.parse(text), action, kind not in OWN and by is None) for text, action, kind, by in found]
-    return sorted(entries, key=lambda entry: entry.op.stamp)
+    ops, entries = dict[str, Op](), list[Entry]()
+    for text, action, kind, by in found:
+        op = Op.parse(text)
+        ops[op.stamp] = op
+        entries.append(Entry(op.stamp, frozenset(op.set), action, kind not in OWN and by is None))
+    return without(sorted(entries, key=lambda entry: entry.stamp), actions), ops

@@ -15,6 +15,7 @@ from jmem.core.drafts import Added, Draft
 from jmem.core.duplicates import equal_memory
 from jmem.core.edits import Edited
 from jmem.core.errors import Refused
+from jmem.core.merge import fold
 from jmem.core.model import Memory, new_id, now_iso
 from jmem.core.secrets import screened
 from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory, rows
@@ -112,7 +113,9 @@ def restore(tx: Tx, action: int, part: str, actor: Actor, rev: str | None = None
     actor.may_change(memory)
     fields: dict[str, Any] = {}
     if rev is not None:
-        fields = edits.fields_at(memory, oplog.ops_of(tx.conn, memory.id), rev)
+        log = oplog.ops_of(tx.conn, memory.id)
+        upto = edits.revision(memory, [op.stamp for op in log], rev)
+        fields = edits.fields_at(memory, fold(op for op in log if op.stamp <= upto).registers)
     if memory.deleted:
         fields["deleted"] = False
     if "tags" in fields and not actor.sees(fields["tags"]):
