@@ -39,7 +39,7 @@ from jmem.core.edits import Edited
 from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, RateLimited, Refused, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.foreign import Applied
-from jmem.core.model import MAX_BATCH, MAX_CONTENT_BYTES, Memory, Op, now_iso, parse_time
+from jmem.core.model import MAX_BATCH, MAX_CONTENT_BYTES, Memory, Op, new_id, now_iso, parse_time
 from jmem.core.nearness import Nearness
 from jmem.core.neighbours import Neighbours
 from jmem.core.paging import Page
@@ -106,16 +106,15 @@ class MemoryService(Timeline, Neighbours, Conflicts):
         """
         actor.may("write")
         fields = checked_fields(draft, actor)
-        pending = self.store.submit(lambda tx: writes.add(tx, _begin(tx, actor, "add"), draft, fields, actor))
+        id = new_id()
+        pending = self.store.submit(lambda tx: writes.add(tx, _begin(tx, actor, "add"), draft, fields, actor, id))
         near: tuple[Near, ...] = ()
         if similar:
             pending.committing()
-            with self.store.reader() as conn:
-                near = duplicates.near_memories(conn, draft.content, actor, now_iso())
+            (near,) = self._near([draft], actor, without=id)
         added = pending.result()
-        near = () if added.duplicate else tuple(n for n in near if n.id != added.memory.id)
         self._log(actor, "add", [added.memory])
-        return replace(added, similar=near)
+        return added if added.duplicate else replace(added, similar=near)
 
     @asks("add")
     def add_many(
@@ -130,10 +129,7 @@ class MemoryService(Timeline, Neighbours, Conflicts):
                 checked.append((draft, checked_fields(draft, actor)))
             except JmemError as error:
                 checked.append(error)
-        near: list[tuple[Near, ...]] = [()] * len(drafts)
-        if similar:
-            with self.store.reader() as conn:
-                near = [duplicates.near_memories(conn, draft.content, actor, now_iso()) for draft in drafts]
+        near = self._near(drafts, actor) if similar else [()] * len(drafts)
 
         def run(tx: Tx) -> list[Added | JmemError]:
             action = _begin(tx, actor, kind)
@@ -450,6 +446,16 @@ class MemoryService(Timeline, Neighbours, Conflicts):
         return purge.finish(self.store, self._hooks)
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _near(self, drafts: Sequence[Draft], actor: Actor, without: str | None = None) -> Sequence[tuple[Near, ...]]:
+        """What resembles each draft; nothing when that can't be found out, since a write doesn't fail for it."""
+        try:
+            with self.store.reader() as conn:
+                now = now_iso()
+                return [duplicates.near_memories(conn, d.content, actor, now, without=without) for d in drafts]
+        except Exception:
+            log.exception("what resembles an added memory could not be found")
+            return [()] * len(drafts)
 
     def _forget_accesses(self, whole: Sequence[str]) -> PlaceReceipt:
         self.past.clear()

@@ -29,16 +29,17 @@ def load(tx: Tx, id: str) -> Memory:
     return row_memory(row)
 
 
-def add(tx: Tx, action: int, draft: Draft, fields: dict[str, Any], actor: Actor) -> Added:
-    """Store a checked draft, or return the equal memory that the actor can read already."""
+def add(
+    tx: Tx, action: int, draft: Draft, fields: dict[str, Any], actor: Actor, id: str | None = None
+) -> Added:  # fmt: skip
+    """Store a checked draft (as `id`), or return the equal memory that the actor can read already."""
     equal = equal_memory(tx.conn, fields, actor, now_iso())
     if equal is not None:
         return Added(equal, duplicate=True, differs=edits.differs(equal, draft, fields))
     if draft.supersedes is not None:
         fields = {**fields, "supersedes": ids.resolve(tx.conn, draft.supersedes, actor)}
     quota.spend(tx, actor)
-    id = new_id()
-    memory = oplog.write(tx, action, id, fields, actor.client, fresh=True)
+    memory = oplog.write(tx, action, id or new_id(), fields, actor.client, fresh=True)
     assert memory is not None
     return Added(memory)
 

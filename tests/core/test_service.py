@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sqlite3
 import threading
+from typing import Any
 
 import pytest
 
 from jmem.core import opcheck
-from jmem.core.errors import Ambiguous, Conflict, Invalid, JmemError, NotFound, Refused, TooLarge
+from jmem.core.errors import Ambiguous, Conflict, Invalid, JmemError, NotFound, Refused, StorageFailed, TooLarge
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_CONTENT_BYTES, Op
 from jmem.core.query import SearchQuery
@@ -155,6 +157,38 @@ def test_near_ones_are_named(service: MemoryService):
     assert added.similar[0].content == aisle.content
     service.delete(aisle.id, ME)
     assert [n.id for n in service.add(Draft("I prefer seats on long flights"), ME).similar] == [added.memory.id]
+
+
+def test_the_three_nearest_are_others_even_when_the_commit_is_quicker_than_the_look(user: User):
+    texts = [f"I prefer {seat} seats on long flights" for seat in ("aisle", "window", "middle")]
+    ids = {user.service.add(Draft(text), ME).memory.id for text in texts}
+    pending = user.store.submit
+
+    def at_once(fn: Any) -> Any:
+        answer = pending(fn)
+        answer.result()
+        return answer
+
+    user.store.submit = at_once  # type: ignore[method-assign]
+    added = user.service.add(Draft("I prefer quiet seats on long flights"), ME)
+    assert {near.id for near in added.similar} == ids
+
+
+@pytest.mark.parametrize("error", [
+    StorageFailed("no reader can be opened", code="cannot_open"), sqlite3.DatabaseError("malformed"), KeyError("a bug"),
+])  # fmt: skip
+def test_an_add_is_acknowledged_though_looking_for_resemblance_fails(
+    user: User, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("jmem.core.duplicates.near_memories", fail)
+    added = user.service.add(Draft("I prefer aisle seats"), ME)
+    assert (added.duplicate, added.similar) == (False, ())
+    (several,) = user.service.add_many([Draft("I prefer window seats")], ME, similar=True)
+    assert isinstance(several, Added)
+    assert len(user.rows()) == 2
 
 
 def test_similar_ones_tell_a_scope_nothing_of_hidden_words(service: MemoryService, me: Actor) -> None:

@@ -11,6 +11,7 @@ from jmem.core.clock import stamp_ms, wall_ms
 from jmem.core.errors import Invalid, StorageFailed
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
 from jmem.core.store.store import DATABASE
+from jmem.core.store.writer import Pending
 from tests.core.conftest import User
 
 ID = "0199f3a1-c2d4-7b3e-9c1a-0123456789a"
@@ -164,6 +165,32 @@ def test_a_connection_that_can_not_write_is_opened_anew(store: Store):
     assert contents(store) == ["x"]
 
 
+def test_a_write_is_answered_though_the_folder_is_gone(tmp_path: Path):
+    with Store.open(tmp_path / "user") as store:
+        store.outside(lambda conn: conn.execute("PRAGMA query_only = ON"))
+        store.folder.rename(tmp_path / "away")
+        for _ in range(2):
+            with pytest.raises(StorageFailed):
+                _within(10, store.submit(lambda tx: put(tx, "x")))
+
+
+def test_the_writer_goes_on_whatever_fails_in_it(store: Store, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(store._writer, "_transaction", lambda group: 1 / 0)
+        patch.setattr(store._writer, "_second_try", lambda group, error: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            _within(10, store.submit(lambda tx: put(tx, "lost")))
+    _within(10, store.submit(lambda tx: put(tx, "x")))
+    assert contents(store) == ["x"]
+
+
+def _within(seconds: float, pending: Pending[None]) -> None:
+    """The result of a write; fails when there is none after so long."""
+    assert pending._done.acquire(timeout=seconds), "nobody answers"
+    pending._done.release()
+    pending.result()
+
+
 def test_work_after_closing_is_refused(tmp_path: Path):
     store = Store.open(tmp_path)
     pending = [store.submit(lambda tx, n=n: put(tx, str(n), n)) for n in range(3)]
@@ -241,6 +268,22 @@ def test_a_damaged_file_is_named(tmp_path: Path):
     (tmp_path / DATABASE).write_bytes(b"this is no database, it is a diary " * 200)
     with pytest.raises(StorageFailed) as caught:
         Store.open(tmp_path)
+    assert caught.value.code == "damaged"
+    assert caught.value.fix == "jmem backup restore"
+
+
+def test_a_read_of_damaged_pages_names_the_damage(tmp_path: Path):
+    with Store.open(tmp_path) as store:
+        for n in range(16):
+            store.write(lambda tx, n=n: put(tx, f"{n} " + "long " * 2000, n))
+    path = tmp_path / DATABASE
+    data = bytearray(path.read_bytes())
+    for start in range(8 * 4096, len(data), 4096):
+        data[start : start + 64] = b"\xff" * 64
+    with Store.open(tmp_path) as store:
+        path.write_bytes(data)
+        with pytest.raises(StorageFailed) as caught:
+            contents(store)
     assert caught.value.code == "damaged"
     assert caught.value.fix == "jmem backup restore"
 

@@ -15,7 +15,7 @@ from jmem.core import merge
 from jmem.core.clock import Clock
 from jmem.core.errors import StorageFailed
 from jmem.core.store import fts, oplog, rows
-from jmem.core.store.failures import storage_failed
+from jmem.core.store.failures import is_damage, storage_failed
 from jmem.core.store.migrate import copy_database, migrate
 from jmem.core.store.writer import Pending, Tx, Writer
 
@@ -127,7 +127,9 @@ class Store:
             except IndexError:
                 conn = _connect_reader(self.path)
             yield conn
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if not (isinstance(error, sqlite3.OperationalError) or is_damage(error)):
+                raise
             raise storage_failed(error, self.path) from error
         finally:
             if conn is not None:

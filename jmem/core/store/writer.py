@@ -169,14 +169,20 @@ class Writer:
     def _run(self) -> None:
         while True:
             group, last = self._next_group()
-            if group:
-                self._serve(group)
-            if last is not None:
-                if last.fn is None:
-                    break
-                self._serve_outside(last)
-            if self._queue.empty():
-                self._look_after()
+            try:
+                if group:
+                    self._serve(group)
+                if last is not None:
+                    if last.fn is None:
+                        break
+                    self._serve_outside(last)
+                if self._queue.empty():
+                    self._look_after()
+            except Exception as error:  # the thread goes on: without it every write would wait for ever
+                log.exception("the writer failed")
+                for job in (*group, *([last] if last is not None else [])):
+                    if job.fn is not None:
+                        job.settle(None, error)
         self._checkpoint("TRUNCATE")
         self._conn.close()
 
@@ -279,7 +285,7 @@ class Writer:
     def _reopen(self) -> bool:
         try:
             fresh = self._connect()
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             return False
         self._conn.close()
         self._conn = fresh
