@@ -6,25 +6,31 @@ again, since every step of it may be repeated.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeVar
 
 from jmem.core import outbox
 from jmem.core.clock import wall_ms
+from jmem.core.errors import JmemError
 from jmem.core.outbox import TakenIn
 from jmem.core.store import Store
-from sync.protocol import MAX_SKEW_MS, Limits
-from sync.remote import Offline, OtherFeed, Pulled, Rejected, Remote, TooBig, TooNew
+from sync.batches import Batches
+from sync.protocol import MAX_SKEW_MS, PushAnswer
+from sync.remote import Failing, Offline, OtherFeed, Pulled, Rejected, Remote, Renewed, Slow, TooBig, TooNew
 
+T = TypeVar("T")
 CLIENT = "sync"
 """Who does what comes from the feed, in the list of actions."""
 HELLO_EVERY = 600.0
 MAX_REPEATS = 3
 """How often one exchange begins again because the clock was off or the feed was another one."""
-_ENVELOPE = 1024
-"""Bytes of a push beside its ops."""
+MAX_DOUBTS = 5
+"""Ops that fail one by one before it is the account that fails; and how often one that fails alone is tried."""
 
 
 @dataclass(slots=True)
@@ -41,33 +47,57 @@ class Progress:
     """stamp -> why it can't be kept here"""
 
 
+class _Came(Enum):
+    """What came of a push."""
+
+    DONE = 0
+    AGAIN = 1
+    """take the same place of the log again: less of it, or what may leave now"""
+    STAMPED = 2
+    """ops have new stamps: the outbox is to be read from its start"""
+
+
 class Engine:
     """Exchanges between one store and one account. Not thread-safe: one thread drives it."""
 
     def __init__(
         self, store: Store, remote: Remote, changed: Callable[[TakenIn], None],
-        tell: Callable[[Progress], None] = lambda progress: None,
+        tell: Callable[[Progress], None] = lambda progress: None, go_on: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """`changed` is told of what came in, after it is on disk; `tell` of progress."""
-        self._store, self._remote, self._changed, self._tell = store, remote, changed, tell
-        self._limits = Limits()
+        """`changed` is told of what came in, after it is on disk; `tell` of progress; `go_on` is asked before each page and
+        each push, and raises where the exchange is to end."""
+        self._store, self._remote, self._changed, self._tell, self._go_on = store, remote, changed, tell, go_on
+        self._batches = Batches()
         self._greeted: float | None = None
         self._stuck: dict[str, str] = {}
-        """what this process need not offer again"""
+        """what need not be offered again before the account is asked anew what it takes"""
+        self._doubts: dict[str, JmemError] = {}
+        """ops that failed alone since something was taken, the last ones of `_stuck`"""
+        self._tries: dict[str, int] = {}
+        """how many exchanges each of them has ended"""
 
-    def exchange(self) -> Progress:
-        """Bring the store and the account together. Raises Offline, SignedOut, AccountGone, TooNew, Rejected, StorageFailed."""
+    def exchange(self, *, read: bool = True, anew: bool = False) -> Progress:
+        """Bring the store and the account together. Raises Offline, SignedOut, AccountGone, TooNew, Rejected, StorageFailed.
+
+        Without `read`, the feed is read only if something was offered; with `anew` what is stuck is offered again.
+        """
+        if anew:
+            self._greeted = None
         progress = Progress(stuck=self._stuck)
         for _ in range(MAX_REPEATS):
             try:
-                self._read(progress)
+                if read:
+                    self._read(progress)
                 for _ in range(MAX_REPEATS):  # what came in may have let go of what a rule held back
                     if not self._offer(progress):
                         break
                     self._read(progress)
+                if self._due() and self._greet(progress):
+                    continue
                 return progress
             except OtherFeed:
                 outbox.begin_again(self._store)
+                read = True
             except Offline:
                 self._greeted = None
                 raise
@@ -78,92 +108,138 @@ class Engine:
     def _read(self, progress: Progress) -> None:
         with self._store.reader() as conn:
             cursor = outbox.position(conn).cursor
-        with ThreadPoolExecutor(1, "jmem-pull") as beside:
-            pulled = self._remote.pull(cursor)
-            while True:
-                # the next page comes while this one is stored
-                ahead = (
-                    beside.submit(self._remote.pull, pulled.page.cursor) if pulled.more and not pulled.newer else None
-                )
-                if pulled.count:
+        self._go_on()
+        pulled = self._remote.pull(cursor)
+        while True:
+            # the next page comes while this one is stored
+            ahead = _beside(self._remote.pull, pulled.page.cursor) if pulled.more and not pulled.newer else None
+            if pulled.count:
+                taken = outbox.take_in(self._store, pulled.page, CLIENT)
+                if taken.missing:  # this store is a copy from before it made them
+                    pulled, ahead = self._remote.pull(cursor, own=True), None  # which may end elsewhere
                     taken = outbox.take_in(self._store, pulled.page, CLIENT)
-                    if taken.missing:  # this store is a copy from before it made them
-                        pulled, ahead = self._remote.pull(cursor, own=True), None  # which may end elsewhere
-                        taken = outbox.take_in(self._store, pulled.page, CLIENT)
-                    self._took(progress, pulled, taken)
-                if pulled.newer:
-                    raise TooNew("another machine writes memories in a newer form than this program knows")
-                if not pulled.more:
-                    return
-                cursor = pulled.page.cursor
-                pulled = self._remote.pull(cursor) if ahead is None else ahead.result()
+                self._took(progress, pulled, taken)
+            if pulled.newer:
+                raise TooNew("another machine writes memories in a newer form than this program knows")
+            if not pulled.more:
+                return
+            self._go_on()
+            cursor = pulled.page.cursor
+            pulled = self._remote.pull(cursor) if ahead is None else ahead.result()
 
     def _took(self, progress: Progress, pulled: Pulled, taken: TakenIn) -> None:
         progress.received += len(pulled.page.ops)
+        progress.waiting = max(0, progress.waiting - len(pulled.page.own))
         progress.refused.update(taken.refused)
         self._changed(taken)
-        self._count(progress)
+        self._tell(progress)
 
     # ---- out ----------------------------------------------------------------------------------
 
     def _offer(self, progress: Progress) -> bool:
-        """Push all that may leave; whether there was anything."""
-        after, again, repeats, offered = 0, False, 0, False
+        """Push all that may leave and was written until now; whether there was anything."""
+        end = self._store.last_seq
         self._count(progress)
         if not progress.waiting:
             return False
-        self._greet(progress)
+        if self._greeted is None:
+            self._greet(progress)
+        after, again, repeats, offered = 0, False, 0, False
         while True:
-            batch = outbox.take(self._store, after, self._limits.push_ops, self._limits.push_bytes - _ENVELOPE)
-            after, again = batch.upto, again or batch.again
+            self._go_on()
+            self._remote.ready()
+            batch = outbox.take(self._store, after, self._batches.ops, self._batches.bytes)
+            again = again or batch.again
             texts = {stamp: text for stamp, text in batch.texts.items() if stamp not in self._stuck}
-            if texts:
-                offered = True
-                if self._push(texts, progress):
-                    repeats, after = repeats + 1, 0
-                    if repeats > MAX_REPEATS:
-                        raise Offline("the account refuses this machine's clock")
-            elif not batch.texts:
+            came = self._push(texts, progress) if texts else _Came.DONE
+            offered = offered or bool(texts)
+            if came is _Came.AGAIN:
+                continue
+            if came is _Came.STAMPED:
+                repeats, after = repeats + 1, 0
+                if repeats > MAX_REPEATS:
+                    raise Offline("the account refuses this machine's clock")
+                continue
+            after = batch.upto
+            self._tell(progress)
+            if not batch.texts or after >= end:
                 if not again:
+                    self._judge()
                     return offered
                 after, again = 0, False
-            self._tell(progress)
 
-    def _push(self, texts: Mapping[str, str], progress: Progress) -> bool:
-        """Push a batch; whether ops were stamped anew, so that the outbox has to be read from its start."""
+    def _push(self, texts: Mapping[str, str], progress: Progress) -> _Came:
+        """Push a batch, and learn from what comes of it."""
+        began = time.monotonic()
         try:
             answer = self._remote.push(texts)
+        except Renewed:
+            return _Came.AGAIN
         except TooBig as error:
-            if len(texts) == 1:
-                if not error.said:
-                    raise Offline("something on the way to the account takes no request of this size") from None
-                self._stuck[next(iter(texts))] = "too_large"
-                return False
-            stamps = list(texts)
-            first, second = (
-                {s: texts[s] for s in part} for part in (stamps[: len(stamps) // 2], stamps[len(stamps) // 2 :])
-            )
-            return self._push(first, progress) or self._push(second, progress)
+            if len(texts) > 1:
+                self._batches.too_big(texts)
+                return _Came.AGAIN
+            if not error.said:
+                raise Offline("something on the way to the account takes no request of this size") from None
+            self._stuck[next(iter(texts))] = "too_large"
+            return _Came.DONE
         except TooNew as error:
             newer = set(error.stamps) & texts.keys()
             if not newer:
                 raise
             self._stuck.update(dict.fromkeys(newer, error.code))
-            rest = {stamp: text for stamp, text in texts.items() if stamp not in newer}
-            return bool(rest) and self._push(rest, progress)
+            return _Came.AGAIN
+        except (Slow, Failing, Rejected) as error:
+            return self._failed(texts, error)
+        except Offline:
+            self._batches.too_much(texts)
+            raise
+        self._batches.went(texts, time.monotonic() - began)
+        self._doubts.clear()
+        return self._pushed(answer, progress)
+
+    def _pushed(self, answer: PushAnswer, progress: Progress) -> _Came:
         progress.sent += len(answer.acked)
         skewed = [rejected.stamp for rejected in answer.rejected if rejected.code == "clock_skew"]
         self._stuck.update({r.stamp: r.code for r in answer.rejected if r.code != "clock_skew"})
-        if skewed:
-            outbox.set_clock(self._store, answer.now - wall_ms())
-            progress.restamped += outbox.stamp_anew(self._store, answer.now, skewed)
-        return bool(skewed)
+        if not skewed:
+            return _Came.DONE
+        outbox.set_clock(self._store, answer.now - wall_ms())
+        progress.restamped += outbox.stamp_anew(self._store, answer.now, skewed)
+        return _Came.STAMPED
 
-    def _greet(self, progress: Progress) -> None:
-        """Ask for limits and time; what nobody has seen yet gets other stamps if it was made by a clock that is off."""
-        now = time.monotonic()
-        if self._greeted is not None and now - self._greeted < HELLO_EVERY:
-            return
+    def _failed(self, texts: Mapping[str, str], error: JmemError) -> _Came:
+        """Half of a batch that failed goes next, down to one op: it is left out while the others are offered."""
+        if len(texts) > 1:
+            self._batches.too_much(texts)
+            return _Came.AGAIN
+        if isinstance(error, Slow):
+            raise error
+        stamp = next(iter(texts))
+        self._doubts[stamp], self._stuck[stamp] = error, error.code
+        if len(self._doubts) == MAX_DOUBTS:
+            self._judge()
+        return _Came.DONE
+
+    def _judge(self) -> None:
+        """Where nothing was taken after an op that failed, it may be the account that fails: raises what it said, until the
+        op has failed often enough to wait alone."""
+        doubts, self._doubts = self._doubts, {}
+        last: JmemError | None = None
+        for stamp, error in doubts.items():
+            self._tries[stamp] = self._tries.get(stamp, 0) + 1
+            if self._tries[stamp] < MAX_DOUBTS:
+                del self._stuck[stamp]
+                last = error
+        if last is not None:
+            raise last
+
+    def _due(self) -> bool:
+        return self._greeted is not None and time.monotonic() - self._greeted >= HELLO_EVERY
+
+    def _greet(self, progress: Progress) -> bool:
+        """Ask for limits and time; what nobody has seen yet gets other stamps if it was made by a clock that is off. Whether
+        the clock was."""
         before = wall_ms()
         hello = self._remote.hello()
         offset = hello.now - (before + wall_ms()) // 2
@@ -171,12 +247,30 @@ class Engine:
             offset = 0
         with self._store.reader() as conn:
             known = outbox.position(conn).offset_ms
-        if abs(offset - known) >= MAX_SKEW_MS // 2:
+        off = abs(offset - known) >= MAX_SKEW_MS // 2
+        if off:
             outbox.set_clock(self._store, offset)
             progress.restamped += outbox.stamp_anew(self._store, hello.now)
-        self._limits, self._greeted = hello.limits, now
+        self._stuck.clear()
+        self._batches.learn(hello.limits)
+        self._greeted = time.monotonic()
+        return off
 
     def _count(self, progress: Progress) -> None:
         with self._store.reader() as conn:
             progress.waiting = outbox.waiting(conn)
         self._tell(progress)
+
+
+def _beside(work: Callable[[str | None], T], cursor: str | None) -> Future[T]:
+    """What the work gives, done meanwhile by a thread that nothing waits for, not even the end of the process."""
+    found: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(work(cursor))
+        except BaseException as error:  # noqa: BLE001  told to whoever asks for the result
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="jmem-pull", daemon=True).start()
+    return found

@@ -37,6 +37,18 @@ class Offline(JmemError):
         self.retry_after = retry_after
 
 
+class Slow(Offline):
+    """The request was not through in time: less of it may be."""
+
+
+class Failing(Offline):
+    """The account failed at this very request, or all of it fails."""
+
+
+class Renewed(Offline):
+    """The token was refused, and there is another one now: what goes on the wire is to be chosen anew."""
+
+
 class SignedOut(JmemError):
     """Nobody is signed in any more: what waits goes on waiting."""
 
@@ -108,6 +120,7 @@ class Remote:
         self.device = device
         self._about = {"x-jmem-device": device, **(about or {})}
         self._token = token
+        self._renewed: str | None = None
         self._stream: Any = None
         self._http = client or httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0))
 
@@ -115,10 +128,22 @@ class Remote:
         """The account's clock and limits."""
         return _as(Hello, self._ask("GET", "/sync/hello"))
 
+    def ready(self) -> None:
+        """Have a token at hand, so that what is chosen next goes on the wire at once. Raises SignedOut, Offline."""
+        self._token(None)
+
     def push(self, texts: Mapping[str, str]) -> PushAnswer:
-        """Push ops by their canonical texts. Raises TooBig, TooNew, Offline, SignedOut, AccountGone."""
+        """Push ops by their canonical texts. Nothing of it is sent a second time by itself.
+
+        Raises TooBig, TooNew, Slow, Failing, Renewed, Offline, Rejected, SignedOut, AccountGone.
+        """
         body = f'{{"device":{json.dumps(self.device)},"ops":[{",".join(texts.values())}]}}'.encode()
-        return _as(PushAnswer, self._ask("POST", "/sync/push", body))
+        token = self._token(None)
+        answer = self._send("POST", "/sync/push", body, None, token)
+        if _refuses_token(answer) and token != self._renewed:
+            self._renewed = self._token(token)
+            raise Renewed("the push needs a fresh token")
+        return _as(PushAnswer, _taken(answer))
 
     def pull(self, cursor: str | None, *, own: bool = False, limit: int = MAX_PUSH_OPS) -> Pulled:
         """The part of the feed behind a cursor; `own`: with the whole of what this device pushed itself.
@@ -198,23 +223,30 @@ class Remote:
     def _ask(
         self, method: str, path: str, body: bytes | None = None, params: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        refused: str | None = None
-        for _ in range(2):
-            refused = token = self._token(refused)
-            headers = {**self._about, "authorization": f"Bearer {token}"}
-            if body is not None:
-                headers["content-type"] = "application/json"
-            try:
-                answer = self._http.request(
-                    method, f"{self.url}/api/v1{path}", content=body, params=params, headers=headers
-                )
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise Offline(_why(error, self.url)) from None
-            if not _refuses_token(answer):
-                break
-        if answer.status_code >= 300:
-            raise _refusal(answer)
-        return answer
+        token = self._token(None)
+        answer = self._send(method, path, body, params, token)
+        if _refuses_token(answer):
+            answer = self._send(method, path, body, params, self._token(token))
+        return _taken(answer)
+
+    def _send(
+        self, method: str, path: str, body: bytes | None, params: Mapping[str, str] | None, token: str
+    ) -> httpx.Response:
+        headers = {**self._about, "authorization": f"Bearer {token}"}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        try:
+            return self._http.request(method, f"{self.url}/api/v1{path}", content=body, params=params, headers=headers)
+        except httpx.WriteTimeout as error:
+            raise Slow(_why(error, self.url)) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Offline(_why(error, self.url)) from None
+
+
+def _taken(answer: httpx.Response) -> httpx.Response:
+    if answer.status_code >= 300:
+        raise _refusal(answer)
+    return answer
 
 
 def _why(error: Exception, url: str) -> str:
@@ -264,6 +296,10 @@ def _refusal(answer: httpx.Response) -> JmemError:
         return TooBig(detail, said=bool(code))
     if status == 426:
         return TooNew(detail, tuple(str(stamp) for stamp in problem.get("stamps", ()) if stamp))
+    if status == 408:
+        return Slow(detail)
+    if status == 500:
+        return Failing(detail)
     if status < 400 or status in (401, 410, 413, 429) or status >= 500:
         return Offline(detail, retry_after=_seconds(answer.headers.get("retry-after")))
     rejected = Rejected(detail, code=code or "sync_refused", fix="jmem sync status")

@@ -218,7 +218,7 @@ def ack_is_final(patch: pytest.MonkeyPatch, tables: Tables) -> None:
     """An op leaves the outbox when the server says that it has it."""
     push = Engine._push
 
-    def run(self: Engine, texts: Mapping[str, str], progress: Progress) -> bool:
+    def run(self: Engine, texts: Mapping[str, str], progress: Progress) -> Any:
         again = push(self, texts, progress)
         marks = [(Sent.SEEN, stamp) for stamp in texts]
         self._store.write(lambda tx: tx.conn.executemany("UPDATE ops SET sent = ? WHERE stamp = ?", marks) and None)
