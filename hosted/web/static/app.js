@@ -95,8 +95,9 @@
     }, 50);
   });
   document.addEventListener("htmx:load", (event) => settle(event.target));
-  document.addEventListener("htmx:afterSwap", () => count());
-  document.addEventListener("htmx:afterSettle", (event) => {
+  // with the swap, not once it has settled: by then somebody may write in another field
+  document.addEventListener("htmx:afterSwap", (event) => {
+    count();
     const wanted = event.target.querySelector && event.target.querySelector("[data-focus]");
     if (wanted) { wanted.focus(); wanted.removeAttribute("data-focus"); }
   });

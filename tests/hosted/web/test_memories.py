@@ -108,6 +108,18 @@ def test_edit_in_place_and_a_change_by_another_is_never_overwritten_unseen(someb
     expect(page.locator("article .text")).to_have_text("The meeting is at noon")
 
 
+def test_the_focus_stays_where_one_has_gone_since_the_form_opened(somebody: Somebody) -> None:
+    me = somebody()
+    me.remember("The ferry leaves at nine", "ferry")
+    page = me.go("/memories")
+    page.evaluate("htmx.config.defaultSettleDelay = 300")
+    page.get_by_role("link", name="Edit").click()
+    tags = page.locator(".card").get_by_label("Tags")
+    tags.focus()
+    expect(page.locator(".htmx-settling")).to_have_count(0)
+    expect(tags).to_be_focused()
+
+
 def test_delete_and_take_it_back(somebody: Somebody) -> None:
     me = somebody()
     me.remember("Keep me")
