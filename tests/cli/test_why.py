@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bench.home import wait_for
 from jmem.cli.commands.why import ordinal, why
 from jmem.client import Client
 
@@ -39,6 +40,7 @@ def test_why_shows_what_a_program_was_told(own: Jmem) -> None:
     id = add(own, "The harbour master is called Ines")
     other = add(own, "Cello lessons are on Thursdays")
     cursor = program(own, "cursor")
+    wait_for(lambda: not cursor.status()["pending_index"], what="their vectors")
     cursor.search({"query": "who is the harbour master"})
     own.ok("search", "cello")
     document = json.loads(own.ok("why", "cursor", "--json").out)

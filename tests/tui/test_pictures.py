@@ -57,7 +57,7 @@ BARE: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @pytest.fixture
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The daemon's answers without the moment and the machine of this run."""
+    """The daemon's answers without the moment and the machine of this run, whose processor rounds in its own way."""
     accesses, search, clients, read = Client.accesses, Client.search, Client.clients, state.read
 
     def told(self: Client, query: Any, id: str | None = None) -> Any:
@@ -79,9 +79,20 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> None:
         if found.index:
             found.index["bytes"] = 148_000
         if found.backups:
-            found.backups["next"] = None
+            made = {"path": "daily.db", "name": "daily.db", "kind": "daily", "created_at": "2026-11-25T09:00:00.000Z"}
+            found.backups.update(backups=[made | {"memories": 19, "bytes": 152_000}], next="2026-11-26T09:00:00.000Z")
         log = (Entry("2026-11-25 10:00", "info", "started", "port=8765"),)
         return replace(found, bytes=421_000, home="/home/ana/.local/share/jmem", log=log)
+
+    def asked(self: Client, request: Any) -> Any:
+        answer = search(self, request)
+        for number, hit in enumerate(answer["results"], 1):
+            hit["score"] = 0.85 / number
+            if explain := hit.get("explain"):
+                explain["text"]["score"] = explain["text"]["score"] and 3.8 / number
+                explain["vector"] |= {"score": 0.53 / number, "z": 1.76 / number}
+                explain |= {"recency": 0.1, "total": 3.4 / number}
+        return answer | {"took_ms": 12.0}
 
     programs = [
         ("claude-code", "Claude Code", "connected"),
@@ -91,7 +102,7 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onboarding, "_programs", lambda user: programs)
     monkeypatch.setattr(Client, "accesses", told)
     monkeypatch.setattr(Client, "clients", known)
-    monkeypatch.setattr(Client, "search", lambda self, request: search(self, request) | {"took_ms": 12.0})
+    monkeypatch.setattr(Client, "search", asked)
     monkeypatch.setattr(status, "read", how)
     monkeypatch.setattr(state, "time", SimpleNamespace(time=lambda: NOW, localtime=time.gmtime, strftime=time.strftime))
 
