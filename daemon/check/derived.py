@@ -10,7 +10,8 @@ from pathlib import Path
 from daemon.check.process import alone, answers, ask, at_rest
 from daemon.check.store import Home, copy_of, users_of
 from jmem.core.embed import EmbedderUnavailable, make_embedder
-from jmem.core.errors import Conflict, JmemError
+from jmem.core.errors import Conflict, Invalid, JmemError
+from jmem.core.feeding import wanted
 from jmem.core.finding import Check, Finding
 from jmem.core.settings import Settings
 from jmem.core.shard import MARK, Mark
@@ -28,7 +29,7 @@ def derived_checks(settings: Settings) -> Iterator[Check]:
     for user in users:
         if (user.folder / DATABASE).exists():
             yield lambda user=user: _vectors(user)  # type: ignore[misc]
-            yield lambda user=user: _index(user)  # type: ignore[misc]
+            yield lambda user=user: _index(user, settings)  # type: ignore[misc]
 
 
 def _embedder(settings: Settings) -> Iterator[Finding]:
@@ -73,17 +74,17 @@ def _vectors(user: Home) -> Iterator[Finding]:
     yield Finding("vectors", "fail", f"{user.label}{path} is damaged: {verdict}", "jmem doctor --fix", mend)
 
 
-def _index(user: Home) -> Iterator[Finding]:
+def _index(user: Home, settings: Settings) -> Iterator[Finding]:
     if answers(user.home):
         yield from _index_at_work(user)
     else:
-        yield from _index_at_rest(user)
+        yield from _index_at_rest(user, settings)
 
 
-def _live(user: Home) -> tuple[set[str], int, str]:
-    """Ids of the memories that are not deleted, the last seq, the store's id."""
+def _wanted(user: Home, where: str) -> tuple[set[str], int, str]:
+    """Ids of the memories that belong into the index, the last seq, the store's id."""
     with copy_of(user.folder / DATABASE) as conn:
-        live = {id for (id,) in conn.execute("SELECT id FROM memories WHERE deleted = 0")}
+        live = {id for (id,) in conn.execute(f"SELECT id FROM memories WHERE {where}")}
         seq = conn.execute("SELECT COALESCE(MAX(seq), 0) FROM ops").fetchone()[0]
         store = conn.execute("SELECT value FROM meta WHERE key = 'store_id'").fetchone()
     return live, int(seq), str(store[0]) if store else ""
@@ -91,11 +92,10 @@ def _live(user: Home) -> tuple[set[str], int, str]:
 
 def _index_at_work(user: Home) -> Iterator[Finding]:
     state = ask(user.home, "GET", "/api/v1/index", user=user.name)
-    live, _, _ = _live(user)
-    said = f"{user.label}{state['points']} of {len(live)} memories, {state['pending']} waiting"
+    said = f"{user.label}{state['points']} of {state['expected']} memories, {state['pending']} waiting"
     if state.get("error"):
         yield Finding("index", "warn", f"{said}: {state['error']}", "jmem index status")
-    elif state["state"] == "ready" and not state["pending"] and state["points"] != len(live):
+    elif state["state"] == "ready" and not state["pending"] and state["points"] != state["expected"]:
         yield Finding("index", "fail", f"{said}: the two differ", "jmem index rebuild", lambda: _rebuild(user))
     else:
         yield Finding("index", "ok", f"{said} ({state['state']})")
@@ -106,8 +106,12 @@ def _rebuild(user: Home) -> str:
     return f"{user.label}the index is being made anew from the stored vectors"
 
 
-def _index_at_rest(user: Home) -> Iterator[Finding]:
-    live, seq, store_id = _live(user)
+def _index_at_rest(user: Home, settings: Settings) -> Iterator[Finding]:
+    try:
+        embedder = make_embedder(settings)
+    except Invalid:
+        return  # the check of the embedder has said so
+    live, seq, store_id = _wanted(user, wanted(embedder.remote, bool(settings["allow_remote_for_local"])))
     folders = sorted(path.parent for path in (user.folder / "index").glob(f"*/{MARK}"))
     marks = [(folder, mark) for folder in folders if (mark := Mark.read(folder)) and mark.store_id == store_id]
     if not marks:
@@ -116,6 +120,9 @@ def _index_at_rest(user: Home) -> Iterator[Finding]:
         )
         return
     folder, mark = marks[-1]
+    if not mark.fingerprint.startswith(f"{embedder.name}/"):
+        yield Finding("index", "ok", f"{user.label}of another embedder; the daemon makes it anew")
+        return
     try:
         with at_rest(user.home):
             held = _ids_in(folder)

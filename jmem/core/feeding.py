@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from jmem.core.embed import Embedder, EmbedderUnavailable, embed_text
+from jmem.core.embed import Embedder, EmbedderUnavailable, EmbeddingRefused, embed_text
 from jmem.core.shard import IndexPoint, Shard, payload
 from jmem.core.store import Store
 from jmem.core.vectors import VectorStore
@@ -27,6 +27,9 @@ LOCAL_BATCH = 8
 """Texts in one call of a local model: as fast as more of them, and a query waits less."""
 LOCAL_CHARS = 8_000
 """Text in one call of a local model: a command and a stop wait for no more than that."""
+
+PROBE = "a sentence to try it with"
+"""What every embedder takes: one that refuses this too is not at odds with a memory, but does not work."""
 
 _COLUMNS = "id, seq, deleted, content, speaker, tags, client, state, privacy, at, expires_at, thread, source, text_key"
 
@@ -57,12 +60,18 @@ class Row:
         return IndexPoint(self.id, vector, values)
 
 
+def wanted(remote: bool, allow_remote_for_local: bool) -> str:
+    """The condition, as SQL, on the memories that have a point in an index that has caught up."""
+    return "deleted = 0" + (" AND privacy != 'local'" if remote and not allow_remote_for_local else "")
+
+
 class Feeder:
     """Writes rows to a shard, with vectors from the vector store or fresh from the embedder."""
 
     def __init__(self, store: Store, vectors: VectorStore, embedder: Embedder, allow_remote_for_local: bool) -> None:
         self._store, self._vectors, self._embedder = store, vectors, embedder
         self._private_stays = embedder.remote and not allow_remote_for_local
+        self._wanted = wanted(embedder.remote, allow_remote_for_local)
 
     # ---- rows ---------------------------------------------------------------------------------
 
@@ -91,9 +100,8 @@ class Feeder:
 
     def expected(self) -> int:
         """How many points a shard should have that has caught up."""
-        where = " AND privacy != 'local'" if self._private_stays else ""
         with self._store.reader() as conn:
-            return int(conn.execute(f"SELECT COUNT(*) FROM memories WHERE deleted = 0{where}").fetchone()[0])
+            return int(conn.execute(f"SELECT COUNT(*) FROM memories WHERE {self._wanted}").fetchone()[0])
 
     def count_after(self, seq: int) -> int:
         """Live memories changed after an op."""
@@ -114,43 +122,69 @@ class Feeder:
             shard.delete(gone)
         return [row for row in live if row.id not in fits]
 
-    def embed(self, shard: Shard, rows: Sequence[Row], go_on: Callable[[], bool]) -> Iterable[list[Row]]:
-        """Embed rows and apply them in steps, yielding each step once it is applied, until `go_on` says no.
+    def embed(
+        self, shard: Shard, rows: Sequence[Row], go_on: Callable[[], bool], refused: dict[str, str]
+    ) -> Iterable[list[Row]]:
+        """Embed rows and apply them in steps, yielding what was applied after each, until `go_on` says no.
 
-        Raises EmbedderUnavailable, also when the model has changed under the shard; IndexDamaged, StorageFailed.
+        Rows whose text the embedder refuses are left out and noted in `refused`: id -> reason. Raises
+        EmbedderUnavailable, also when the model has changed under the shard; IndexDamaged, StorageFailed.
         """
         order = sorted(rows, key=lambda row: len(row.content))  # little padding within a batch
         for start in range(0, len(order), EMBED_STEP):
             if not go_on():
                 return
-            step = order[start : start + EMBED_STEP]
-            step_vectors = self._embed_step(step, go_on)
-            if not step_vectors:
-                return
-            step = step[: len(step_vectors)]
+            step = self._embed_step(order[start : start + EMBED_STEP], go_on, refused)
+            if not step:
+                continue
             if self._embedder.fingerprint != shard.mark.fingerprint:
                 raise EmbedderUnavailable("the embedding model has changed its dimension")
             self._vectors.put(
                 shard.mark.fingerprint,
-                [(row.id, row.text_key, vector) for row, vector in zip(step, step_vectors, strict=True)],
+                [(row.id, row.text_key, vector) for row, vector in step],
             )
-            shard.upsert([row.point(vector) for row, vector in zip(step, step_vectors, strict=True)])
-            yield step
+            shard.upsert([row.point(vector) for row, vector in step])
+            yield [row for row, _ in step]
 
-    def _embed_step(self, rows: Sequence[Row], go_on: Callable[[], bool]) -> list[Vector]:
+    def _embed_step(
+        self, rows: Sequence[Row], go_on: Callable[[], bool], refused: dict[str, str]
+    ) -> list[tuple[Row, Vector]]:
         """In small batches, each of which gives way to queries; those of the first rows when `go_on` says no."""
-        vectors: list[Vector] = []
-        texts = [embed_text(row.content, row.speaker) for row in rows]
-        while len(vectors) < len(rows) and go_on():
-            batch = texts[len(vectors) :][: self._batch_size(texts[len(vectors) :])]
-            with self._embedder.gate.bulk():
-                vectors.extend(self._embedder.embed(batch))
-        return vectors
+        done: list[tuple[Row, Vector]] = []
+        start = 0
+        while start < len(rows) and go_on():
+            batch = rows[start : start + self._batch_size(rows[start:])]
+            start += len(batch)
+            try:
+                done += self._ask(batch)
+            except EmbeddingRefused as error:
+                with self._embedder.gate.bulk():
+                    self._embedder.embed([PROBE])
+                done += self._apart(batch, error, refused)
+        return done
 
-    def _batch_size(self, texts: Sequence[str]) -> int:
+    def _ask(self, rows: Sequence[Row]) -> list[tuple[Row, Vector]]:
+        with self._embedder.gate.bulk():
+            vectors = self._embedder.embed([embed_text(row.content, row.speaker) for row in rows])
+        return list(zip(rows, vectors, strict=True))
+
+    def _apart(self, rows: Sequence[Row], error: EmbeddingRefused, refused: dict[str, str]) -> list[tuple[Row, Vector]]:
+        """By halves, what an embedder that works takes of rows it refused together."""
+        if len(rows) == 1:
+            refused[rows[0].id] = error.message
+            return []
+        done: list[tuple[Row, Vector]] = []
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            try:
+                done += self._ask(half)
+            except EmbeddingRefused as again:
+                done += self._apart(half, again, refused)
+        return done
+
+    def _batch_size(self, rows: Sequence[Row]) -> int:
         if self._embedder.remote:
             return EMBED_STEP
-        chars = accumulate(len(text) for text in texts[:LOCAL_BATCH])
+        chars = accumulate(len(embed_text(row.content, row.speaker)) for row in rows[:LOCAL_BATCH])
         return max(1, sum(total <= LOCAL_CHARS for total in chars))
 
     def _embeddable(self, row: Row) -> bool:

@@ -19,6 +19,7 @@ from jmem.core.embed.memory import release_memory
 from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.feeding import CHUNK, Feeder, Row
 from jmem.core.index import IndexDamaged, VectorIndex
+from jmem.core.postponed import Postponed
 from jmem.core.receipts import PlaceReceipt, erased, unreached
 from jmem.core.shard import Shard
 from jmem.core.store import Store
@@ -70,11 +71,10 @@ class Indexer:
         self._commands: list[_Command] = []
         self._shard: Shard | None = None
         self._position = 0
-        """every op up to this one is applied to `_shard`, but for `_failed`"""
+        """every op up to this one is applied to `_shard`, but for what is postponed"""
         self._ahead = 0
         """live rows past the position that are applied already"""
-        self._failed: dict[str, int] = {}
-        """memories that could not be embedded, with the seq at which they came up"""
+        self._postponed = Postponed()
         self._verified = False
         self._embedded = 0
         self._rebuilds = 0
@@ -113,25 +113,26 @@ class Indexer:
     def pending(self) -> int:
         """Live memories whose vector is not in the index yet."""
         waiting = self._feeder.count_after(self._position) - self._ahead
-        return max(0, waiting) + len(self._failed)
+        return max(0, waiting) + len(self._postponed)
 
     def state(self) -> dict[str, Any]:
         """For people: `state` is "ready", "indexing", "waiting" (with `error`), and the numbers beside it."""
-        pending = self.pending()
-        state = "waiting" if self._error else "indexing" if pending or self._busy or self._index.filling else "ready"
+        pending, error = self.pending(), self._error or self._postponed.reason
+        state = "waiting" if error else "indexing" if pending or self._busy or self._index.filling else "ready"
         try:
             wanted: str | None = self._embedder.fingerprint
         except EmbedderUnavailable:
             wanted = None
         points = self._index.points()
         return {"state": state, "embedder": self._embedder.name, "fingerprint": wanted, "serving": self._index.fingerprint,
-                "indexed": points, "points": points, "pending": pending, "bytes": self._index.size(), "error": self._error}  # fmt: skip
+                "indexed": points, "points": points, "pending": pending,
+                "expected": self._feeder.expected(), "bytes": self._index.size(), "error": error}  # fmt: skip
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until everything committed so far is in the index; False when it took longer."""
 
         def idle() -> bool:
-            busy = self._woken or self._busy or self._commands or self._failed
+            busy = self._woken or self._busy or self._commands or self._postponed
             return not busy and self._position >= self._store.last_seq
 
         with self._changed:
@@ -190,7 +191,9 @@ class Indexer:
 
     def _patience(self) -> float | None:
         """Seconds until the next try; None while nothing fails."""
-        return max(0.0, self._retry_at - time.monotonic()) if self._pause else None
+        if self._pause:
+            return max(0.0, self._retry_at - time.monotonic())
+        return self._postponed.patience()
 
     def _turn(self, woken: bool) -> None:
         """One round of work; whatever fails is tried again later. `woken`: there may be changes."""
@@ -243,12 +246,13 @@ class Indexer:
         if self._index.damaged is not None:
             raise IndexDamaged(f"index {self._index.damaged.folder.name} failed a search")
         shard = self._target()
-        failure = self._embed(shard, self._live(list(self._failed)), None) if self._failed else None
+        failure = self._embed(shard, self._live(self._postponed.due()), None)
         while True:
             last = self._store.last_seq
             rows = self._feeder.changed(self._position, last)
             self._purge(shard, self._position, last)
             todo = self._feeder.feed(shard, rows)
+            self._postponed.drop({row.id for row in rows} - {row.id for row in todo})
             self._ahead = sum(1 for row in rows if not row.deleted) - len(todo)
             failure = self._embed(shard, todo, failure)
             self._ahead = 0
@@ -284,46 +288,46 @@ class Indexer:
 
     def _use(self, shard: Shard) -> None:
         self._shard, self._position, self._ahead = shard, shard.mark.seq, 0
-        self._failed.clear()
-        self._verified = False
+        self._postponed, self._verified = Postponed(), False
 
     def _embed(
         self, shard: Shard, rows: Sequence[Row], failure: EmbedderUnavailable | None
     ) -> EmbedderUnavailable | None:
         """Embed and apply; rows that an unavailable embedder leaves are postponed, and its reason is returned.
+        Those whose text it refuses are postponed too, but are no reason to leave others.
 
         With a `failure` all are postponed unasked. Raises _Interrupted: what is left comes up again, since the
         position has not moved.
         """
-        left = {row.id: row for row in rows}
+        left, refused = {row.id: row for row in rows}, dict[str, str]()
         try:
             if failure is None:
-                for step in self._feeder.embed(shard, rows, lambda: not self._interrupted()):
+                for step in self._feeder.embed(shard, rows, lambda: not self._interrupted(), refused):
                     for row in step:
                         left.pop(row.id)
-                        self._failed.pop(row.id, None)
+                    self._postponed.drop(row.id for row in step)
                     self._ahead += len(step)
                     self._embedded += len(step)
                     self._flush_if(shard, FLUSH_EVERY)
         except EmbedderUnavailable as error:
             failure = error
+        shard.delete(list(refused))  # the points there may be of an older text
+        for id, reason in refused.items():
+            self._postponed.refuse(id, left.pop(id).seq, reason)
         if left and failure is None:
             raise _Interrupted
-        if left:
-            # the points there may be of an older text
-            shard.delete(list(left))
-            for row in left.values():
-                self._failed.setdefault(row.id, row.seq)
+        shard.delete(list(left))
+        for row in left.values():
+            self._postponed.add(row.id, row.seq)
         return failure
 
     def _live(self, ids: Sequence[str]) -> list[Row]:
-        """Postponed rows as they are now; forgets those that are gone or have changed past the position."""
+        """Postponed rows as they are now; forgets those that are gone."""
         rows: list[Row] = []
         for start in range(0, len(ids), CHUNK):
             rows += self._feeder.by_id(ids[start : start + CHUNK])
         live = [row for row in rows if not row.deleted]
-        keep = {row.id for row in live}
-        self._failed = {id: seq for id, seq in self._failed.items() if id in keep}
+        self._postponed.drop(set(ids) - {row.id for row in live})
         return live
 
     def _purge(self, shard: Shard, after: int, up_to: int) -> None:
@@ -331,18 +335,17 @@ class Indexer:
         if ids:
             shard.delete(ids)
             self._vectors.forget(ids)
-            for id in ids:
-                self._failed.pop(id, None)
+            self._postponed.drop(ids)
 
     def _at_rest(self, shard: Shard) -> None:
         """Everything is applied: verify a shard that was found on disk, hand over a filled one, flush."""
         if not self._verified and self._store.last_seq == self._position:
-            expected, points = self._feeder.expected() - len(self._failed), shard.count()
+            expected, points = self._feeder.expected() - len(self._postponed), shard.count()
             if points != expected and self._store.last_seq == self._position:
                 raise IndexDamaged(f"index {shard.folder.name} has {points} points instead of {expected}")
             self._verified = True
-        if self._index.filling is shard and not self._failed:
-            self._index.finish(self._position)
+        if self._index.filling is shard and self._postponed.only_refused:
+            self._index.finish(self._postponed.settled(self._position))
             self._vectors.prune(self._feeder.every_id(), shard.mark.fingerprint)
         else:
             self._flush_if(shard, FLUSH_AT_REST)
@@ -350,10 +353,7 @@ class Indexer:
     def _flush_if(self, shard: Shard, operations: int) -> None:
         """Flush after that many operations; the mark stops before the first row that still waits."""
         if shard.unflushed >= operations:
-            shard.flush(self._settled(self._position))
-
-    def _settled(self, position: int) -> int:
-        return min(position, min(self._failed.values(), default=position + 1) - 1)
+            shard.flush(self._postponed.settled(self._position))
 
     # ---- commands -----------------------------------------------------------------------------
 
@@ -382,8 +382,7 @@ class Indexer:
     def _forget(self, ids: list[str]) -> None:
         """Points leave at once; then the shard is written anew, since edge keeps deleted bytes in its files."""
         self._vectors.forget(ids)
-        for each in ids:
-            self._failed.pop(each, None)
+        self._postponed.drop(ids)
         old = self._index.current
         if old is None:
             return
@@ -397,12 +396,13 @@ class Indexer:
         after = 0
         while rows := self._feeder.changed(after, position):
             for row in self._feeder.feed(new, rows):  # their vectors are lost: the next drain embeds them again
-                self._failed.setdefault(row.id, row.seq)
+                self._postponed.add(row.id, row.seq)
             after = rows[-1].seq
+        settled = self._postponed.settled(position)
         if caught_up:
-            self._index.finish(self._settled(position))
+            self._index.finish(settled)
         else:
-            new.flush(self._settled(position))
-        failed, verified = dict(self._failed), self._verified
+            new.flush(settled)
+        postponed, verified = self._postponed, self._verified
         self._use(new)
-        self._position, self._failed, self._verified = position, failed, verified
+        self._position, self._postponed, self._verified = position, postponed, verified

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from jmem.core.embed import EmbedderUnavailable, QueryGate, embed_text, local_embedder, make_embedder
+from jmem.core.embed import EmbedderUnavailable, EmbeddingRefused, QueryGate, embed_text, local_embedder, make_embedder
 from jmem.core.embed.bundled import SHA256, VOCAB, BundledEmbedder, _model_path
 from jmem.core.embed.openai import OpenAIEmbedder
 from jmem.core.errors import Invalid
@@ -242,6 +242,14 @@ def test_a_server_is_asked_in_batches_and_its_order_restored(server: str, tmp_pa
     assert Double.requests[0]["authorization"] == "Bearer sk-x"
     assert Double.requests[0]["encoding_format"] == "float"
     embedder.unload()
+
+
+@pytest.mark.parametrize(("status", "refused"), [(400, True), (413, True), (422, True), (401, False), (404, False)])
+def test_a_status_that_may_be_for_a_text_is_told_apart(server: str, tmp_path: Path, status: int, refused: bool) -> None:
+    Double.script.append(status)
+    with pytest.raises(EmbedderUnavailable) as caught:
+        remote(server, tmp_path).embed(["x"])
+    assert isinstance(caught.value, EmbeddingRefused) == refused
 
 
 def test_the_dimension_is_learnt_and_remembered(server: str, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ import pytest
 from jmem.core import purge
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
+from jmem.core.embed import EmbeddingRefused
 from jmem.core.errors import StorageFailed
+from jmem.core.feeding import PROBE
 from jmem.core.filter import Filter
 from jmem.core.indexer import _Command
 from jmem.core.model import now_iso
@@ -182,11 +184,82 @@ def test_local_memories_stay_away_from_a_remote_embedder(open_recall: Open, word
     recall.add("coffee, black")
     assert recall.embedder.texts == ["coffee, black"]
     assert recall.indexer.pending() == 0
+    state = recall.indexer.state()
+    assert (state["points"], state["expected"]) == (1, 1)
     assert recall.find("secret code")[0] == "the secret code is 4471"
     assert "the secret code is 4471" not in recall.embedder.texts
     recall.close()
     allowed = open_recall(word_embedder(remote=True), allow_remote_for_local=True)
     wait(lambda: allowed.indexer.wait_idle(10) and len(indexed(allowed)) == 2)
+
+
+def _picky(embedder: Any, refused: set[str]) -> Any:
+    """The embedder, which takes no batch that holds one of these texts; `asked` counts its calls."""
+    embed = embedder.embed
+
+    def some(texts: Any, *, query: bool = False) -> Any:
+        embedder.asked += 1
+        if refused & set(texts):
+            raise EmbeddingRefused("400: it does not like this text")
+        return embed(texts, query=query)
+
+    embedder.embed, embedder.asked = some, 0
+    return embedder
+
+
+def test_one_refused_text_holds_no_other_up(open_recall: Open, word_embedder: Any, tmp_path: Path) -> None:
+    refused = {"note 7", "note 8"}
+    recall = open_recall(_picky(word_embedder(64, remote=True), refused))
+    recall.service.add_many([Draft(f"note {n}") for n in range(30)], ME)
+    wait(lambda: recall.index.points() == 28)
+    wait(lambda: recall.indexer.state()["state"] == "waiting")
+    state = recall.indexer.state()
+    assert (state["pending"], state["error"]) == (2, "2 not taken by the embedder: 400: it does not like this text")
+    asked = recall.embedder.asked
+    assert asked < 20  # by halves
+    recall.service.add(Draft("another"), ME)
+    wait(lambda: recall.index.points() == 29)
+    assert recall.embedder.asked == asked + 1  # the two wait on their own
+    with recall.store.reader() as conn:
+        (seven,) = (id for (id,) in conn.execute("SELECT id FROM memories WHERE content = 'note 7'"))
+    recall.service.edit(seven, {"content": "note seven"}, ME)
+    wait(lambda: recall.index.points() == 30)
+    recall.close()
+    again = open_recall(word_embedder(64, remote=True))  # which takes it
+    assert again.indexer.wait_idle(10)
+    assert again.embedder.texts == ["note 8"]
+    assert again.index.points() == 31
+
+
+def test_a_refused_text_comes_up_again_after_a_while(
+    open_recall: Open, word_embedder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jmem.core.postponed.FIRST_REFUSAL", 0.1)
+    refused = {"water"}
+    recall = open_recall(_picky(word_embedder(64), refused))
+    recall.service.add_many([Draft("water"), Draft("tea")], ME)
+    wait(lambda: recall.index.points() == 1 and recall.indexer.pending() == 1)
+    refused.clear()
+    assert recall.indexer.wait_idle(10)
+    assert recall.index.points() == 2
+    assert recall.indexer.state()["error"] is None
+
+
+def test_an_embedder_that_refuses_everything_is_away(open_recall: Open, word_embedder: Any) -> None:
+    recall = open_recall(_picky(word_embedder(64), {PROBE, *(f"note {n}" for n in range(30))}))
+    recall.service.add_many([Draft(f"note {n}") for n in range(30)], ME)
+    wait(lambda: recall.indexer.state()["state"] == "waiting")
+    assert recall.embedder.asked <= 4
+    assert recall.indexer.state()["error"] == "400: it does not like this text"
+
+
+def test_another_embedder_takes_over_though_it_refuses_a_text(open_recall: Open, word_embedder: Any) -> None:
+    recall = open_recall(word_embedder(64))
+    recall.add("tea with milk", "coffee, black")
+    recall.close()
+    again = open_recall(_picky(word_embedder(32), {"coffee, black"}))
+    wait(lambda: again.index.fingerprint == "words/32" and again.index.filling is None)
+    assert again.index.points() == 1
 
 
 def test_another_embedder_takes_over_when_it_has_caught_up(open_recall: Open, word_embedder: Any) -> None:

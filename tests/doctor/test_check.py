@@ -15,8 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from daemon.check.derived import _index_at_work
 from daemon.check.process import at_rest
+from daemon.check.store import users_of
+from jmem.core.access import AccessLog
+from jmem.core.index import VectorIndex
+from jmem.core.indexer import Indexer
+from jmem.core.service import Actor, Draft, MemoryService
+from jmem.core.shard import Mark, Shard
 from jmem.core.store import Store
+from jmem.core.vectors import VectorStore
+from tests.core.conftest import WordEmbedder
 from tests.doctor.conftest import Home
 
 Sql = Callable[[str], None]
@@ -243,3 +252,61 @@ def test_a_lost_store_is_missed(home: Home) -> None:
     assert (found.status, "traces of some in access.db" in found.message) == ("warn", True)
     Store.open(home.folder).close()
     assert home.check()["lost"] == found
+
+
+class Remote(WordEmbedder):
+    """As the embedder of the home's settings calls itself."""
+
+    name = "openai"
+    fingerprint = "openai/none/64"
+
+
+def _indexed(home: Home, embedder: WordEmbedder) -> None:
+    """Have the daemon's part make the index."""
+    with Store.open(home.folder) as store:
+        vectors, index = VectorStore(home.folder), VectorIndex(home.folder / "index", store.store_id)
+        indexer = Indexer(store, vectors, index, embedder)
+        indexer.start()
+        assert indexer.wait_idle(20)
+        indexer.stop()
+        index.close()
+        vectors.close()
+
+
+def test_an_index_without_what_a_remote_embedder_may_not_see_is_whole(home: Home) -> None:
+    with Store.open(home.folder) as store:
+        access = AccessLog(home.folder)
+        MemoryService(store, access).add(Draft("the code is 4471", privacy="local"), Actor("cli"))
+        access.close()
+    _indexed(home, Remote(remote=True))
+    found = home.check()["index"]
+    assert (found.status, found.message) == ("ok", "2 of 2 memories")
+
+
+def test_an_index_that_lacks_a_memory_is_made_anew(home: Home) -> None:
+    _indexed(home, Remote(remote=True))
+    (folder,) = (path.parent for path in (home.folder / "index").glob("*/watermark.json"))
+    mark = Mark.read(folder)
+    assert mark is not None
+    shard = Shard(folder, mark)
+    shard.delete(home.ids[:1])
+    shard.release()
+    assert home.check()["index"].status == "fail"
+    home.check(mend=True)
+    assert not folder.exists()
+
+
+def test_the_index_of_another_embedder_is_left_to_the_daemon(home: Home) -> None:
+    _indexed(home, WordEmbedder())
+    assert home.check()["index"].message == "of another embedder; the daemon makes it anew"
+
+
+@pytest.mark.parametrize(("points", "status"), [(2, "ok"), (1, "fail")])
+def test_a_running_daemon_says_what_belongs_into_its_index(
+    home: Home, monkeypatch: pytest.MonkeyPatch, points: int, status: str
+) -> None:
+    state = {"state": "ready", "points": points, "expected": 2, "pending": 0, "error": None}
+    monkeypatch.setattr("daemon.check.derived.answers", lambda home: True)
+    monkeypatch.setattr("daemon.check.derived.ask", lambda *args, **more: state)
+    (found,) = _index_at_work(users_of(home.path)[0])
+    assert found.status == status

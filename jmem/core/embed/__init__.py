@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
-from jmem.core.embed.base import Embedder, EmbedderUnavailable, QueryGate, embed_text
+from jmem.core.embed.base import Embedder, EmbedderUnavailable, EmbeddingRefused, QueryGate, embed_text
 from jmem.core.errors import Invalid
 from jmem.core.settings import Settings
 
-__all__ = ["Embedder", "EmbedderUnavailable", "QueryGate", "embed_text", "local_embedder", "make_embedder"]
+__all__ = [
+    "Embedder", "EmbedderUnavailable", "EmbeddingRefused", "QueryGate", "embed_text", "local_embedder", "make_embedder",
+]  # fmt: skip
 
 # ONNX Runtime (from 1.29 on) reports its use to its makers and keeps an identifier in the home folder, unless it is
 # told not to before it is imported. Every embedder that uses it is reached through this package.

@@ -27,6 +27,10 @@ class EmbedderUnavailable(JmemError):
     code, status, exit_code = "embedder_unavailable", 503, 1
 
 
+class EmbeddingRefused(EmbedderUnavailable):
+    """The embedder answers, but has no vector for one of these texts; asked for fewer of them it may have the others'."""
+
+
 def embed_text(content: str, speaker: str | None) -> str:
     """What is embedded of a memory: `speaker: content`, cut at MAX_EMBED_CHARS."""
     text = content[:MAX_EMBED_CHARS]
@@ -107,7 +111,8 @@ class Embedder(Protocol):
         """Give back its memory; the next use loads it again."""
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
-        """(len(texts), dimension) float32 rows of length 1; raises EmbedderUnavailable.
+        """(len(texts), dimension) float32 rows of length 1; raises EmbedderUnavailable, or its kind EmbeddingRefused
+        where the reason may be one of the texts.
 
         `query` marks a question rather than a memory: some models want a different prefix, and a remote
         one then answers fast or not at all.
@@ -173,10 +178,10 @@ class PackagedEmbedder(LocalEmbedder):
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """The rows at length 1; raises EmbedderUnavailable for NaN, infinity or a zero row, which no index may hold."""
+    """The rows at length 1; raises EmbeddingRefused for NaN, infinity or a zero row, which no index may hold."""
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not (lengths > 0).all():
-        raise EmbedderUnavailable("the embedder answered with a vector that has no direction")
+        raise EmbeddingRefused("the embedder answered with a vector that has no direction")
     return np.asarray(vectors / lengths, dtype=np.float32)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmem.core.embed.base import EmbedderUnavailable, QueryGate, unit
+from jmem.core.embed.base import EmbedderUnavailable, EmbeddingRefused, QueryGate, unit
 from jmem.core.errors import Invalid
 
 if TYPE_CHECKING:
@@ -23,11 +23,14 @@ BATCH_TEXTS = 64
 BULK_TIMEOUT, BULK_RETRIES = 60.0, 3
 QUERY_TIMEOUT, QUERY_RETRIES = 5.0, 0
 """Seconds, tries: a search would rather go on with words alone than wait."""
+REFUSALS = frozenset((400, 413, 422))
+"""Statuses that may be for one of the texts, not for the whole request."""
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
 class OpenAIEmbedder:
-    """A remote model. Raises EmbedderUnavailable for every failure of the server or the network."""
+    """A remote model. Raises EmbedderUnavailable for every failure of the server or the network, as EmbeddingRefused
+    where it may lie in a text."""
 
     name = "openai"
     remote = True
@@ -91,11 +94,12 @@ class OpenAIEmbedder:
         try:
             answer = client.embeddings.create(input=list(texts), model=self._model, encoding_format="float")
         except OpenAIError as error:
-            raise EmbedderUnavailable(f"the embedder at {self._base_url} failed: {error}"[:500],
-                                      fix="jmem config set embedder.base_url …") from error  # fmt: skip
+            kind = EmbeddingRefused if getattr(error, "status_code", None) in REFUSALS else EmbedderUnavailable
+            raise kind(f"the embedder at {self._base_url} failed: {error}"[:500],
+                       fix="jmem config set embedder.base_url …") from error  # fmt: skip
         rows = sorted(answer.data or [], key=lambda row: row.index)
         if len(rows) != len(texts) or len({len(row.embedding) for row in rows}) != 1:
-            raise EmbedderUnavailable(
+            raise EmbeddingRefused(
                 f"the embedder at {self._base_url} answered with {len(rows)} vectors for {len(texts)} texts"
             )
         vectors = np.array([row.embedding for row in rows], np.float32)

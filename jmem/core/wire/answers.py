@@ -321,6 +321,7 @@ class Index(Reply):
     indexed: int
     pending: int
     points: int
+    expected: int
     bytes: int
     state: str
 
