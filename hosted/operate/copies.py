@@ -11,8 +11,10 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy import text
@@ -125,7 +127,7 @@ async def restore(
                       fix="upgrade jmem")  # fmt: skip
     async with _transaction(url) as conn:
         raw = await driver(conn)
-        stones = await _clear(raw, force)
+        ended = await _clear(raw, force)
         await conn.run_sync(move, manifest.revision)
         with path.open("rb") as file:
             archive = Archive(opened(file, known))
@@ -133,7 +135,7 @@ async def restore(
         if await _totals(raw, manifest.tables) != wanted:
             raise StorageFailed("the database does not hold what the backup does; it was left as it was")
         await conn.run_sync(move, "head", application_url=application_url)
-        forgotten = await _bury(raw, stones)
+        forgotten = await _bury(raw, ended)
     return Copied(wanted, manifest.revision, manifest.created_at, path.stat().st_size, forgotten)
 
 
@@ -149,11 +151,19 @@ async def _dump(raw: Driver, parts: Parts) -> tuple[Manifest, dict[str, Total]]:
     return manifest, totals
 
 
-async def _clear(raw: Driver, force: bool) -> list[bytes]:
-    """Empty every table; the tombstones that were there."""
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """Accounts that the database knew as deleted, and those of them whose deletion was under way."""
+
+    stones: Sequence[bytes] = ()
+    under_way: Sequence[tuple[UUID, datetime]] = ()
+
+
+async def _clear(raw: Driver, force: bool) -> _Ended:
+    """Empty every table; the deletions that were known."""
     tables = [quoted(table.name) for table in await _tables(raw)]
     if not tables:
-        return []
+        return _Ended()
     await raw.execute(f"LOCK TABLE {', '.join(f'jmem.{name}' for name in tables)} IN ACCESS EXCLUSIVE MODE")
     filled = [name for name in tables if await raw.fetchval(f"SELECT EXISTS (SELECT FROM jmem.{name})")]
     if filled and not force:
@@ -161,9 +171,12 @@ async def _clear(raw: Driver, force: bool) -> list[bytes]:
             f"the database is not empty: there are rows in {', '.join(name.strip(chr(34)) for name in filled)}",
             code="not_empty", fix="restore into an empty database, or replace all it holds: --force",
         )  # fmt: skip
-    stones = await raw.fetch("SELECT user_hash FROM jmem.tombstones") if quoted("tombstones") in tables else []
+    ended = _Ended()
+    if quoted("tombstones") in tables:
+        stones = [stone["user_hash"] for stone in await raw.fetch("SELECT user_hash FROM jmem.tombstones")]
+        ended = _Ended(stones, [tuple(row) for row in await raw.fetch("SELECT user_id, asked_at FROM jmem.deletions")])
     await raw.execute(f"TRUNCATE {', '.join(f'jmem.{name}' for name in tables)}")
-    return [stone["user_hash"] for stone in stones]
+    return ended
 
 
 async def _load(raw: Driver, archive: Archive) -> None:
@@ -185,8 +198,10 @@ async def _load(raw: Driver, archive: Archive) -> None:
         )
 
 
-async def _bury(raw: Driver, stones: Sequence[bytes]) -> int:
-    """Remove the accounts that were deleted after the backup was made; how many came back with it."""
+async def _bury(raw: Driver, ended: _Ended) -> int:
+    """Remove the accounts that were deleted after the backup was made, and have a deletion that was under way go on from
+    its beginning; how many accounts came back with the backup."""
+    stones = ended.stones
     if not stones:
         return 0
     found: set[bytes] = set()
@@ -200,6 +215,10 @@ async def _bury(raw: Driver, stones: Sequence[bytes]) -> int:
     await raw.executemany(
         "INSERT INTO jmem.tombstones (user_hash) VALUES ($1) ON CONFLICT DO NOTHING", [(stone,) for stone in stones]
     )
+    await raw.executemany(
+        "INSERT INTO jmem.deletions (user_id, asked_at, step) VALUES ($1, $2, 'rows')"
+        " ON CONFLICT (user_id) DO UPDATE SET step = excluded.step", ended.under_way,
+    )  # fmt: skip
     return len(found)
 
 

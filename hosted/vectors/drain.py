@@ -52,6 +52,10 @@ _CHANGED = """
 _IS_BEHIND = """
     SELECT h.seq > coalesce(i.seq, 0) FROM jmem.sync_heads h
     LEFT JOIN jmem.index_heads i ON i.user_id = h.user_id AND i.model = $2 WHERE h.user_id = $1"""
+_STRAY = """
+    SELECT u.id FROM unnest($2::text[]) AS u (id) WHERE NOT EXISTS (
+        SELECT FROM jmem.memories m
+        WHERE m.user_id = $1 AND m.id = u.id AND m.content IS NOT NULL AND NOT m.deleted)"""
 _HOLD = "SELECT FROM jmem.index_heads WHERE user_id = $1 AND model = $2 AND worker = $3 AND seq = $4 FOR UPDATE"
 """A write that changes a row behind the feed's end moves `seq` back: what was read before it is not written."""
 _KEEP = """
@@ -254,8 +258,19 @@ class Drain:
         refused = {row["id"] for row in fresh} - made.keys()
         kept = [row for row in live if row["id"] not in refused]
         entries = [_entry(row, self.target.model, made.get(row["id"])) for row in kept]
-        gone = list({row["id"] for row in rows} - {row["id"] for row in kept})
-        await self._write(user_id, worker, entries, gone, kept, (seq, reached, wanted))
+        gone = {row["id"] for row in rows} - {row["id"] for row in kept}
+        if seq == 0:
+            gone |= await self._stray(user_id)
+        await self._write(user_id, worker, entries, list(gone), kept, (seq, reached, wanted))
+
+    async def _stray(self, user_id: UUID) -> set[str]:
+        """What the collection has of an account that nothing is known to be indexed of, and no row: a restored backup
+        may be older than the collection."""
+        held = await self._vectors.ids(user_id, self.target.collection)
+        if not held:
+            return held
+        async with self._database.tenant(user_id) as conn:
+            return {row["id"] for row in await (await driver(conn)).fetch(_STRAY, user_id, list(held))}
 
     async def _write(
         self, user_id: UUID, worker: UUID, entries: Sequence[Entry], gone: Sequence[str], kept: Sequence[asyncpg.Record],

@@ -13,17 +13,24 @@ import pytest
 
 from hosted.db.engine import Database
 from hosted.db.migrate import revisions, upgrade
+from hosted.dev.qdrant import Store, in_process
 from hosted.identity import keys
 from hosted.identity.accounts import Accounts
 from hosted.identity.lookup import Rights
 from hosted.memories.service import Backend
 from hosted.operate import copies, sealed
 from hosted.ops.events import Bus
+from hosted.vectors.alias import Collections
+from hosted.vectors.client import Vectors
+from hosted.vectors.drain import Drain, Target
+from hosted.vectors.embed import Embeddings
 from hosted.vectors.forget import NoIndex
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
 from jmem.core.errors import Conflict, Invalid
+from jmem.core.filter import Filter
 from tests.hosted.conftest import APP, Databases
+from tests.hosted.vectors.conftest import Words
 
 KEY = sealed.keys(sealed.new_key())
 ME = Actor("web")
@@ -182,6 +189,49 @@ async def test_accounts_deleted_since_the_copy_stay_deleted(databases: Databases
     assert not any(str(gone) in row for table in after.values() for row in table)
     assert any(str(stays) in row for row in after["memories"])
     assert any(hashlib.sha256(gone.bytes).hexdigest() in row for row in after["tombstones"])
+
+
+async def test_a_deletion_under_way_goes_on_after_a_restore(databases: Databases, tmp_path: Path, other: str) -> None:
+    target = databases.cluster.url(other)
+    (leaving,) = await fill(databases.cluster.url(other, APP), 1, 4)
+    await copies.backup(target, tmp_path / "copy", KEY[0])
+    database = Database(databases.cluster.url(other, APP), pool_size=2)
+    accounts = Accounts(database, NoIndex(), Nobody())
+    await accounts.ask(leaving)
+    conn = await asyncpg.connect(target)
+    await conn.execute("UPDATE jmem.deletions SET step = 'user'")
+    await conn.close()
+    done = await copies.restore(target, tmp_path / "copy", KEY, force=True)
+    assert done.forgotten == 1
+    assert await accounts.pending() == [leaving]
+    assert await _one(target, "SELECT step FROM jmem.deletions") == "rows"
+    assert await accounts.resume() == 1
+    await database.close()
+    after = await rows(target)
+    assert not any(str(leaving) in row for table in after.values() for row in table)
+
+
+async def test_the_index_has_what_is_live_after_a_restore(databases: Databases, tmp_path: Path, other: str) -> None:
+    """I8, of an index that is newer than the copy."""
+    target, source = databases.cluster.url(other), Words()
+    (user,) = await fill(databases.cluster.url(other, APP), 1, 6)
+    await copies.backup(target, tmp_path / "copy", KEY[0])
+    database, vectors = Database(databases.cluster.url(other, APP), pool_size=2), Vectors(in_process(Store()))
+    mine, collections = Backend(database, Bus()).of(user), Collections(vectors, "restored")
+    await collections.create(source.model)
+    collection = collections.of(source.model)
+    later = (await mine.add(Draft("written after the copy"), ME)).memory.id
+    drain = Drain(database, vectors, Target(collection, Embeddings(source)))
+    assert await drain.drain(user)
+    assert later in await vectors.ids(user, collection)
+    await copies.restore(target, tmp_path / "copy", KEY, force=True)
+    assert await drain.drain(user)
+    live = {memory.id for memory in (await mine.list(Filter(), ME)).memories}
+    assert len(live) == 4
+    assert await vectors.ids(user, collection) == live
+    await drain.close()
+    await vectors.close()
+    await database.close()
 
 
 @pytest.mark.parametrize("how", ["cut in a piece", "cut between pieces", "changed", "longer", "empty", "another file"])
