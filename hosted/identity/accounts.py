@@ -5,7 +5,7 @@ rows     one transaction over every tenant table
 vectors  everything that carries the user's id
 user     the user at Supabase
 verify   all of it counted; anything left starts over
-(end)    the row in `deletions` goes; the tombstone, a hash and a time, stays
+(end)    the row in `deletions` goes; the tombstones, hashes of the user's id and of the keys and a time, stay
 """
 
 from __future__ import annotations
@@ -37,6 +37,14 @@ _TABLES = text(
     " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id' AND NOT a.attisdropped"
     " WHERE n.nspname = 'jmem' AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'deletions'"
     " ORDER BY c.relname <> 'sync_heads', c.relname"
+)
+
+
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('jmem.account ' || :user, 0))")
+"""What every insertion of the account shares (`jmem.refuse_deleted`)."""
+_KEYS = text(
+    "INSERT INTO jmem.tombstones (user_hash) SELECT sha256(digest) FROM jmem.api_keys WHERE user_id = :user"
+    " ON CONFLICT DO NOTHING"
 )
 
 
@@ -79,12 +87,17 @@ class Accounts:
             return False
 
     async def ask(self, user_id: UUID) -> None:
-        """Mark the account as deleted; nothing of it answers from here on. To ask again changes nothing."""
+        """Mark the account as deleted; nothing of it answers from here on. To ask again changes nothing.
+
+        Waits for transactions that have inserted something of the account.
+        """
         async with self._database.system("jmem_deletion", user_id) as conn:
+            await conn.execute(_ALONE, {"user": str(user_id)})
             stone = insert(tombstones).values(user_hash=hashlib.sha256(user_id.bytes).digest())
             new = await conn.execute(stone.on_conflict_do_nothing().returning(tombstones.c.deleted_at))
             if new.first() is not None:
                 await conn.execute(insert(deletions).values(user_id=user_id, step=STEPS[0]).on_conflict_do_nothing())
+                await conn.execute(_KEYS, {"user": user_id})
         _log.info("account_deletion_asked")
 
     async def run(self, user_id: UUID) -> bool:

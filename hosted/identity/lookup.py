@@ -14,6 +14,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from hosted.identity.errors import AccountDeleted
 from hosted.identity.jwt import Claims
 
 _KEY = text("SELECT * FROM jmem.key_holder(:digest)")
@@ -79,7 +80,6 @@ class KeyHolder:
     kind: str
     rights: Rights
     valid: bool
-    deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,13 @@ class Lookup:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def key(self, digest: bytes) -> KeyHolder | None:
-        """Whose key has this digest."""
+        """Whose key has this digest; raises AccountDeleted, also when nothing else is left of the account."""
         row = await self._one(_KEY, digest=digest)
         if row is None:
             return None
-        return KeyHolder(row["user_id"], row["id"], row["kind"], Rights.of(row), row["valid"], row["deleted"])
+        if row["deleted"]:
+            raise AccountDeleted()
+        return KeyHolder(row["user_id"], row["id"], row["kind"], Rights.of(row), row["valid"])
 
     async def session(self, claims: Claims) -> SessionHolder:
         """Whether the account lives, whether the session was ended here, and what its program may do."""

@@ -111,8 +111,6 @@ class Identity:
         holder = await self._lookup.key(digest) if digest else None
         if holder is None:
             raise BadToken("the key is not known")
-        if holder.deleted:
-            raise AccountDeleted()
         if not holder.valid:
             raise BadToken("the key is revoked or has expired", code="key_revoked", of=holder.user_id)
         return Principal(holder.user_id, _actor(holder.rights, own=via == "api_key"), via, key_id=holder.id)

@@ -91,7 +91,8 @@ tombstones = Table(
     Column("user_hash", LargeBinary, primary_key=True),
     Column("deleted_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
 )
-"""What is left of a deleted account: the SHA-256 of its id, so that an old token gets 410."""
+"""What is left of a deleted account: the SHA-256 of its id and of the digest of each of its keys, so that an old token or
+key gets 410."""
 
 web_sessions = Table(
     "web_sessions",

@@ -99,11 +99,15 @@ def claims(user: uuid.UUID) -> Claims:
 
 
 async def gone(database: Database, user: uuid.UUID, key: str) -> bool:
-    """Whether the account's tokens and keys are told that it is deleted (a key may be forgotten altogether)."""
-    digest = secret.digest(key)
+    """Whether the account's tokens and keys are told that it is deleted."""
+    digest, lookup = secret.digest(key), Lookup(database.engine)
     assert digest
-    holder = await Lookup(database.engine).key(digest)
-    return (holder is None or holder.deleted) and (await Lookup(database.engine).session(claims(user))).deleted
+    session = await lookup.session(claims(user))
+    try:
+        assert await lookup.key(digest) is not None
+    except AccountDeleted:
+        assert session.deleted
+    return session.deleted
 
 
 async def test_nothing_is_left_of_an_account(
@@ -236,6 +240,31 @@ async def test_a_write_that_was_under_way_is_waited_for_and_none_comes_after(
     with pytest.raises(DBAPIError):
         async with database.tenant(user) as conn:
             await keys.create(conn, user, "api", Rights("claude"))
+
+
+@pytest.mark.parametrize("sql", [
+    "INSERT INTO sync_heads (user_id) VALUES (:user)",
+    "INSERT INTO sign_outs (user_id, session_id) VALUES (:user, 's-9')",
+    "INSERT INTO distinctions (user_id, a, b, stamps) VALUES (:user, 'a', 'b', '')",
+    "INSERT INTO devices (user_id, device, via, proof) VALUES (:user, 'd', 'session', 's-1')",
+], ids=lambda sql: sql.split()[2])  # fmt: skip
+async def test_a_row_that_nobody_sees_yet_is_waited_for_and_none_comes_after(
+    accounts: Accounts, database: Database, auth: Supabase, points: Points, owner_url: str, sql: str
+) -> None:
+    session = await auth.sign_up(f"{uuid.uuid4().hex}@example.com", "correct horse", redirect_to="")
+    assert session
+    user = session.user_id
+    async with database.tenant(user) as conn:
+        await conn.execute(text(sql), {"user": user})
+        deleting = asyncio.create_task(accounts.delete(user))
+        await asyncio.sleep(0.3)
+        assert not deleting.done()
+    assert await deleting
+    assert await left(owner_url, user) == {}
+    with pytest.raises(DBAPIError) as refused:
+        async with database.tenant(user) as conn:
+            await conn.execute(text(sql), {"user": user})
+    assert isinstance(of_database(refused.value), AccountDeleted)
 
 
 async def test_other_failures_of_the_database_are_not_taken_for_it(database: Database, user: uuid.UUID) -> None:

@@ -47,7 +47,7 @@ async def test_a_key_is_shown_once_and_kept_as_a_digest(database: Database, user
     key = await made(database, user, rights, kind)
     assert key.text.startswith(secret.PREFIXES[kind])
     holder = await held(database, key.text)
-    assert holder == KeyHolder(user, key.key.id, kind, rights, valid=True, deleted=False)
+    assert holder == KeyHolder(user, key.key.id, kind, rights, valid=True)
     async with database.tenant(user) as conn:
         (listed,) = await keys.listed(conn, user)
         rows = str((await conn.execute(text("SELECT * FROM api_keys"))).all())
