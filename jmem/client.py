@@ -109,8 +109,9 @@ class Client:
     # ---- memories
 
     def add(self, fields: Document) -> Document:
-        """Store a memory (POST /memories); repeating it is harmless, since an equal memory is not stored twice."""
-        return self._document("POST", API + "/memories", fields, repeat=True)
+        """Store a memory (POST /memories). It is repeated when the daemon dies meanwhile, since an equal memory is not
+        stored twice; but not with `infer`: a language model gives other texts each time."""
+        return self._document("POST", API + "/memories", fields, repeat=not fields.get("infer"))
 
     def search(self, request: Document) -> Document:
         """The best hits of POST /search."""
@@ -289,14 +290,14 @@ class Client:
         """The lines of a streamed answer (NDJSON, server-sent events) as they arrive, empty ones left out."""
         answer = self._send(method, path + encode_query(query), b"", "", timeout, repeat=True)
         if answer.status >= 400:
-            raise _problem(answer.status, answer.body())
+            raise _problem(answer.status, self._body(answer, method, path))
         rest = b""
         try:
             for chunk in answer.chunks():
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (line.rstrip(b"\r") for line in whole if line.strip())
-        except wire.Lost:
-            raise _unreachable("the daemon stopped in the middle of its answer") from None
+        except (wire.Lost, TimeoutError):
+            raise _cut_off(method, path) from None
         if rest.strip():
             yield rest
 
@@ -329,8 +330,8 @@ class Client:
     def _body(self, answer: wire.Answer, method: str, path: str) -> bytes:
         try:
             return answer.body()
-        except wire.Lost:
-            raise _unreachable(f"the daemon stopped in the middle of its answer to {method} {path}") from None
+        except (wire.Lost, TimeoutError):
+            raise _cut_off(method, path) from None
 
     def _replaces(self, headers: Mapping[str, str]) -> bool:
         """Restart a daemon of an older version than this client, or one that runs what was installed here before.
@@ -469,6 +470,10 @@ def _problem(status: int, text: bytes) -> JmemError:
     if not isinstance(problem, dict):
         problem = {"title": f"the daemon answered {status}: {text[:200].decode('utf-8', 'replace')}", "status": status}
     return from_problem(problem)
+
+
+def _cut_off(method: str, path: str) -> JmemError:
+    return _unreachable(f"the daemon stopped in the middle of its answer to {method} {path}")
 
 
 def _unreachable(message: str, fix: str = "jmem doctor") -> JmemError:

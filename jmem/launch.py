@@ -78,20 +78,26 @@ def _prepare(home: str) -> None:
         for folder in (home, places.run_dir(home), os.path.dirname(places.log_path(home))):
             os.makedirs(folder, mode=places.FOLDER_MODE, exist_ok=True)
     except OSError as error:
-        raise Unreachable(
-            f"{error.filename}: {error.strerror}, so no daemon can run",
-            fix="set JMEM_HOME to a folder you can write to",
-        ) from None
+        raise _no_place(error) from None
+
+
+def _no_place(error: OSError) -> Unreachable:
+    return Unreachable(
+        f"{error.filename}: {error.strerror}, so no daemon can run", fix="set JMEM_HOME to a folder you can write to"
+    )
 
 
 class _only_one:
-    """Hold a lock file while the block runs."""
+    """Hold a lock file while the block runs; raises Unreachable where there can be none."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
     def __enter__(self) -> None:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _no_place(error) from None
         if fcntl is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 

@@ -28,14 +28,13 @@ MIN_SCORE = 0.5
 def equal_memory(conn: sqlite3.Connection, fields: Mapping[str, Any], actor: Actor, now: str) -> Memory | None:
     """The oldest active memory with the same content, thread, speaker and time that the actor may read.
 
-    Where what the actor writes waits for review, also what waits of it already, whether or not it may read.
+    Whether or not it may read, also what it wrote itself: a write that is repeated because its answer was lost is one
+    memory. Where what it writes waits for review, that is what waits of it already.
     Threads of sessions count as none, so that a fact told in two sessions is one memory.
     """
-    filters = [Filter()] if actor.read else []
+    filters = [Filter() if actor.read else Filter(clients=(actor.client,))]
     if actor.review:
         filters.append(Filter(states=("review",), clients=(actor.client,)))
-    if not filters:
-        return None
     thread = fields.get("thread")
     if thread is not None and thread.startswith(SESSION_THREAD):
         thread = None

@@ -7,6 +7,7 @@ and never starts it: only what a person does, starts a daemon.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from textual.message import Message
@@ -14,7 +15,6 @@ from textual.message_pump import MessagePump
 
 from jmem import wire
 from jmem.client import API, Client
-from jmem.core.errors import JmemError
 
 RETRY_S = (0.2, 0.5, 1.0, 2.0)
 """Pauses between looks for a daemon that went away; the last one goes on."""
@@ -58,7 +58,7 @@ class Feed:
     """The thread; `to` gets the messages."""
 
     def __init__(self, client: Client, to: MessagePump) -> None:
-        self._client, self._to = client, to
+        self._client, self._to = client.without_start(), to
         self._stop, self._hurry = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="jmem-feed", daemon=True)
 
@@ -78,23 +78,27 @@ class Feed:
     def _run(self) -> None:
         tries = 0
         while not self._stop.is_set():
-            if self._client.running():
-                try:
-                    for line in self._client.lines("GET", API + "/events", query={"access": True}, timeout=None):
-                        if self._stop.is_set():
-                            return
-                        if tries >= 0:
-                            self._to.post_message(Connected())
-                            tries = -1
-                        self._read(line)
-                except (JmemError, OSError):
-                    pass
+            try:
+                for line in self._lines():
+                    if self._stop.is_set():
+                        return
+                    if tries >= 0:
+                        self._to.post_message(Connected())
+                        tries = -1
+                    self._read(line)
+            except Exception:  # noqa: BLE001, S110  whatever a stream holds, the thread goes on and looks again
+                pass
             if tries < 0:
                 self._to.post_message(Disconnected())
                 tries = 0
             self._hurry.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
             self._hurry.clear()
             tries += 1
+
+    def _lines(self) -> Iterable[bytes]:
+        if not self._client.running():
+            return ()
+        return self._client.lines("GET", API + "/events", query={"access": True}, timeout=None)
 
     def _read(self, line: bytes) -> None:
         """One line of the stream: what an event is, shows in its fields."""

@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,45 @@ def test_what_cannot_be_repeated_is_asked_once(deaf: Deaf) -> None:
     _, err = process.communicate(timeout=20)
     assert process.returncode == 3
     assert b"`jmem log` shows if it was done" in err
+
+
+def test_what_a_model_writes_is_asked_once(deaf: Deaf) -> None:
+    asked: list[bytes] = []
+    thread = threading.Thread(target=lambda: asked.append(deaf.hang_up()))
+    thread.start()
+    with pytest.raises(Unreachable, match="shows if it was done"):
+        Client(str(deaf.home), autostart=False).add({"content": "x", "infer": True})
+    thread.join()
+    assert asked[0].startswith(b"POST /api/v1/memories ")
+
+
+@pytest.mark.parametrize("call", [
+    lambda client: client.request("GET", "/stats", timeout=0.2),
+    lambda client: list(client.lines("GET", "/api/v1/export", timeout=0.2)),
+])  # fmt: skip
+def test_an_answer_that_stops_in_the_middle_is_told(deaf: Deaf, call: Callable[[Client], object]) -> None:
+    def serve() -> None:
+        connection, _ = deaf.socket.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf")
+            assert done.wait(20)
+
+    done = threading.Event()
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with pytest.raises(Unreachable, match="in the middle of its answer"):
+        call(Client(str(deaf.home), autostart=False))
+    done.set()
+    thread.join()
+
+
+def test_a_lock_that_can_not_be_taken_is_a_daemon_that_can_not_be_reached(make_jmem) -> None:
+    jmem = make_jmem()
+    Path(places.start_lock(str(jmem.home))).mkdir(parents=True)
+    result = jmem("list")
+    assert result.code == 3
+    assert "no daemon can run" in result.err
 
 
 def test_what_can_be_repeated_is_asked_twice(deaf: Deaf) -> None:
