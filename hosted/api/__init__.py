@@ -11,6 +11,7 @@ def groups() -> list[Routes]:
     from hosted.api import (
         activity,
         audit,
+        conflicts,
         duplicates,
         events,
         history,
@@ -30,6 +31,7 @@ def groups() -> list[Routes]:
         history,
         timeline,
         duplicates,
+        conflicts,
         activity,
         review,
         audit,

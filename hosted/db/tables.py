@@ -109,6 +109,7 @@ memories = Table(
     Column("seq", BigInteger, nullable=False),
     Column("text_key", LargeBinary, nullable=False),
     Column("purged", Boolean, nullable=False),
+    Column("apart", Boolean, nullable=False, server_default=text("false")),
     Column(
         "words",
         TSVECTOR,
@@ -129,9 +130,11 @@ memories = Table(
     Index("memories_thread", "user_id", "thread", "at", "id", postgresql_where=text("thread IS NOT NULL")),
     Index("memories_supersedes", "user_id", "supersedes", postgresql_where=text("supersedes IS NOT NULL")),
     Index("memories_seq", "user_id", "seq"),
+    Index("memories_apart", "user_id", "id", postgresql_where=text("apart")),
     Index("memories_words", "user_id", "words", postgresql_using="gin", postgresql_where=text("words IS NOT NULL")),
 )
-"""What the ops add up to. `content` is null while no op has given it (an edit came first), and for ever once `purged`."""
+"""What the ops add up to. `content` is null while no op has given it (an edit came first), and for ever once `purged`. One
+that is `apart` has different texts that were written apart."""
 
 index_state = Table(
     "index_state",

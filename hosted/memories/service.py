@@ -17,6 +17,7 @@ from hosted.memories import finding, undo, writes
 from hosted.memories.activity import Activity, asks
 from hosted.memories.base import check_batch
 from hosted.memories.caps import spend
+from hosted.memories.conflicts import Conflicts
 from hosted.memories.inbox import Inbox
 from hosted.memories.inferring import Inference, Inferring
 from hosted.memories.neighbours import Neighbours
@@ -78,7 +79,7 @@ class _DryRun(Exception):
         self.report = report
 
 
-class Memories(Reading, Neighbours, Inbox, Inferring):
+class Memories(Reading, Neighbours, Conflicts, Inbox, Inferring):
     """All that can be done with one account's memories; every method raises JmemError's subclasses for its refusals."""
 
     # ---- adding -------------------------------------------------------------------------------

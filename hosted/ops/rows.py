@@ -35,9 +35,9 @@ IS_MEMORY = "m.content IS NOT NULL"
 
 _TYPES = {
     "id_reversed": "text", "at": "text", "stamps": "json", "extra": "json", "seq": "bigint", "text_key": "bytea",
-    "purged": "boolean", "deleted": "boolean", "tags": "text[]", "metadata": "json",
+    "purged": "boolean", "apart": "boolean", "deleted": "boolean", "tags": "text[]", "metadata": "json",
 }  # fmt: skip
-_STORED = (*_NAMES, "id_reversed", "at", "stamps", "extra", "seq", "text_key", "purged")
+_STORED = (*_NAMES, "id_reversed", "at", "stamps", "extra", "seq", "text_key", "purged", "apart")
 _BY_TEXT = frozenset(("json", "text[]"))
 """Types that go out as text, since an array of them has no plain form."""
 _KNOWN = frozenset(FIELDS)
@@ -58,7 +58,7 @@ def _upsert() -> str:
 
 
 _UPSERT = _upsert()
-LOADED = f"{COLUMNS}, m.stamps::text AS stamps, m.extra::text AS extra, m.seq, m.purged"
+LOADED = f"{COLUMNS}, m.stamps::text AS stamps, m.extra::text AS extra, m.seq, m.purged, m.apart"
 """COLUMNS, and what else a row holds."""
 _LOAD = f"SELECT {LOADED} FROM jmem.memories m WHERE m.user_id = $1 AND m.id = ANY ($2::text[])"
 
@@ -81,6 +81,8 @@ class Row:
     registers: Registers = field(default_factory=dict)
     purged: bool = False
     seq: int = 0
+    apart: bool = False
+    """whether it has different texts that were written apart"""
 
     def memory(self) -> Memory | None:
         """The memory it is; None while it has no content."""
@@ -88,7 +90,7 @@ class Row:
 
     def purge(self) -> None:
         """Take everything away, for ever."""
-        self.purged = True
+        self.purged, self.apart = True, False
         self.registers = {}
 
 
@@ -105,7 +107,7 @@ def _row(record: asyncpg.Record) -> Row:
         if name in stamps:
             values[name] = json.loads(record[name]) if name == "metadata" else record[name]
     registers = {name: (stamp, values[name]) for name, stamp in stamps.items()}
-    return Row(record["id"], registers, record["purged"], record["seq"])
+    return Row(record["id"], registers, record["purged"], record["seq"], record["apart"])
 
 
 class Columns:
@@ -134,7 +136,7 @@ def _values(row: Row) -> tuple[Any, ...]:
         memory.occurred_at, memory.expires_at, memory.privacy, memory.source, memory.thread, memory.speaker,
         memory.client, memory.supersedes, memory.created_at, memory.updated_at, memory.version, reverse_id(memory.id),
         memory.occurred_at or memory.created_at, stamps, _object(extra), row.seq,
-        text_key(memory.content, memory.speaker), False,
+        text_key(memory.content, memory.speaker), False, row.apart,
     )  # fmt: skip
 
 
@@ -147,7 +149,7 @@ def _without_content(row: Row, stamps: str, extra: Mapping[str, Any]) -> tuple[A
         row.id, None, _array(values["tags"]), _object(values["metadata"]), values["state"], values["deleted"],
         values["occurred_at"], values["expires_at"], values["privacy"], values["source"], values["thread"],
         values["speaker"], values["client"], values["supersedes"], values["created_at"], "", version,
-        reverse_id(row.id), "", stamps, _object(extra), row.seq, b"", row.purged,
+        reverse_id(row.id), "", stamps, _object(extra), row.seq, b"", row.purged, False,
     )  # fmt: skip
 
 

@@ -94,12 +94,14 @@ async def mend(database: Database, bus: Bus, user_id: UUID, ids: Sequence[str]) 
     mended: list[str] = []
     async with writing(database, bus, user_id) as writer:
         held, logs = await writer.rows(ids), await log.folded(writer.raw, user_id, ids)
+        apart = await log.apart(writer.raw, user_id, ids)
         stored = {r["id"]: _stored_hash(r) for r in await writer.raw.fetch(_THESE, user_id, list(ids))}
         for id in dict.fromkeys(ids):
             if (folded := logs.get(id)) is None:
                 continue
             right = folded_hash(id, folded.registers)
-            if stored.get(id, 0) != right or held[id].purged != folded.purged:
-                await writer.fold_anew(held[id], folded)
+            marks = (folded.purged, id in apart and not folded.purged)
+            if stored.get(id, 0) != right or (held[id].purged, held[id].apart) != marks:
+                await writer.fold_anew(held[id], folded, apart=id in apart)
                 mended.append(id)
     return mended

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -131,7 +132,7 @@ class Writer:
         base = await log.heads(self.raw, self.user_id, id) if "content" in fields and not fresh else ()
         if fresh:
             self._rows[id] = Row(id)
-        await self.append([self.seal(action, id, fields, base, purge=purge)], action)
+        await self.append([self.seal(action, id, fields, base, purge=purge)], action, informed=True)
         return self._rows[id].memory()
 
     async def add(self, action: Action, memories: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Memory]:
@@ -151,12 +152,18 @@ class Writer:
             raise TooLarge("the change is larger than 128 KiB; shorten content or metadata", limit=MAX_OP_BYTES)
         return op, text
 
-    async def append(self, made: Iterable[tuple[Op, str]], action: Action, device: str | None = None) -> None:
-        """Give ops, which are new to the feed, their places in it and merge them; one statement a table."""
+    async def append(
+        self, made: Iterable[tuple[Op, str]], action: Action, device: str | None = None, *, informed: bool = False
+    ) -> None:
+        """Give ops, which are new to the feed, their places in it and merge them; one statement a table.
+
+        Those that are `informed` name every head as what they saw.
+        """
         entries = list(made)
         if not entries:
             return
         touched = await self.rows({op.id for op, _ in entries})
+        rewritten = _rewritten(entries, touched)
         purged = {op.id for op, _ in entries if op.purge}
         stored: list[tuple[str, int, str, str, str, str]] = []
         head = self.head
@@ -177,6 +184,8 @@ class Writer:
         action.last_seq = head.seq
         action.ops += len(entries)
         head.last_stamp = max(head.last_stamp, self._clock.last)
+        for id in rewritten:
+            touched[id].apart = False  # as it is of nearly all
         # Postgres stores the ops while the rows are worked out
         insert = asyncio.create_task(
             self.raw.execute(_APPEND, self.user_id, device, action.id, *zip(*stored, strict=True))
@@ -186,26 +195,26 @@ class Writer:
             columns = rows.Columns(row for row in touched.values() if row.registers or row.purged)
         finally:
             await insert
+        if rewritten and not informed and (apart := await log.apart(self.raw, self.user_id, rewritten)):
+            for id in apart - purged:
+                touched[id].apart = True
+            columns = rows.Columns(row for row in touched.values() if row.registers or row.purged)
         await columns.write(self.raw, self.user_id)
         if purged:
-            await self._blank(purged)
-            await forget_accesses(self.raw, self.user_id, purged)
-            await forget_answers(self.raw, self.user_id)
-            await audit.note_raw(
-                self.raw, self.user_id, "memories.purged", client=action.client, count=len(purged), ids=sorted(purged)[:20]
-            )  # fmt: skip
+            await self._forget(purged, action)
 
     async def merge_whole(self, op: Op, text: str) -> None:
         """Take the whole op in the place of a blanked copy that came first, without the purge that made it so."""
         row = await self.row(op.id)
         merge.merge_op(row.registers, op)
         await self.raw.execute(_BLANK, self.user_id, [op.stamp], [text])
+        row.apart = op.id in await log.apart(self.raw, self.user_id, [op.id])
         await rows.Columns([row]).write(self.raw, self.user_id)
         await self.raw.execute(_REINDEX, self.user_id, row.seq)
 
-    async def fold_anew(self, row: Row, folded: Folded) -> None:
+    async def fold_anew(self, row: Row, folded: Folded, *, apart: bool) -> None:
         """Make a row what its ops add up to; the feed stays as it is."""
-        row.registers, row.purged = folded.registers, folded.purged
+        row.registers, row.purged, row.apart = folded.registers, folded.purged, apart and not folded.purged
         row.seq = row.seq or 1
         if folded.purged:
             await self._blank({row.id})
@@ -219,11 +228,21 @@ class Writer:
             await self.raw.execute(
                 _ACTION, self.user_id, a.id, a.at, a.client, a.kind, a.undoes, a.first_seq, a.last_seq
             )  # fmt: skip
-        if self.wrote or used:
+        if used:
             head = self.head
-            await self.raw.execute(_MOVE, self.user_id, head.seq, head.chain, head.last_stamp, head.action)
+            # one that made no op leaves its number to the next
+            await self.raw.execute(_MOVE, self.user_id, head.seq, head.chain, head.last_stamp, used[-1].id)
 
     # ---- inside -------------------------------------------------------------------------------
+
+    async def _forget(self, purged: Collection[str], action: Action) -> None:
+        """Take memories that were purged out of everything else that this tenant has."""
+        await self._blank(purged)
+        await forget_accesses(self.raw, self.user_id, purged)
+        await forget_answers(self.raw, self.user_id)
+        await audit.note_raw(
+            self.raw, self.user_id, "memories.purged", client=action.client, count=len(purged), ids=sorted(purged)[:20]
+        )  # fmt: skip
 
     async def _blank(self, ids: Collection[str]) -> None:
         """Take the content out of every op of these ids."""
@@ -232,6 +251,12 @@ class Writer:
         }
         if blanked:
             await self.raw.execute(_BLANK, self.user_id, list(blanked), list(blanked.values()))
+
+
+def _rewritten(entries: Sequence[tuple[Op, str]], before: Mapping[str, Row]) -> list[str]:
+    """The memories that have a text already, or get more than one, and get another."""
+    texts = Counter(op.id for op, _ in entries if "content" in op.set)
+    return [id for id, count in texts.items() if count > 1 or "content" in before[id].registers]
 
 
 async def lock(conn: AsyncConnection, user_id: UUID) -> Writer:

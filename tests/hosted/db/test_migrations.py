@@ -41,11 +41,29 @@ async def fill(url: str) -> uuid.UUID:
         ).sealed()
         for n in range(30)
     ]
+    first, second = ops[0], ops[1]
+    ops += [  # two texts of one memory that were written apart, and two of which one was written in sight of the other
+        Op(clock.tick(), first.id, {"content": "one of the lake"}, (first.stamp,), "cli", new_nonce()).sealed(),
+        Op(clock.tick(), first.id, {"content": "one of the river"}, (first.stamp,), "cli", new_nonce()).sealed(),
+        Op(
+            clock.tick(), second.id, {"content": "two of the lake", "odd\0": "\0"}, (second.stamp,), "cli", new_nonce()
+        ).sealed(),
+    ]
     database = Database(url, pool_size=1)
     async with database.tenant(user) as conn:
         await apply(conn, user, ops, device="d")
     await database.close()
     return user
+
+
+async def marked(url: str, user: uuid.UUID) -> list[str]:
+    """The live texts of memories with texts that were written apart."""
+    conn = await asyncpg.connect(url)
+    try:
+        found = await conn.fetch("SELECT content FROM jmem.memories WHERE user_id = $1 AND apart ORDER BY id", user)
+        return [record["content"] for record in found]
+    finally:
+        await conn.close()
 
 
 async def count(url: str, user: uuid.UUID) -> int:
@@ -68,6 +86,7 @@ async def test_down_and_up_from_every_revision_on_a_filled_database(databases: D
         assert await count(owner, user) == 30
         await upgrade(owner)
         assert await count(owner, user) == 30
+        assert await marked(owner, user) == ["one of the river"]
         await fill(app)
     await downgrade(owner, "base")
     conn = await asyncpg.connect(owner)
@@ -78,6 +97,32 @@ async def test_down_and_up_from_every_revision_on_a_filled_database(databases: D
         await upgrade(owner, revision, application_url=app)
     await fill(app)
     await upgrade(owner)
+
+
+async def test_what_was_written_apart_is_marked_for_an_owner_whom_row_level_security_binds(
+    databases: Databases, empty: str
+) -> None:
+    owner, app = databases.cluster.url(empty), databases.cluster.url(empty, APP)
+    await upgrade(owner, application_url=app)
+    users = [await fill(app) for _ in range(2)]
+    await downgrade(owner, "0011")
+    conn = await asyncpg.connect(owner)
+    role = f"bound_{empty}"
+    try:
+        await conn.execute(
+            f"CREATE ROLE {role} LOGIN; ALTER SCHEMA jmem OWNER TO {role}; GRANT CREATE ON DATABASE {empty} TO {role}"
+        )
+        for table in await conn.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'jmem'"):
+            await conn.execute(f"ALTER TABLE jmem.{table['tablename']} OWNER TO {role}")
+        await upgrade(databases.cluster.url(empty, role), "0012")
+        assert [await marked(owner, user) for user in users] == [["one of the river"]] * 2
+        forced = await conn.fetch(
+            "SELECT relname FROM pg_class WHERE relname IN ('memories', 'ops') AND relforcerowsecurity"
+        )
+        assert len(forced) == 2
+    finally:
+        await conn.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+        await conn.close()
 
 
 async def test_the_tables_are_as_queries_name_them(databases: Databases, database_name: str) -> None:

@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from hosted.db.engine import Database
 from hosted.memories.activity import Activity
 from hosted.memories.service import Backend, Memories
+from hosted.ops.apply import check, take
 from hosted.ops.events import Bus
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
+from jmem.core.clock import Clock
 from jmem.core.drafts import Added, Draft
 from jmem.core.errors import JmemError
 from jmem.core.filter import Filter
-from jmem.core.model import now_iso
+from jmem.core.model import Memory, Op, new_nonce, now_iso
 from jmem.core.service import MemoryService
-from jmem.core.store import Store
+from jmem.core.store import Store, Tx, oplog
 from tests.property.test_merge_store import RAM
 
 OWNER = Actor("cli")
@@ -51,6 +53,10 @@ drafts = st.builds(
     thread=st.sampled_from([None, "mcp:1", "mcp:2", "t"]), secrets=st.sampled_from(["refuse", "mask", "allow"]),
     metadata=st.sampled_from([{}, {"k": [1.5, None]}]), occurred_at=st.sampled_from([None, "2023-05-08"]),
 )  # fmt: skip
+settles = st.fixed_dictionaries({"how": st.sampled_from(["keep", "both", "text"])}, optional={
+    "version": st.sampled_from(["", "1", "2", "9"]), "content": contents, "secrets": st.sampled_from(["refuse", "mask"]),
+    "expected": st.just(["000000000000-0000-00000000"]),
+})  # fmt: skip
 commands = st.one_of(
     st.tuples(st.just("add"), drafts),
     st.tuples(st.just("add_many"), st.lists(drafts, min_size=1, max_size=3)),
@@ -63,6 +69,9 @@ commands = st.one_of(
         st.lists(ids, min_size=1, max_size=3), st.sampled_from([None, "guest", "nobody"])))),
     st.tuples(st.just("merge"), st.tuples(ids, ids, st.sampled_from([None, "tea and coffee", "my password: hunter2xyz9!Q"]))),
     st.tuples(st.just("distinct"), st.tuples(ids, ids, st.booleans())),
+    st.tuples(st.just("apart"), st.tuples(ids, st.lists(st.sampled_from(["milk", "water", "tea"]), min_size=1, max_size=3))),
+    st.tuples(st.just("conflicts"), st.one_of(st.none(), ids)),
+    st.tuples(st.just("settle"), st.tuples(ids, settles)),
     st.tuples(st.just("batch"), st.lists(st.one_of(
         st.tuples(st.sampled_from(["delete", "restore", "purge", "wrong"]), ids), st.tuples(st.just("edit"), ids, changes),
         st.tuples(st.just("add"), contents),
@@ -118,6 +127,12 @@ class Side:
             case "distinct":
                 a, b, distinct = given
                 return self.told(await self.call("set_distinct", self.id(a), self.id(b), actor, distinct=distinct))
+            case "apart":
+                return await self.write_apart(*given)
+            case "conflicts":
+                return self.told(await self.call("conflicts", actor, id=None if given is None else self.id(given)))
+            case "settle":
+                return self.told(await self.call("settle", self.id(given[0]), actor, **given[1]))
             case "review":
                 named = (
                     {"parts": [self.id(n) for n in given[1]]} if isinstance(given[1], list) else {"client": given[1]}
@@ -135,6 +150,27 @@ class Side:
         return [(r.status, self.told(r.memory), r.duplicate, r.differs, r.error and r.error.code, self.told(r.deleted),
                  self.told(r.purged)) for r in found]  # fmt: skip
 
+    async def write_apart(self, number: int, contents: Sequence[str]) -> None:
+        """Other texts of a memory come, of machines that had not heard of the one that is there."""
+        await asyncio.sleep(0.002)  # later than what was written before, on both sides
+        clock = Clock()
+        ops = [
+            Op(clock.tick(), self.id(number), {"content": one}, (), "elsewhere", new_nonce()).sealed()
+            for one in contents
+        ]
+        if isinstance(self.does, Memories):
+            async with self.does._writing() as writer:
+                await take(writer, [check(op) for op in ops], device="d")
+        else:
+
+            def run(tx: Tx) -> None:
+                action = oplog.begin_action(tx, "sync", "sync")
+                for op in ops:
+                    oplog.apply(tx, op, action)
+
+            self.does.store.write(run)
+        await asyncio.sleep(0.002)
+
     def told(self, found: Any) -> Any:
         """A result with ids as numbers and without moments."""
         if isinstance(found, JmemError):
@@ -142,7 +178,7 @@ class Side:
         if isinstance(found, Added) and not found.duplicate:
             self.ids.append(found.memory.id)
         if dataclasses.is_dataclass(found) and not isinstance(found, type):
-            if hasattr(found, "version"):
+            if isinstance(found, Memory):
                 return self.memory(found.as_dict())  # type: ignore[attr-defined]
             return {
                 f.name: self.told(getattr(found, f.name))
@@ -219,6 +255,8 @@ class Side:
         ):
             page = await self.call("list", filter, OWNER, sort="created")
             found[name] = sorted(str(self.told(m)) for m in page.memories)
+        apart = await self.call("conflicts", OWNER)
+        found["apart"] = sorted(str(self.told(one)) for one in apart[0])
         for actor in ACTORS:
             for states in (("active",), ("review",)):
                 seen = await self.call("list", Filter(states=states), actor)
@@ -274,3 +312,30 @@ async def compare(url: str, script: Sequence[tuple[Command, Actor]]) -> None:
 @given(script=st.lists(st.tuples(commands, st.sampled_from(ACTORS)), min_size=2, max_size=12))
 def test_the_same_commands_have_the_same_outcome(database_url: str, script: list[tuple[Command, Actor]]) -> None:
     asyncio.run(compare(database_url, script))
+
+
+few = st.integers(0, 1)
+apart_commands = st.one_of(
+    st.tuples(st.just("apart"), st.tuples(few, st.lists(st.sampled_from(["milk", "water", "tea"]), min_size=1, max_size=3))),
+    st.tuples(st.just("settle"), st.tuples(few, settles)),
+    st.tuples(st.just("conflicts"), st.one_of(st.none(), few)),
+    st.tuples(st.just("edit"), st.tuples(few, st.sampled_from([{"content": "wine"}, {"tags": ("a",)}]))),
+    st.tuples(st.sampled_from(["delete"]), few.map(lambda one: [one])),
+    st.tuples(st.just("restore"), st.tuples(few, st.sampled_from([None, 1, 2]))),
+    st.tuples(st.just("undo"), st.sampled_from([{}, {}, {"redo": True}, {"n": 2}])),
+    st.tuples(st.just("purge"), few),
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None, phases=[Phase.generate])
+@given(
+    script=st.lists(st.tuples(apart_commands, st.sampled_from([*[OWNER] * 6, *ACTORS[2:]])), min_size=2, max_size=10)
+)
+def test_texts_that_were_written_apart_have_the_same_outcome(
+    database_url: str, script: list[tuple[Command, Actor]]
+) -> None:
+    started: list[tuple[Command, Actor]] = [
+        (("add", Draft("tea", ("a",), speaker="Ada", metadata={"k": [1.5, None]})), OWNER), (("add", Draft("coffee")), OWNER),
+        (("apart", (0, ["milk"])), OWNER),
+    ]  # fmt: skip
+    asyncio.run(compare(database_url, [*started, *script]))

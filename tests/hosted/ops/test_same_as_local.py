@@ -48,6 +48,7 @@ def local(batches: list[list[Op]]) -> dict[str, object]:
                 "rows": {r[0]: (row_memory(r), json.loads(r[17]), json.loads(r[18]), *r[19:]) for r in rows},
                 "ops": {s: (d, p, q) for s, d, p, q in conn.execute("SELECT stamp, digest, payload, seq FROM ops")},
                 "purged": {id for (id,) in conn.execute("SELECT id FROM purged")},
+                "apart": {id for (id,) in conn.execute("SELECT id FROM conflicts")},
             }  # fmt: skip
 
 
@@ -72,12 +73,14 @@ async def looked_at(url: str, user: uuid.UUID) -> dict[str, object]:
                                 f" FROM jmem.memories m WHERE {IS_MEMORY}")  # fmt: skip
         ops = await conn.fetch("SELECT stamp, digest, payload, seq FROM jmem.ops")
         purged = await conn.fetch("SELECT id FROM jmem.memories WHERE purged")
+        apart = await conn.fetch("SELECT id FROM jmem.memories WHERE apart")
     finally:
         await conn.close()
     return {
         "rows": {r[0]: (memory_of(r), json.loads(r[17]), json.loads(r[18]), *list(r)[19:]) for r in rows},
         "ops": {r[0]: tuple(r)[1:] for r in ops},
         "purged": {r[0] for r in purged},
+        "apart": {r[0] for r in apart},
     }
 
 
@@ -112,6 +115,7 @@ def test_rows_ops_and_refusals_are_the_same(database_url: str, data: st.DataObje
     here, there = local(batches), asyncio.run(hosted(database_url, batches))
     assert there["codes"] == here["codes"]
     assert there["purged"] == here["purged"]
+    assert there["apart"] == here["apart"]
     assert there["ops"] == here["ops"]
     assert there["rows"] == here["rows"]
     for id in IDS:
