@@ -72,6 +72,8 @@ class Owner:
             made["stamp"] = self.things["stamp"]
         if "waiting" in wanted:
             made["waiting"] = self.memory("review")
+        if "conflict" in wanted:
+            made["conflict"], made["stamp"] = self.apart()
         if "unique" in wanted:
             made["unique"] = (
                 person.must("GET", f"/memories/{made['memory']}")["content"] if "memory" in made else self.canary
@@ -96,6 +98,9 @@ class Owner:
             made["action"] = person.must("GET", "/log")["actions"][0]["action"]
         if "cursor" in wanted:
             self.memory()
+            if path.endswith("/conflicts"):
+                for _ in range(2):
+                    self.apart()
             if path.endswith("/sync/pull"):
                 made["cursor"] = person.must("GET", "/sync/pull")["cursor"]
             else:
@@ -111,12 +116,21 @@ class Owner:
         made["app"], made["category"] = app_id(self.marks["client"]), category_id(self.marks["tag"])
         return made | {"user": str(person.user), "email": person.email, **self.marks}
 
-    def op(self) -> dict[str, Any]:
+    def op(self, id: str | None = None) -> dict[str, Any]:
         """An op that was pushed."""
-        op = sealed({"content": f"{self.canary} pushed", "client": self.marks["client"]})
-        answer = self.person.must("POST", "/sync/push", {"device": self.marks["device"], "ops": [op]})
-        assert answer["acked"] == [op["stamp"]]
-        return op
+        return pushed(self.person, f"{self.canary} pushed", id, self.marks["client"], self.marks["device"])
+
+    def apart(self) -> tuple[str, str]:
+        """A memory with two texts that were written apart, and the stamp of one of them."""
+        op = self.op(self.memory())
+        return op["id"], op["stamp"]
+
+
+def pushed(person: Person, text: str, id: str | None, client: str = "cli", device: str = "laptop") -> dict[str, Any]:
+    """An op that brings a text of a memory, written by a machine that had not heard of another."""
+    op = sealed({"content": text, "client": client}, id)
+    assert person.must("POST", "/sync/push", {"device": device, "ops": [op]})["acked"] == [op["stamp"]]
+    return op
 
 
 def sealed(fields: Mapping[str, Any], id: str | None = None, *, purge: bool = False) -> dict[str, Any]:
@@ -249,7 +263,7 @@ def proof(person: Person, path: str) -> dict[str, str]:
 def forms(place: str, value: Any) -> Iterator[tuple[Any, Any]]:
     """What of the owner's is tried in a place, and beside it something of nobody's that looks alike (or None)."""
     text = str(value)
-    if place in ("memory", "other", "waiting"):
+    if place in ("memory", "other", "waiting", "conflict"):
         twin = new_id()
         yield value, twin
         yield value[:23], twin[:23]
@@ -338,6 +352,8 @@ def _own(who: Person, wanted: set[str], values: dict[str, Any]) -> dict[str, Any
                 made[name] = who.add(f"mine {uuid.uuid4().hex}")["id"]
             case "waiting":
                 made[name] = who.add(f"mine {uuid.uuid4().hex}", state="review")["id"]
+            case "conflict":
+                made[name] = pushed(who, f"mine {uuid.uuid4().hex}", who.add(f"mine {uuid.uuid4().hex}")["id"])["id"]
             case "key":
                 made[name] = who.must("POST", "/keys", {"name": "mine"})["id"]
             case "connection":

@@ -44,16 +44,20 @@ MACHINE = Place("machine")
 """A device that syncs with a key of its own."""
 WAITING = Place("waiting")
 """A memory that waits for its owner's word."""
+CONFLICT = Place("conflict")
+"""A memory with texts that were written apart; the stamp beside it is that of one of them."""
 NAMES: Mapping[str, Place] = {
     "id": MEMORY, "memory_id": MEMORY, "memory": MEMORY, "a": MEMORY, "b": OTHER, "other": OTHER, "supersedes": OTHER, "key": KEY,
     "connection": CONNECTION, "cursor": CURSOR, "upto": ACTION, "rev": STAMP, "If-Match": STAMP, "version": STAMP,
     "store": USER, "confirm": EMAIL, "query": WORDS, "Last-Event-ID": SEQ, "after": ACCESS, "before": ACCESS,
     "ids": MEMORY, "memory_ids": MEMORY, "app_id": APP, "app_ids": APP, "category_ids": CATEGORY, "user_id": USER,
-    "search_query": WORDS, "categories": TAG,
+    "search_query": WORDS, "categories": TAG, "stamps": STAMP,
 }  # fmt: skip
 """Parameters and fields that name something of an account, wherever they are."""
 PATHS: Mapping[str, Place] = {"device": MACHINE}
 """The same in a path alone."""
+CONFLICTS = "/api/v1/conflicts"
+"""Below it, an id is one of a conflict."""
 FILTERS: Mapping[str, Place] = {
     "tag": TAG, "tags": TAG, "thread": THREAD, "source": SOURCE, "client": CLIENT, "clients": CLIENT, "device": DEVICE,
 }  # fmt: skip
@@ -66,7 +70,7 @@ PLAIN = frozenset((
     "writes_per_hour", "tags", "thread", "source", "client", "device", "format", "history", "operations", "ops",
     "Idempotency-Key", "page", "page_size", "size", "from_date", "to_date", "show_archived", "sort_column", "sort_direction",
     "app", "app_name", "all_for_app", "global_pause", "is_active", "sort_by", "text", "memory_content",
-    "under", "behind",
+    "under", "behind", "how",
 ))  # fmt: skip
 """Parameters and fields that name nothing, or only what the request itself makes."""
 VALUES: Mapping[str, Any] = {
@@ -93,6 +97,7 @@ LEGAL: Mapping[str, list[Any]] = {
     ],
     "POST /api/v1/undo": [{"dry_run": True}, {"client": CLIENT, "upto": ACTION}, {"n": 50, "dry_run": True}, {"n": 1}],
     "POST /api/v1/review": [{"decision": "approve", "ids": [WAITING]}, {"decision": "reject", "all": True}],
+    f"POST {CONFLICTS}/{{id}}": [{"how": "keep", "version": STAMP}, {"how": "both"}, {"how": "text", "content": NEW}],
     "POST /api/v1/sync/push": [{"device": "laptop", "ops": [OP]}, {"device": DEVICE, "ops": []}],
     "POST /api/v1/sync/mend": [{"ids": [MEMORY]}],
     "PATCH /api/v1/keys/{key}": [{"name": "changed"}],
@@ -215,6 +220,8 @@ class Operation:
                 yield {**plain, name: [place] if fields[name].get("type") == "array" else place}
 
     def _named(self, name: str, *, query: bool = False, must: bool = False) -> Place | None:
+        if name == "id" and self.path.startswith(CONFLICTS):
+            return CONFLICT
         if must and name in PATHS:
             return PATHS[name]
         if name in NAMES:
