@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,20 +20,28 @@ if TYPE_CHECKING:
 
     from hosted.ops.rows import Driver
 
+_SUPERSEDED = "EXISTS (SELECT 1 FROM jmem.memories s WHERE s.user_id = m.user_id AND s.supersedes = m.id) AS superseded"
 SORTS = {"created": "created_at", "updated": "updated_at", "occurred": "at"}
 
 
 async def page(
-    raw: Driver, user_id: UUID, filter: Filter, now: str, limit: int = 100, cursor: str | None = None,
+    raw: Driver, user_id: UUID, filter: Filter, visible: Filter, now: str, limit: int = 100, cursor: str | None = None,
     sort: str = "-created", offset: int = 0,
 ) -> Page:  # fmt: skip
-    """The next `limit` memories that pass the filter. `sort` is created, updated or occurred, "-" for newest first."""
+    """The next `limit` memories that pass the filter. `sort` is created, updated or occurred, "-" for newest first.
+
+    `superseded_by` is set from what passes `visible`.
+    """
     after = None
     if cursor is not None:
         value, id = (str(one).replace("\0", "") for one in decode_cursor(cursor, _checked(sort), 2))
         after = (value, id)
     found = await _records(raw, user_id, filter, now, check_limit(limit) + 1, after, sort, offset)
     memories = [memory_of(record) for record in found[:limit]]
+    # most pages hold no such memory, and cost no second question
+    old = [memory for memory, record in zip(memories, found, strict=False) if record["superseded"]]
+    if newer := await successors(raw, user_id, visible, now, old):
+        memories = [_succeeded(memory, newer) for memory in memories]
     if len(found) <= limit:
         return Page(memories)
     return Page(memories, encode_cursor(sort, found[limit - 1][SORTS[sort.removeprefix("-")]], memories[-1].id))
@@ -63,7 +71,7 @@ async def _records(
         where += f" AND (m.{column}, m.id) {'<' if down else '>'} ({params.add(after[0])}, {params.add(after[1])})"
     order = "DESC" if down else "ASC"
     return await raw.fetch(
-        f"SELECT {COLUMNS}, m.at FROM jmem.memories m WHERE {where} ORDER BY m.{column} {order}, m.id {order}"
+        f"SELECT {COLUMNS}, m.at, {_SUPERSEDED} FROM jmem.memories m WHERE {where} ORDER BY m.{column} {order}, m.id {order}"
         f" LIMIT {params.add(most)} OFFSET {params.add(offset)}",
         *params.values,
     )
@@ -122,7 +130,11 @@ async def with_successors(
     """The memories with `superseded_by` set where a live, active memory that may be seen supersedes them."""
     asked = list(memories)
     newer = await successors(raw, user_id, visible, now, asked)
-    return [replace(m, superseded_by=newer[m.id][1]) if m.id in newer else m for m in asked] if newer else asked
+    return [_succeeded(memory, newer) for memory in asked] if newer else asked
+
+
+def _succeeded(memory: Memory, newer: Mapping[str, tuple[str, str]]) -> Memory:
+    return replace(memory, superseded_by=newer[memory.id][1]) if memory.id in newer else memory
 
 
 async def successors(

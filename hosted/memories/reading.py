@@ -48,11 +48,11 @@ class Reading(Timeline):
         if as_of is not None:
             found = await self._page_at(filter, actor, as_of, limit=limit, cursor=cursor, sort=sort, offset=offset)
         else:
-            now = now_iso()
+            visible = actor.narrow(Filter())
             async with self._reading() as raw:
-                page = await listing.page(raw, self.user_id, actor.narrow(filter), now, limit, cursor, sort, offset)
-                shown = await listing.with_successors(raw, self.user_id, actor.narrow(Filter()), now, page.memories)
-            found = Page(shown, page.next_cursor)
+                found = await listing.page(
+                    raw, self.user_id, actor.narrow(filter), visible, now_iso(), limit, cursor, sort, offset
+                )
         self._log(actor, "list", found.memories)
         return found
 

@@ -66,7 +66,7 @@ _LOAD = f"SELECT {LOADED} FROM jmem.memories m WHERE m.user_id = $1 AND m.id = A
 def memory_of(record: Any) -> Memory:
     """The memory of a record that was read with COLUMNS."""
     (id, content, tags, metadata, state, deleted, occurred_at, expires_at, privacy, source, thread, speaker, client,
-     supersedes, created_at, updated_at, version) = [record[n] for n in range(len(_NAMES))]  # fmt: skip
+     supersedes, created_at, updated_at, version) = record[: len(_NAMES)]  # fmt: skip
     return Memory(
         id, content, tuple(tags), json.loads(metadata) if metadata != "{}" else {}, state, deleted, occurred_at,
         expires_at, privacy, source, thread, speaker, client, supersedes, created_at, updated_at, version,
