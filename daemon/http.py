@@ -26,6 +26,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 NDJSON = "application/x-ndjson"
+ZIP = "application/zip"
 EVENTS = "text/event-stream"
 
 

@@ -288,18 +288,24 @@ class Client:
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, timeout: float | None = LONG
     ) -> Iterator[bytes]:
         """The lines of a streamed answer (NDJSON, server-sent events) as they arrive, empty ones left out."""
+        rest = b""
+        for piece in self.pieces(method, path, query=query, timeout=timeout):
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from (line.rstrip(b"\r") for line in whole if line.strip())
+        if rest.strip():
+            yield rest
+
+    def pieces(
+        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, timeout: float | None = LONG
+    ) -> Iterator[bytes]:
+        """A streamed answer as it arrives; raises Unreachable when it breaks off."""
         answer = self._send(method, path + encode_query(query), b"", "", timeout, repeat=True)
         if answer.status >= 400:
             raise _problem(answer.status, self._body(answer, method, path))
-        rest = b""
         try:
-            for chunk in answer.chunks():
-                *whole, rest = (rest + chunk).split(b"\n")
-                yield from (line.rstrip(b"\r") for line in whole if line.strip())
+            yield from answer.chunks()
         except (wire.Lost, TimeoutError):
             raise _cut_off(method, path) from None
-        if rest.strip():
-            yield rest
 
     def _document(
         self,

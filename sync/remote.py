@@ -214,7 +214,27 @@ class Remote:
         try:
             return _json(self._ask(method, path, None if body is None else json.dumps(body).encode()))
         except Rejected as refusal:
-            raise (from_problem(dict(refusal.said)) if refusal.said.get("code") else refusal) from None
+            raise _said(refusal) from None
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The body of a call of the account's API as it arrives. Raises as `call`, and Offline when it breaks off."""
+        token = self._token(None)
+        timeout = httpx.Timeout(30.0, connect=10.0, read=QUIET)
+        for last in (False, True):
+            headers = {**self._about, "authorization": f"Bearer {token}"}
+            try:
+                with self._http.stream("GET", f"{self.url}/api/v1{path}", headers=headers, timeout=timeout) as answer:
+                    if answer.status_code == 200:
+                        yield from answer.iter_bytes()
+                        return
+                    answer.read()
+                    if last or not _refuses_token(answer):
+                        raise _refusal(answer)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise Offline(_why(error, self.url)) from None
+            except Rejected as refusal:
+                raise _said(refusal) from None
+            token = self._token(token)
 
     def close(self) -> None:
         """Close its connections."""
@@ -241,6 +261,11 @@ class Remote:
             raise Slow(_why(error, self.url)) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Offline(_why(error, self.url)) from None
+
+
+def _said(refusal: Rejected) -> JmemError:
+    """What the account's problem says, where it said one."""
+    return from_problem(dict(refusal.said)) if refusal.said.get("code") else refusal
 
 
 def _taken(answer: httpx.Response) -> httpx.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from daemon import account
-from daemon.http import Answer, Call, Routes, json_answer
+from daemon.http import ZIP, Answer, Call, Routes, Stream, json_answer
 from daemon.users import key_of
 from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed, Unauthorized
 from jmem.core.wire import answers
@@ -150,6 +151,28 @@ def revoke_device(call: Call, ask: NoQuery) -> Answer:
     with closing(call.user.syncer.remote()) as remote:
         found = remote.call("DELETE", f"/devices/{quote(device, safe='')}")
     return json_answer({**found, "here": found["id"] == call.user.store.store_id})
+
+
+@routes.route("GET", "/account/export", NoQuery, "Everything that the account keeps", answers={200: ZIP},
+              problems=(401, 403, 404, 503))  # fmt: skip
+def export(call: Call, ask: NoQuery) -> Stream:
+    """An archive, as the account makes it; one that breaks off is not whole. Not where an API key signs this machine in."""
+    remote = call.user.syncer.remote()
+    pieces = remote.pieces("/account/export")
+    try:
+        first = next(pieces, b"")  # before the answer begins, so that a refusal is still told by a status
+    except BaseException:
+        remote.close()
+        raise
+
+    def all() -> Iterator[bytes]:
+        try:
+            yield first
+            yield from pieces
+        finally:
+            remote.close()
+
+    return Stream(all(), ZIP)
 
 
 @routes.route("POST", "/account/delete", DeleteAsk, "Delete the account", answers={200: answers.AccountEnded},

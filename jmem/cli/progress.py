@@ -16,9 +16,10 @@ _EVERY_LINE = 5.0
 class Progress:
     """One running line on a terminal; with --verbose and no terminal, a line every five seconds."""
 
-    def __init__(self, out: Output, what: str, total: int | None = None) -> None:
+    def __init__(self, out: Output, what: str, total: int | None = None, *, unit: str = "") -> None:
         self._out = out
         self._what = what
+        self._unit = f" {unit}" if unit else ""
         self._total = total
         self._began = time.monotonic()
         self._shown = 0.0
@@ -37,7 +38,7 @@ class Progress:
         if now - self._began < _SILENT or now - self._shown < (_EVERY if live else _EVERY_LINE):
             return
         self._shown = now
-        text = f"{self._what} {count:,}" + self._left(count if done is None else done, count, now)
+        text = f"{self._what} {count:,}{self._unit}" + self._left(count if done is None else done, count, now)
         if live:
             self._drawn = True
             self._out.write_error(f"\r\x1b[K{text}")

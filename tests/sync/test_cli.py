@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
@@ -429,6 +430,38 @@ def test_pause_and_rules(pair: list[Machine], account: Account) -> None:
     wait_for(lambda: "free" in str(me.must("GET", "/memories")), PATIENCE_S, "what may go")
     assert one.until("on")["held"] == 1
     assert "at work" not in str(me.must("GET", "/memories"))
+
+
+def test_the_whole_account_is_written_to_a_file(pair: list[Machine], account: Account, tmp_path: Path) -> None:
+    one, me = pair[0], account.world.person()
+    one.login(me)
+    one.jmem("add", "all of it")
+    wait_for(lambda: "all of it" in str(me.must("GET", "/memories")), PATIENCE_S, "what was written")
+    path = tmp_path / "account.zip"
+    said = one.home.json("account", "export", str(path))
+    assert (said["path"], said["bytes"], path.stat().st_mode & 0o777) == (str(path), path.stat().st_size, 0o600)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == said["files"]
+        assert "all of it" in archive.read("memories.jsonl").decode()
+    whole = path.read_bytes()
+    code, why = one.fails("account", "export", str(path))
+    assert (code, "--force" in why) == (6, True)
+
+    account.line.turn("cut")  # it breaks off in the midst of the answer
+    assert one.fails("account", "export", "--force", str(path))[0] == 1
+    assert one.fails("account", "export", str(tmp_path / "never.zip"))[0] == 1
+    account.line.turn("well")
+    assert [file.name for file in tmp_path.iterdir()] == ["account.zip"]
+    assert path.read_bytes() == whole
+    one.jmem("account", "export", "--force", str(path))
+
+    one.jmem("logout")
+    assert one.fails("account", "export", str(tmp_path / "never.zip"))[0] == 4
+    key = me.must("POST", "/keys", {"name": "server"})["key"]
+    one.jmem("login", "--url", account.url, "--token-stdin", "--yes", input=key)
+    code, why = one.fails("account", "export", str(tmp_path / "never.zip"))
+    assert (code, [file.name for file in tmp_path.iterdir()]) == (6, ["account.zip"]), why
 
 
 def test_the_account_ends_and_the_machines_keep_theirs(pair: list[Machine], account: Account) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from jmem.cli.ask import typed
+from jmem.cli.progress import Progress
 from jmem.cli.render import ago
 from jmem.cli.spec import Argument, Command, Group, Option
-from jmem.core.errors import Ambiguous, Invalid, NotFound, Unauthorized
+from jmem.cli.wholefile import whole_file
+from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, Unauthorized, Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 _RUN = "jmem.cli.commands.account:"
-GROUP = Group("account", "Your hosted account: its devices, and its end.", default="devices")
+GROUP = Group("account", "Your hosted account: its devices, all that it keeps, and its end.", default="devices")
 COMMANDS = (
     Command(
         "devices",
@@ -35,6 +39,20 @@ COMMANDS = (
             ("jmem account devices --json | jq '.devices[].name'", ""),
             ("jmem account devices revoke old-laptop", ""),
         ),
+    ),
+    Command(
+        "export",
+        "Write all that the hosted account keeps to a zip archive.",
+        group="account",
+        run=_RUN + "export",
+        help="Memories with their history as `jmem import` takes them back, API keys and connections without their secrets,\n"
+        "devices, activity, and the audit log; README.txt in it says what each file is. The file is there whole or not at\n"
+        "all. It needs a sign-in by a person: an API key may not. `jmem export` writes what this machine has.",
+        params=(
+            Argument("file", "The archive, as account.zip."),
+            Option("--force", help="Replace a file of that name.", kind="flag"),
+        ),
+        examples=(("jmem account export account.zip", ""), ("jmem account export --force account.zip --json", "")),
     ),
     Command(
         "delete",
@@ -92,6 +110,30 @@ def _named(found: list[Document], asked: str) -> Document:
     if len(fitting) > 1:
         raise Ambiguous(f"{len(fitting)} devices are called {asked}", code="ambiguous", fix="jmem account devices")
     return fitting[0]
+
+
+def export(args: Args) -> int:
+    """Write the archive as it comes; it takes its name once it is whole."""
+    import zipfile
+
+    out, size = args.out, 0
+    with Progress(out, "received", unit="KiB") as progress, whole_file(args.file, replace=args.force) as file:
+        try:
+            for piece in args.daemon.pieces("GET", "/api/v1/account/export"):
+                file.write(piece)
+                size += len(piece)
+                progress.update(size // 1024)
+            with zipfile.ZipFile(file) as archive:  # its list stands at its end
+                names = archive.namelist()
+        except (Unreachable, zipfile.BadZipFile) as error:
+            if not size:
+                raise
+            raise JmemError("the archive did not come whole", code="broken_off", fix="try it again") from error
+    if out.json:
+        out.document({"path": os.path.abspath(args.file), "bytes": size, "files": names})
+    else:
+        out.note(f"wrote all that the account keeps to {args.file} ({size:,} bytes)")
+    return 0
 
 
 def delete(args: Args) -> int:

@@ -7,6 +7,7 @@ import os
 from jmem.cli.options import FILTERS, filter_query
 from jmem.cli.progress import Progress
 from jmem.cli.spec import Command, Option
+from jmem.cli.wholefile import whole_file
 from jmem.core.errors import Invalid, JmemError
 from jmem.wire import loads
 
@@ -79,28 +80,11 @@ def _counted(lines: Iterator[bytes], kinds: dict[str, int]) -> Iterator[bytes]:
 
 
 def _to_file(path: str, lines: Iterator[bytes], progress: Progress) -> int:
-    """Write to a file beside `path`, then put it in its place."""
-    import tempfile
-
-    folder = os.path.dirname(os.path.abspath(path))
     count = 0
-    if os.path.isdir(path):
-        raise Invalid(f"{path} is a folder", code="usage", fix="name a file; --format md writes into a folder")
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".jmem-", dir=folder)
-    except OSError as error:
-        raise JmemError(f"{path} can't be written: {error.strerror}", code="file") from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            for count, line in enumerate(lines, start=1):
-                file.write(line + b"\n")
-                progress.update(count)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(path) as file:
+        for count, line in enumerate(lines, start=1):
+            file.write(line + b"\n")
+            progress.update(count)
     return count
 
 
