@@ -148,8 +148,11 @@ class Memories(Reading, Neighbours, Conflicts, Inbox, Inferring):
         return edited
 
     @asks("delete")
-    async def delete(self, id: str | Sequence[str], actor: Actor) -> Deleted:
-        """Hide memories until they are restored, as one action; raises Ambiguous, nothing is deleted then."""
+    async def delete(self, id: str | Sequence[str], actor: Actor, *, expected: str | None = None) -> Deleted:
+        """Hide memories until they are restored, as one action; raises Ambiguous, nothing is deleted then.
+
+        `expected` is the version that was read of the only one; raises Conflict `changed` if it is another now.
+        """
         actor.may("delete")
         parts = [id] if isinstance(id, str) else list(id)
         check_batch(parts)
@@ -166,7 +169,7 @@ class Memories(Reading, Neighbours, Conflicts, Inbox, Inferring):
             await spend(writer, actor, len(whole))  # all of them or none
             action = writer.begin(actor.client, "delete")
             for one in whole:
-                await writes.delete(writer, action, one, actor)
+                await writes.delete(writer, action, one, actor, expected)
         self._log_ids(actor, "delete", list(whole))
         return Deleted(list(whole), list(missing))
 
@@ -181,15 +184,18 @@ class Memories(Reading, Neighbours, Conflicts, Inbox, Inferring):
         return edited
 
     @asks("purge")
-    async def purge(self, id: str | Sequence[str], actor: Actor) -> Sequence[Purged]:
-        """Forget memories for ever, in every place; a receipt each. Raises NotFound, Ambiguous, changing nothing."""
+    async def purge(self, id: str | Sequence[str], actor: Actor, *, expected: str | None = None) -> Sequence[Purged]:
+        """Forget memories for ever, in every place; a receipt each. Raises NotFound, Ambiguous, changing nothing.
+
+        `expected` is the version that was read of the only one; raises Conflict `changed` if it is another now.
+        """
         actor.may("delete")
         parts = [id] if isinstance(id, str) else list(id)
         check_batch(parts)
         async with self._writing() as writer:
             action = writer.begin(actor.client, "purge")
             found = [await finding.resolve(writer.raw, self.user_id, part, actor, deleted=True) for part in parts]
-            whole = [await writes.purge(writer, action, one, actor) for one in dict.fromkeys(found)]
+            whole = [await writes.purge(writer, action, one, actor, expected) for one in dict.fromkeys(found)]
         receipt = await self._reach(whole)
         self._log_ids(actor, "purge", [])
         return [Purged(one, receipt) for one in whole]

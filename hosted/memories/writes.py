@@ -150,24 +150,29 @@ async def edit(
     return Edited(await _written(writer, action, memory.id, fields))
 
 
-async def delete(writer: Writer, action: Action, part: str, actor: Actor) -> str:
-    """Hide a memory until it is restored; its id. Raises NotFound, also when it is deleted already."""
+async def delete(writer: Writer, action: Action, part: str, actor: Actor, expected: str | None = None) -> str:
+    """Hide a memory until it is restored; its id. Raises NotFound, also when it is deleted already, Conflict `changed`."""
     id = await resolve(writer.raw, writer.user_id, part, actor)
-    if actor.review:
-        actor.may_change(await load(writer.raw, writer.user_id, id))
+    await _check(writer, id, actor, expected)
     await spend(writer, actor)
     await writer.write(action, id, {"deleted": True})
     return id
 
 
-async def purge(writer: Writer, action: Action, part: str, actor: Actor) -> str:
-    """Forget a memory for ever; its id. Raises NotFound."""
+async def purge(writer: Writer, action: Action, part: str, actor: Actor, expected: str | None = None) -> str:
+    """Forget a memory for ever; its id. Raises NotFound, Conflict `changed`."""
     id = await resolve(writer.raw, writer.user_id, part, actor, deleted=True)
-    if actor.review:
-        actor.may_change(await load(writer.raw, writer.user_id, id))
+    await _check(writer, id, actor, expected)
     await spend(writer, actor)
     await writer.write(action, id, {}, purge=True)
     return id
+
+
+async def _check(writer: Writer, id: str, actor: Actor, expected: str | None) -> None:
+    if actor.review or expected is not None:
+        memory = await load(writer.raw, writer.user_id, id)
+        actor.may_change(memory)
+        edits.check_version(memory, expected)
 
 
 async def restore(writer: Writer, action: Action, part: str, actor: Actor, rev: str | None = None) -> Edited:

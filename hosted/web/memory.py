@@ -84,16 +84,18 @@ async def act(visit: Visit) -> Response:
         return await _done(visit, "restored", changed, gone=visit.form.get("from") == "list")
     if do not in ("delete", "purge"):
         raise NotFound("there is no such action")
-    if (version := visit.form.get("version")) and version != memory.version:
-        raise Conflict("the memory was changed since this page was made", code="changed",
-                       fix="reload the page, and look at it before you delete it")  # fmt: skip
-    if do == "purge":
-        await visit.memories.purge(memory.id, visit.actor)
-        if visit.live:
-            return _in_place(visit, None, Flash("purged"))
-        return visit.go("/memories?view=deleted", Flash("purged"))
-    await visit.memories.delete(memory.id, visit.actor)
-    return await _done(visit, "deleted", memory, gone=True)
+    seen = visit.form.get("version") or memory.version
+    try:
+        if do == "delete":
+            await visit.memories.delete(memory.id, visit.actor, expected=seen)
+            return await _done(visit, "deleted", memory, gone=True)
+        await visit.memories.purge(memory.id, visit.actor, expected=seen)
+    except Conflict as error:
+        raise Conflict("the memory was changed since this page was made", code=error.code,
+                       fix="reload the page, and look at it before you delete it") from error  # fmt: skip
+    if visit.live:
+        return _in_place(visit, None, Flash("purged"))
+    return visit.go("/memories?view=deleted", Flash("purged"))
 
 
 async def _done(visit: Visit, saying: str, memory: Memory, *, gone: bool) -> Response:
