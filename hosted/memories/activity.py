@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 5_000
 """Records that wait in one replica."""
+WRITES_AT_ONCE = 4
+"""Accounts whose records are written at once."""
 GATHER_S = 0.25
 """How long the first waiting record waits for company."""
 PRUNE_EVERY = 100
@@ -93,7 +95,8 @@ class Activity:
         self._waiting: dict[UUID, list[Access]] = {}
         self._count = 0
         self._changed, self._closing = asyncio.Event(), asyncio.Event()
-        self._writing = asyncio.Lock()
+        self._writes: dict[UUID, asyncio.Task[None]] = {}
+        self._free = asyncio.Semaphore(WRITES_AT_ONCE)
         self.lost = 0
         """records that were not written"""
         self.observe: Observe | None = None
@@ -125,12 +128,12 @@ class Activity:
             await asyncio.gather(work, forget, return_exceptions=True)
 
     async def flush(self, user_id: UUID | None = None) -> None:
-        """Write what is queued (of one account), now."""
-        for tenant in list(self._waiting) if user_id is None else [user_id]:
-            async with self._writing:
-                if batch := self._waiting.pop(tenant, []):
-                    await self._write(tenant, batch)
-                    self._count -= len(batch)
+        """Write what is queued (of one account), now. No account waits for another's log, as during a long purge."""
+        asked = {*self._waiting, *self._writes} if user_id is None else {user_id}
+        if going := [self._writes[tenant] for tenant in asked if tenant in self._writes]:
+            await asyncio.wait(going)
+        if fresh := [self._begin(tenant) for tenant in asked if tenant in self._waiting]:
+            await asyncio.wait(fresh)
 
     async def forget_days(self) -> int:
         """Forget what is older than it is kept, in all accounts; how many records."""
@@ -149,7 +152,34 @@ class Activity:
             with contextlib.suppress(TimeoutError):  # gathering costs one commit for many records
                 await asyncio.wait_for(self._closing.wait(), GATHER_S)
             self._changed.clear()
-            await self.flush()
+            for tenant in self._waiting.keys() - self._writes.keys():
+                self._begin(tenant)
+        await self.flush()
+
+    def _begin(self, tenant: UUID) -> asyncio.Task[None]:
+        """The task that writes what is queued of an account; there is one at a time."""
+        if tenant not in self._writes:
+            self._writes[tenant] = asyncio.create_task(self._run(tenant))
+        return self._writes[tenant]
+
+    async def _run(self, tenant: UUID) -> None:
+        batch: list[Access] = []
+        try:
+            async with self._free:
+                batch = self._waiting.pop(tenant, [])
+                await self._write(tenant, batch)
+        except DATABASE_FAILURES as error:
+            if of_database(error) is None:  # of an account that was deleted nothing is to be kept
+                self.lost += len(batch)
+                log.warning("the access log lost %d records: %s", len(batch), type(error).__name__)
+        except Exception:
+            self.lost += len(batch)
+            log.exception("the access log lost %d records", len(batch))
+        finally:
+            self._count -= len(batch)
+            del self._writes[tenant]
+            if tenant in self._waiting:
+                self._changed.set()
 
     async def _forget_days(self) -> None:
         while True:
@@ -160,18 +190,13 @@ class Activity:
             await asyncio.sleep(FORGET_EVERY_S)
 
     async def _write(self, user_id: UUID, batch: Sequence[Access]) -> None:
-        try:
-            async with self._database.tenant(user_id) as conn:
-                raw = await driver(conn)
-                await raw.execute("SET LOCAL synchronous_commit = off")
-                last = int(await raw.fetchval(NUMBER_ACCESSES, user_id, len(batch)))
-                await _insert(raw, user_id, last - len(batch) + 1, batch)
-                if last // PRUNE_EVERY != (last - len(batch)) // PRUNE_EVERY:
-                    await raw.execute(_PRUNE, user_id, last - self._kept.accesses)
-        except DATABASE_FAILURES as error:
-            if of_database(error) is None:  # of an account that was deleted nothing is to be kept
-                self.lost += len(batch)
-                log.warning("the access log lost %d records: %s", len(batch), type(error).__name__)
+        async with self._database.tenant(user_id) as conn:
+            raw = await driver(conn)
+            await raw.execute("SET LOCAL synchronous_commit = off")
+            last = int(await raw.fetchval(NUMBER_ACCESSES, user_id, len(batch)))
+            await _insert(raw, user_id, last - len(batch) + 1, batch)
+            if last // PRUNE_EVERY != (last - len(batch)) // PRUNE_EVERY:
+                await raw.execute(_PRUNE, user_id, last - self._kept.accesses)
 
 
 def asks(what: str) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Coroutine[Any, Any, R]]]:

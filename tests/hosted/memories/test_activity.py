@@ -201,3 +201,57 @@ async def test_nothing_is_written_for_an_account_that_was_deleted(
     assert activity.lost == 0
     assert await conn.fetchval("SELECT count(*) FROM jmem.accesses WHERE user_id = $1", user) == 0
     await conn.close()
+
+
+async def test_no_account_waits_for_anothers_log(
+    backend: Backend, mine: Memories, owner_url: str, user: uuid.UUID
+) -> None:
+    other, activity = backend.of(uuid.uuid4()), backend.activity
+    assert activity is not None
+    await add(mine, "mine")
+    await log_of(mine)
+    conn = await asyncpg.connect(owner_url)
+    async with activity.running(), conn.transaction():  # as while a purge of many is written
+        await conn.execute("SELECT FROM jmem.access_heads WHERE user_id = $1 FOR UPDATE", user)
+        await add(mine, "waits")
+        await asyncio.sleep(2 * module.GATHER_S)
+        await add(other, "theirs")
+        async with asyncio.timeout(5):
+            assert [a.what for a in await log_of(other)] == ["add"]
+            await add(other, "written behind the answers")
+            while activity.waiting > 1:
+                await asyncio.sleep(0.02)
+    await conn.close()
+    assert len(await log_of(mine)) == 2
+
+
+async def test_a_request_that_is_given_up_loses_no_record(backend: Backend, mine: Memories, owner_url: str) -> None:
+    activity = backend.activity
+    assert activity is not None
+    await add(mine, "one")
+    await log_of(mine)
+    conn = await asyncpg.connect(owner_url)
+    async with conn.transaction():
+        await conn.execute("SELECT FROM jmem.access_heads WHERE user_id = $1 FOR UPDATE", mine.user_id)
+        await add(mine, "two")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await log_of(mine)
+    await conn.close()
+    assert len(await log_of(mine)) == 2
+    assert (activity.waiting, activity.lost) == (0, 0)
+
+
+async def test_whatever_one_record_does_the_others_are_written(backend: Backend, mine: Memories) -> None:
+    activity = backend.activity
+    assert activity is not None
+    async with activity.running():
+        activity.record(uuid.uuid4(), Access("claude", "search", detail={"odd": object()}))
+        async with asyncio.timeout(5):
+            while activity.waiting:
+                await asyncio.sleep(0.02)
+            await add(mine, "mine")
+            while activity.waiting:
+                await asyncio.sleep(0.02)
+    assert activity.lost == 1
+    assert [a.what for a in await log_of(mine)] == ["add"]
