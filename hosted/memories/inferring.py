@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Passages that the model is asked about at once, by one replica."""
+GRACE_S = 0.5
+"""For the model to say itself that it took too long."""
 OPENAI = "https://api.openai.com/v1"
 NO_MODEL = "this backend has no model"
 log = logging.getLogger(__name__)
@@ -58,16 +60,22 @@ class Inference:
         self._free = asyncio.Semaphore(at_once)
 
     async def extract(self, text: str, known: Sequence[Memory], *, said_at: str, speaker: str | None) -> Extraction:
-        """The facts of a passage; raises ExtractionFailed, also when others had the model for too long."""
+        """The facts of a passage; raises ExtractionFailed after the model's `timeout`, waiting for others included."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.extractor.timeout
         try:
-            async with asyncio.timeout(self.extractor.timeout):
+            async with asyncio.timeout_at(until):
                 await self._free.acquire()
         except TimeoutError:
             raise ExtractionFailed("too many passages wait for the model") from None
         ask = partial(self.extractor.extract, text, known, said_at=said_at, speaker=speaker)
-        asked = asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        asked.add_done_callback(self._done)  # a request that is given up leaves its thread at work
-        return await asked
+        asked = loop.run_in_executor(self._threads, ask)
+        asked.add_done_callback(self._done)
+        # not cancelled with the request, which leaves its thread at work: that one is not free yet
+        done, _ = await asyncio.wait([asked], timeout=until - loop.time() + GRACE_S)
+        if not done:
+            raise ExtractionFailed("others had the model for too long")
+        return asked.result()
 
     def close(self) -> None:
         """Let the threads go; those that wait for the model end with it."""

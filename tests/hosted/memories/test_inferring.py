@@ -20,7 +20,7 @@ from hosted.settings import Settings
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
 from jmem.core.errors import Refused, SecretFound
-from jmem.core.extract import Extractor
+from jmem.core.extract import ExtractionFailed, Extractor
 from jmem.core.filter import Filter
 from tests.llm import Model, facts, fails, says, send
 
@@ -129,6 +129,27 @@ async def test_a_model_that_dawdles_is_not_waited_for_and_holds_no_connection(
     assert await contents(mine) == [f"0: {PASSAGE}", f"1: {PASSAGE}", "meanwhile"]
     inference.close()
     await database.close()
+
+
+async def test_waiting_for_others_and_for_the_model_is_one_time(
+    database: Database, user: uuid.UUID, model: Model
+) -> None:
+    """So that the passage is stored before the request is given up."""
+
+    class Slow(Extractor):
+        takes = iter((1.2, 1.5))
+
+        def extract(self, *_: Any, **__: Any) -> Any:
+            threading.Event().wait(next(self.takes))
+            raise ExtractionFailed("too slow")
+
+    inference = Inference(Slow(model.url, "m", "k", timeout=1.5), at_once=1)
+    mine = Backend(database, Bus(), inference=inference).of(user)
+    async with asyncio.timeout(2.5):
+        done = await asyncio.gather(*(mine.remember(Draft(f"{n}: {PASSAGE}"), OWNER) for n in range(2)))
+    assert [one.inferred for one in done] == [False, False]
+    assert await contents(mine) == [f"0: {PASSAGE}", f"1: {PASSAGE}"]
+    inference.close()
 
 
 async def test_the_model_is_asked_by_so_many_at_once_and_no_more(mine: Memories, model: Model) -> None:
