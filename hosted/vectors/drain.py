@@ -189,6 +189,10 @@ class Drain:
                 self.counts.failures += 1
                 log.warning("an account can't be indexed now: %s", type(error).__name__)
                 self._again(user_id, LONGEST_PAUSE_S / 30)
+            except Exception:  # whatever is wrong with one account, the others are indexed
+                self.counts.failures += 1
+                log.exception("an account can't be indexed")
+                self._again(user_id, LONGEST_PAUSE_S)
 
     def _again(self, user_id: UUID, pause: float) -> None:
         def hear() -> None:

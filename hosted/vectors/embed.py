@@ -213,6 +213,9 @@ class Gatherer:
             return {text: answer for part in parts for text, answer in part.items()}
         except EmbedderUnavailable as error:
             return dict.fromkeys(texts, error)
+        except Exception as error:  # the model's own: whoever waits has to be told something
+            log.exception("the embedder failed")
+            return dict.fromkeys(texts, EmbedderUnavailable(f"the embedder failed: {type(error).__name__}"))
 
 
 class Embeddings:

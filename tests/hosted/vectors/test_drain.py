@@ -88,6 +88,30 @@ async def until(drain: Drain, depth: Depth, seconds: float = 20) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_whatever_is_wrong_with_one_account_the_others_are_indexed(
+    drain: Drain, client: Any, account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [Account(database, uuid.uuid4()) for _ in range(2)]
+    step = drain._step
+
+    async def odd(user_id: uuid.UUID, *rest: Any) -> None:
+        if user_id != account.user:
+            raise ValueError("nobody thought of this")
+        await step(user_id, *rest)
+
+    monkeypatch.setattr(drain, "_step", odd)
+    for other in others:  # one for each worker
+        await other.set(new_id(), content="odd")
+        drain.hear(other.user)
+    drain.start()
+    async with asyncio.timeout(10):
+        while drain.counts.failures < 2:
+            await asyncio.sleep(0.02)
+    await account.set(new_id(), content="fine")
+    drain.hear(account.user)
+    await until_indexed(drain, account, client)
+
+
 class Broken:
     """Fails some requests before they are done, and some after."""
 

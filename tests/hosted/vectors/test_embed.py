@@ -141,6 +141,22 @@ async def test_an_answer_of_another_shape_is_a_failure(server: Server) -> None:
     await source.close()
 
 
+@pytest.mark.parametrize("answer", [RuntimeError("of the model's own"), [], ValueError("not a shape")])
+async def test_whatever_the_embedder_does_nobody_waits_for_ever(answer: Any) -> None:
+    class Odd(Words):
+        async def ask(self, texts: Any, *, query: bool) -> Any:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    embeddings = Embeddings(Odd())
+    async with asyncio.timeout(2):
+        with pytest.raises(EmbedderUnavailable, match="the embedder failed"):
+            await embeddings.texts(ANN, ["one", "two"])
+        with pytest.raises(EmbedderUnavailable, match="the embedder failed"):
+            await embeddings.query(ANN, "three")
+
+
 async def test_a_request_that_was_given_up_stops_no_other() -> None:
     source = Words()
     embeddings = Embeddings(source)
