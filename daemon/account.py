@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,9 +109,16 @@ def leave(folder: Path, name: str, store: Store) -> None:
     outbox.unbind(store)
 
 
-def end_soon(signed_in: SignedIn, seconds: float) -> None:
-    """End the session at Supabase, without waiting for a network that hangs."""
-    thread = threading.Thread(target=signed_in.tokens.end, name="jmem-sign-out", daemon=True)
+def end_soon(signed_in: SignedIn, seconds: float, then: Callable[[], object]) -> None:
+    """End the session at Supabase, without waiting for a network that hangs; `then` is called whenever that is over."""
+
+    def run() -> None:
+        try:
+            signed_in.tokens.end()
+        finally:
+            then()
+
+    thread = threading.Thread(target=run, name="jmem-sign-out", daemon=True)
     thread.start()
     thread.join(seconds)
 

@@ -11,30 +11,36 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon import account
 from daemon.account import SignedIn
+from daemon.eraser import Eraser
 from jmem.core import conflicts, outbox
-from jmem.core.errors import JmemError, Unauthorized, Unreachable
+from jmem.core.errors import Conflict, JmemError, Unauthorized, Unreachable
 from jmem.core.model import iso
 from jmem.core.outbox import Way
 from jmem.core.receipts import PlaceReceipt, erased
-from sync.plan import Exchange, State, backoff, plan
+from sync.plan import Exchange, State, backoff, plan, to_read
 
 if TYPE_CHECKING:
+    import httpx
+
     from jmem.core.outbox import TakenIn
     from jmem.core.service import MemoryService
     from jmem.core.store import Store
     from sync.engine import Engine, Progress
     from sync.remote import Remote
-    from sync.verify import Tell, Verdict
+    from sync.verify import Verdict
 
 REACH_S = 3.0
 """How long a purge waits for the account before its receipt says that it waits."""
 PATIENCE_S = 2.0
 """How long a stop waits for a request that is under way; it may be cut at any point."""
+LIVED_S = 30.0
+"""A stream of hints that ended earlier counts as one that failed: something on the way closes each at once."""
 PAUSED = "paused"
 _FINAL = frozenset(("signed_out", "account_deleted"))
 """Failures that no waiting mends."""
@@ -55,6 +61,10 @@ class Syncer:
         self._remote: Remote | None = None
         self._loading = threading.Lock()
         self._signed_in: SignedIn | None = None
+        self._sessions: httpx.Client | None = None
+        """by which the session of `_signed_in` is renewed and ended"""
+        self._verifying: tuple[str, int] | None = None
+        self._eraser = Eraser(service, log)
         self._asked = self._begun = self._ended = 0
         """exchanges asked for, begun for them, ended"""
         self._wrote_at: float | None = None
@@ -99,19 +109,22 @@ class Syncer:
         """End the threads; what is under way is cut, which every step may be: one that hangs ends by itself later."""
         self.cut()
         deadline = time.monotonic() + PATIENCE_S
-        for thread in self._threads:
+        for thread in (*self._threads, *self._eraser.threads()):
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
-        if self._remote is not None and not any(thread.is_alive() for thread in self._threads):
-            self._remote.close()
 
     def restart(self) -> None:
         """Begin anew, as whoever is signed in now."""
         self.stop()
+        with self._loading:
+            if self._sessions is not None:
+                self._sessions.close()
+            self._sessions = self._signed_in = None
         with self._wake:
-            self._threads, self._remote, self._signed_in = [], None, None
+            self._threads, self._remote = [], None
             self._error, self._failures, self._not_before, self._read_at = None, 0, 0.0, None
             self._exchanging, self._streaming, self._progress, self._last = False, False, None, None
+            self._wrote_at, self._hint = None, 0
         self.start()
 
     def signed_in(self) -> SignedIn:
@@ -119,27 +132,35 @@ class Syncer:
 
         Raises Unauthorized without anybody, Offline while the keyring does not answer, StorageFailed.
         """
-        import httpx
+        from sync.remote import connections
 
         with self._loading:
             if self._signed_in is None:
-                http = httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0), headers={"user-agent": "jmem"})
-                found = account.load(self._folder, self._user_id, self._url, self._key, http)
+                http = connections()
+                try:
+                    found = account.load(self._folder, self._user_id, self._url, self._key, http)
+                except BaseException:
+                    http.close()
+                    raise
                 if found is None:
                     http.close()
                     raise Unauthorized("nobody is signed in", code="not_signed_in", fix="jmem login")
-                self._signed_in = found
+                self._signed_in, self._sessions = found, http
             return self._signed_in
+
+    def sign_out(self, seconds: float) -> None:
+        """End the session at the account too, as far as that answers within the time. Raises as `signed_in`."""
+        known = self.signed_in()
+        with self._loading:
+            http, self._sessions = self._sessions, None
+        account.end_soon(known, seconds, http.close if http is not None else lambda: None)
 
     def remote(self) -> Remote:
         """The account's own calls, beside the exchange. Raises as `signed_in`."""
-        import httpx
-
-        from sync.remote import Remote
+        from sync.remote import Remote, connections
 
         known = self.signed_in()
-        http = httpx.Client(timeout=httpx.Timeout(10.0, connect=5.0), headers={"user-agent": "jmem"})
-        return Remote(known.account.url, self._store.store_id, known.tokens.token, http, account.about())
+        return Remote(known.account.url, self._store.store_id, known.tokens.token, connections(10.0), account.about())
 
     # ---- told from outside --------------------------------------------------------------------
 
@@ -152,31 +173,54 @@ class Syncer:
                     self._wake.notify_all()
 
     def now(self, seconds: float) -> dict[str, Any]:
-        """Exchange now, and wait for its end; raises what it raised, Unauthorized without an account, Unreachable."""
+        """Exchange now, and wait for its end; raises what it raised, Unauthorized without an account, Conflict `paused`,
+        Unreachable."""
         with self._wake:
             if not self._threads:
                 raise Unauthorized("nobody is signed in", code="not_signed_in", fix="jmem login")
+            if self._paused:
+                raise _paused()
             self._asked += 1
             mine, life = self._asked, self._life
             self._wake.notify_all()
-            if not self._wake.wait_for(lambda: self._ended >= mine or self._life is not life, seconds):
+            if not self._wake.wait_for(lambda: self._ended >= mine or self._life is not life or self._paused, seconds):
                 raise Unreachable("the exchange goes on", code="still_syncing", fix="jmem sync status")
             if self._life is not life:
                 raise Unreachable("the exchange was ended", code="ended", fix="jmem sync now")
+            if self._ended < mine:
+                raise _paused()
             if self._error is not None:
                 raise self._error
         return self.status()
 
-    def verify(self, seconds: float, *, fix: bool, tell: Tell) -> Verdict:
-        """Whether this machine and the account know the same; raises what `now` and the account raise."""
+    @property
+    def verifying(self) -> tuple[str, int]:
+        """What a comparison is doing, and how many of it; an empty name while nobody compares."""
+        return self._verifying or ("", 0)
+
+    def verify(self, seconds: float, *, fix: bool) -> Verdict:
+        """Whether this machine and the account know the same; raises what `now` and the account raise, and Conflict
+        `still_verifying`."""
         from sync.verify import verify
 
-        self.now(seconds)
-        remote = self._remote
-        assert remote is not None
-        return verify(
-            self._store, remote, lambda: self.now(seconds), fix=fix, purged=self._service.finish_purges, tell=tell
-        )
+        with self._wake:
+            if self._verifying is not None:
+                raise Conflict("they are being compared already", code="still_verifying", fix="wait for it to end")
+            self._verifying = ("exchanged", 0)
+
+        def tell(what: str, done: int) -> None:
+            self._verifying = (what, done)
+
+        try:
+            self.now(seconds)
+            remote = self._remote
+            if remote is None:
+                raise Unreachable("the exchange was ended", code="ended", fix="jmem sync verify")
+            return verify(
+                self._store, remote, lambda: self.now(seconds), fix=fix, purged=self._service.finish_purges, tell=tell
+            )
+        finally:
+            self._verifying = None
 
     def forgotten(self, ids: list[str]) -> tuple[PlaceReceipt, ...]:
         """What became of memories that were just forgotten for ever in the account, and what will on other machines.
@@ -249,40 +293,49 @@ class Syncer:
     # ---- the exchanging thread ----------------------------------------------------------------
 
     def _run(self, life: object) -> None:
-        engine: Engine | None = None
-        while True:
-            with self._wake:
-                if not self._await_turn(life):
+        made: list[Engine] = []
+        try:
+            while (turn := self._await_turn(life)) is not None:
+                error = self._exchange(life, made, turn)
+                if self._life is not life:
                     return
-                mine, self._wrote_at, hint, self._hint = self._asked, None, self._hint, 0
-                self._exchanging = True
-            error: JmemError | None = None
-            try:
-                engine = engine or self._connect(life)
-                self._progress = engine.exchange()
-            except JmemError as failure:
-                error = failure
-            except Exception as failure:  # noqa: BLE001  the thread's edge: it goes on, and says so
-                self._log.error("sync failed", user=self._user_id, exc_info=failure)
-                error = JmemError("sync failed; the log tells how", code="sync_failed", fix="jmem daemon logs")
-            if self._life is not life:
-                return
-            if error is not None and error.code == PAUSED:
-                with self._wake:
-                    self._exchanging, self._read_at = False, None
-                continue
-            if error is not None and error.code == "account_deleted":
-                account.leave(self._folder, self._user_id, self._store)
-            self._after(life, error, mine, hint)
+                if error is not None and error.code == PAUSED:
+                    with self._wake:
+                        self._exchanging, self._read_at = False, None
+                else:
+                    self._after(life, error, turn)
+        finally:
+            for engine in made:
+                engine.close()
 
-    def _await_turn(self, life: object) -> bool:
-        """Sleep until the plan says to exchange; False when it is time to stop."""
-        while self._life is life:
-            step = plan(self._planned())
-            if isinstance(step, Exchange):
-                return True
-            self._wake.wait(step.seconds)
-        return False
+    def _exchange(self, life: object, made: list[Engine], turn: _Turn) -> JmemError | None:
+        """One exchange; what ended it early."""
+        try:
+            try:
+                if not made:
+                    made.append(self._connect(life))
+                self._progress = made[0].exchange(read=turn.read, anew=turn.asked)
+            except JmemError as failure:
+                if failure.code == "account_deleted" and self._life is life:
+                    account.leave(self._folder, self._user_id, self._store)
+                return failure
+        except Exception as failure:  # noqa: BLE001  the thread's edge: it goes on, and says so
+            self._log.error("sync failed", user=self._user_id, exc_info=failure)
+            return JmemError("sync failed; the log tells how", code="sync_failed", fix="jmem daemon logs")
+        return None
+
+    def _await_turn(self, life: object) -> _Turn | None:
+        """Sleep until the plan says to exchange; None when it is time to stop."""
+        with self._wake:
+            while self._life is life:
+                state = self._planned()
+                step = plan(state)
+                if isinstance(step, Exchange):
+                    turn = _Turn(self._asked, state.asked, to_read(state))
+                    self._wrote_at, self._hint, self._exchanging = None, 0, True
+                    return turn
+                self._wake.wait(step.seconds)
+        return None
 
     def _planned(self) -> State:
         signed_out = self._error is not None and self._error.code in _FINAL
@@ -291,14 +344,18 @@ class Syncer:
             self._wrote_at, self._hint > 0, self._streaming, self._read_at, self._not_before,
         )  # fmt: skip
 
-    def _after(self, life: object, error: JmemError | None, mine: int, hint: int) -> None:
+    def _after(self, life: object, error: JmemError | None, turn: _Turn) -> None:
         with self._wake:
             if self._life is not life:
                 return
-            self._exchanging, self._ended, self._error = False, mine, error
+            self._exchanging, self._ended, self._error = False, turn.number, error
             now = time.monotonic()
             if error is None:
-                self._failures, self._not_before, self._read_at, self._last = 0, 0.0, now, time.time()
+                self._failures, self._not_before, self._last = 0, 0.0, time.time()
+                self._read_at = now if turn.read else self._read_at
+                with suppress(JmemError):
+                    if self._hint <= self._read_to():  # of what it has pushed itself, or read already
+                        self._hint = 0
             else:
                 self._failures += 1
                 self._not_before = now + backoff(self._failures, random.random(), getattr(error, "retry_after", None))
@@ -309,14 +366,12 @@ class Syncer:
 
     def _connect(self, life: object) -> Engine:
         """The engine of the account that is signed in; raises Offline, SignedOut, Conflict `bound`."""
-        import httpx
-
         from sync.engine import Engine
-        from sync.remote import Remote
+        from sync.remote import Remote, connections
 
         known = self.signed_in()
-        http = httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0), headers={"user-agent": "jmem"})
-        remote = Remote(known.account.url, self._store.store_id, self._asking(life, known), http, account.about())
+        asking = self._asking(life, known)
+        remote = Remote(known.account.url, self._store.store_id, asking, connections(), account.about())
         try:
             outbox.bind(self._store, remote.hello().account)
             with self._wake:
@@ -327,24 +382,28 @@ class Syncer:
         except BaseException:
             remote.close()
             raise
-        return Engine(self._store, remote, self._changed, self._tell)
+        return Engine(self._store, remote, self._changed, self._tell, lambda: self._go_on(life))
+
+    def _go_on(self, life: object) -> None:
+        """Raises Unreachable where the exchange is to end."""
+        if self._life is not life:
+            raise Unreachable("the exchange was ended", code="ended")
+        if self._paused:
+            raise Unreachable("paused in the midst of an exchange", code=PAUSED)
 
     def _asking(self, life: object, known: SignedIn) -> Callable[[str | None], str]:
-        """The bearer token for a request; raises Unreachable where the exchange may ask nothing any more."""
+        """The bearer token for a request; raises Unreachable where nothing may be asked any more."""
 
         def token(refused: str | None) -> str:
             if self._life is not life:
                 raise Unreachable("the exchange was ended", code="ended")
-            exchanging = threading.current_thread() is self._threads[0]
-            if exchanging and self._paused and self._asked <= self._ended:
-                raise Unreachable("paused in the midst of an exchange", code=PAUSED)
             return known.tokens.token(refused)
 
         return token
 
     def _changed(self, taken: TakenIn) -> None:
         if taken.purged:
-            self._service.finish_purges()
+            self._eraser.ask()
         for stamp, code in taken.refused:
             self._log.warning("an op of the feed can't be kept here", user=self._user_id, stamp=stamp, code=code)
 
@@ -355,31 +414,41 @@ class Syncer:
 
     def _listen(self, life: object) -> None:
         failures = 0
-        while True:
-            with self._wake:
-                self._wake.wait_for(
-                    lambda: self._life is not life or (self._remote is not None and self._error is None)
-                )
-                if self._life is not life:
-                    return
-                remote = self._remote
-            assert remote is not None
-            wait: float | None = None
+        while (remote := self._listened(life)) is not None:
+            began, wait = time.monotonic(), None
+            ended_well = False
             try:
-                with remote.hints() as hints:
-                    self._hear(life, True)
-                    failures = 0
-                    for seq in hints:
-                        self._hinted(seq)
+                ended_well = self._follow(life, remote)
             except JmemError as error:
                 wait = getattr(error, "retry_after", None)
-            except (RuntimeError, OSError) as error:  # hung up while it was read
-                self._log.debug("the stream of hints ended", user=self._user_id, why=repr(error))
-            self._hear(life, False)
-            failures += 1
+            except Exception as error:  # noqa: BLE001  the thread's edge: without hints the feed is looked at every minute
+                if self._life is life:
+                    self._log.error("the stream of hints failed", user=self._user_id, exc_info=error)
+            finally:
+                self._hear(life, False)
+            failures = 1 if time.monotonic() - began >= LIVED_S else failures + 1
+            if failures == 1 and (ended_well or wait == 0):  # as when its token has ended
+                continue
             with self._wake:
-                if self._wake.wait_for(lambda: self._life is not life, backoff(failures, random.random(), wait)):
-                    return
+                self._wake.wait_for(lambda: self._life is not life, backoff(failures, random.random(), wait))
+
+    def _listened(self, life: object) -> Remote | None:
+        """The account to listen to, once it answers; None when it is time to stop."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._life is not life or (self._remote is not None and self._error is None))
+            return self._remote if self._life is life else None
+
+    def _follow(self, life: object, remote: Remote) -> bool:
+        """Hear a stream of hints to its end; whether it had one."""
+        with remote.hints() as hints:
+            self._hear(life, True)
+            for number, seq in enumerate(hints):
+                if self._life is not life:
+                    return False
+                here = self._read_to()
+                if seq > here or (number == 0 and seq != here):  # behind what was read: another feed
+                    self._hinted(seq)
+        return True
 
     def _hear(self, life: object, streaming: bool) -> None:
         with self._wake:
@@ -391,9 +460,25 @@ class Syncer:
             self._wake.notify_all()
 
     def _hinted(self, seq: int) -> None:
+        with self._wake:
+            self._hint = seq
+            self._wake.notify_all()
+
+    def _read_to(self) -> int:
+        """The seq up to which the feed was read."""
         with self._store.reader() as conn:
-            cursor = outbox.position(conn).cursor or "0:"
-        if seq != int(cursor.partition(":")[0]):
-            with self._wake:
-                self._hint = seq
-                self._wake.notify_all()
+            return int((outbox.position(conn).cursor or "0:").partition(":")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """An exchange that is to be made: up to which number of those asked for, whether it was, whether the feed is read
+    though nothing is offered."""
+
+    number: int
+    asked: bool
+    read: bool
+
+
+def _paused() -> Conflict:
+    return Conflict("sync is paused", code="paused", fix="jmem sync resume")

@@ -103,6 +103,10 @@ class Engine:
                 raise
         raise Rejected("the account's feed changes faster than it can be read", fix="jmem sync status")
 
+    def close(self) -> None:
+        """Close the connections to the account."""
+        self._remote.close()
+
     # ---- in -----------------------------------------------------------------------------------
 
     def _read(self, progress: Progress) -> None:

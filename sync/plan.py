@@ -48,16 +48,21 @@ def plan(state: State) -> Exchange | Sleep:
     """What to do next."""
     if not state.signed_in:
         return Sleep()
-    if state.asked:
-        return Exchange()
     if state.paused:
         return Sleep()
+    if state.asked:
+        return Exchange()
     if state.now < state.not_before:
         return Sleep(state.not_before - state.now)
     due = _due(state)
     if due is None:
         return Sleep()
     return Exchange() if due <= state.now else Sleep(due - state.now)
+
+
+def to_read(state: State) -> bool:
+    """Whether the feed is to be read before anything is offered: not where hints would have said that it has moved."""
+    return state.asked or state.hinted or not state.streaming or state.read_at is None
 
 
 def _due(state: State) -> float | None:

@@ -19,6 +19,8 @@ from sync.protocol import MAX_PUSH_OPS, Hello, MendAnswer, PushAnswer, TreeAnswe
 
 QUIET = 45.0
 """Seconds without a byte after which the stream of hints is taken for dead; the server says something every 15."""
+KEPT_S = 60.0
+"""How long a connection is kept that nothing uses; the account keeps it longer."""
 T = TypeVar("T", bound=BaseModel)
 OUR_401 = frozenset(("bad_token", "token_expired", "key_revoked", "device_revoked", "signed_out", "unauthorized",
                      "program_not_allowed"))  # fmt: skip
@@ -109,6 +111,17 @@ class Pulled:
     """an op behind this page is of a kind that this program does not know"""
 
 
+def connections(seconds: float = 30.0) -> httpx.Client:
+    """Connections to an account, kept open while its owner thinks: a new one costs two round trips more.
+
+    `seconds` is how long an answer may take.
+    """
+    return httpx.Client(
+        timeout=httpx.Timeout(seconds, connect=10.0), headers={"user-agent": "jmem"},
+        limits=httpx.Limits(keepalive_expiry=KEPT_S),
+    )  # fmt: skip
+
+
 class Remote:
     """One account behind one address, asked by one device. Thread-safe as far as httpx's client is."""
 
@@ -122,7 +135,7 @@ class Remote:
         self._token = token
         self._renewed: str | None = None
         self._stream: Any = None
-        self._http = client or httpx.Client(timeout=httpx.Timeout(30.0, connect=10.0))
+        self._http = client or connections()
 
     def hello(self) -> Hello:
         """The account's clock and limits."""
@@ -198,8 +211,10 @@ class Remote:
                 network = answer.extensions.get("network_stream")
                 self._stream = None if network is None else network.get_extra_info("socket")
                 yield _seqs(answer.iter_lines())
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # OSError: hung up while it was read
             raise Offline(_why(error, self.url)) from None
+        except RuntimeError as error:
+            raise self._closed(error) from None
         finally:
             self._stream = None
 
@@ -261,6 +276,12 @@ class Remote:
             raise Slow(_why(error, self.url)) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Offline(_why(error, self.url)) from None
+        except RuntimeError as error:
+            raise self._closed(error) from None
+
+    def _closed(self, error: RuntimeError) -> Exception:
+        """What httpx means by a RuntimeError when another thread has closed the connections."""
+        return Offline("the sign-in has changed meanwhile") if self._http.is_closed else error
 
 
 def _said(refusal: Rejected) -> JmemError:

@@ -123,7 +123,7 @@ def logout(call: Call, ask: NoBody) -> Answer:
         raise Unauthorized("nobody is signed in", code="not_signed_in", fix="jmem login")
     user.syncer.stop()
     try:
-        account.end_soon(user.syncer.signed_in(), SIGN_OUT_S)
+        user.syncer.sign_out(SIGN_OUT_S)
     except (Offline, StorageFailed) as error:  # the keyring is away, or what is kept is damaged: it is forgotten here
         call.daemon.log.bind("account").warning("the session could not be ended at the account", why=error.message)
     account.forget(user.folder, user.id)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from daemon.http import Answer, Call, Routes, json_answer
-from jmem.core.errors import Conflict
 from jmem.core.wire import answers
 from jmem.core.wire.base import Ask, NoQuery
 
 routes = Routes("verify")
 WAIT_S = 3000.0
 """How long an exchange may take before the two are compared: the first one of a large store."""
-_running: dict[str, tuple[str, int]] = {}
-"""user id -> what is being done, and how many of it"""
 
 
 class VerifyAsk(Ask):
@@ -25,22 +22,11 @@ class VerifyAsk(Ask):
 def verify(call: Call, ask: VerifyAsk) -> Answer:
     """What waits is exchanged first. `differing` are the ids of memories that are not the same on both sides; with `fix`
     they are put right, and compared again. What never leaves this machine does not count."""
-    id = call.user.id
-    if _running.setdefault(id, ("", 0)) != ("", 0):
-        raise Conflict("they are being compared already", code="still_verifying", fix="wait for it to end")
-
-    def tell(what: str, done: int) -> None:
-        _running[id] = (what, done)
-
-    try:
-        tell("exchanged", 0)
-        return json_answer(call.user.syncer.verify(WAIT_S, fix=ask.fix, tell=tell).as_dict())
-    finally:
-        _running.pop(id, None)
+    return json_answer(call.user.syncer.verify(WAIT_S, fix=ask.fix).as_dict())
 
 
 @routes.route("GET", "/sync/verify", NoQuery, "How far it has come", answers={200: answers.Verifying}, problems=(404,))
 def verifying(call: Call, ask: NoQuery) -> Answer:
     """`what` is exchanged, compared or mended, empty while nobody compares; `done` how many ops, rows or memories."""
-    what, done = _running.get(call.user.id, ("", 0))
+    what, done = call.user.syncer.verifying
     return json_answer({"what": what, "done": done})

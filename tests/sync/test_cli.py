@@ -425,6 +425,9 @@ def test_pause_and_rules(pair: list[Machine], account: Account) -> None:
     one.home.stop()
     one.home.start()
     assert one.sync()["state"] == "paused"
+    for asked in (("sync", "now"), ("sync", "verify")):
+        code, said = one.fails(*asked)
+        assert (code, "jmem sync resume" in said) == (6, True)
     assert me.must("GET", "/memories")["memories"] == []
     one.jmem("sync", "resume")
     wait_for(lambda: "free" in str(me.must("GET", "/memories")), PATIENCE_S, "what may go")

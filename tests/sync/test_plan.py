@@ -21,11 +21,11 @@ def state(**fields: object) -> State:
         # nobody is signed in: nothing at all, whoever asks
         ({"signed_in": False}, Sleep()),
         ({"signed_in": False, "asked": True, "hinted": True, "wrote_at": 0.0, "read_at": None}, Sleep()),
-        # somebody waits: at once, though it is paused or has just failed
+        # somebody waits: at once, though it has just failed
         ({"asked": True}, Exchange()),
-        ({"asked": True, "paused": True}, Exchange()),
         ({"asked": True, "not_before": NOW + 60}, Exchange()),
-        # paused: nothing else
+        # paused: nothing, whoever asks
+        ({"asked": True, "paused": True}, Sleep()),
         ({"paused": True, "hinted": True, "wrote_at": 0.0, "read_at": None}, Sleep()),
         # after a failure: not before its time, whatever comes
         ({"not_before": NOW + 7, "hinted": True, "wrote_at": 0.0, "read_at": None}, Sleep(7.0)),
