@@ -8,8 +8,8 @@ from sqlalchemy import text
 from jmem.core.merge import in_conflict
 from jmem.core.model import Op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 _SEVERAL = text("""
 SELECT o.user_id, o.memory_id, array_agg(o.stamp) AS stamps FROM jmem.ops o
