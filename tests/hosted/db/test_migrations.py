@@ -105,7 +105,7 @@ async def test_what_was_written_apart_is_marked_for_an_owner_whom_row_level_secu
     owner, app = databases.cluster.url(empty), databases.cluster.url(empty, APP)
     await upgrade(owner, application_url=app)
     users = [await fill(app) for _ in range(2)]
-    await downgrade(owner, "0011")
+    await downgrade(owner, "0012")
     conn = await asyncpg.connect(owner)
     role = f"bound_{empty}"
     try:
@@ -114,7 +114,7 @@ async def test_what_was_written_apart_is_marked_for_an_owner_whom_row_level_secu
         )
         for table in await conn.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'jmem'"):
             await conn.execute(f"ALTER TABLE jmem.{table['tablename']} OWNER TO {role}")
-        await upgrade(databases.cluster.url(empty, role), "0012")
+        await upgrade(databases.cluster.url(empty, role), "0013")
         assert [await marked(owner, user) for user in users] == [["one of the river"]] * 2
         forced = await conn.fetch(
             "SELECT relname FROM pg_class WHERE relname IN ('memories', 'ops') AND relforcerowsecurity"
