@@ -348,7 +348,9 @@ class Syncer:
         with self._wake:
             if self._life is not life:
                 return
-            self._exchanging, self._ended, self._error = False, turn.number, error
+            newer = self._progress.newer if error is None and self._progress is not None else None
+            first = newer is not None and self._error is None
+            self._exchanging, self._ended, self._error = False, turn.number, error or newer
             now = time.monotonic()
             if error is None:
                 self._failures, self._not_before, self._last = 0, 0.0, time.time()
@@ -361,8 +363,9 @@ class Syncer:
                 self._not_before = now + backoff(self._failures, random.random(), getattr(error, "retry_after", None))
                 self._read_at = None
             self._wake.notify_all()
-        if error is not None and self._failures == 1:
-            self._log.warning("sync waits", user=self._user_id, code=error.code, why=error.message)
+            why = self._error
+        if why is not None and (first or self._failures == 1):
+            self._log.warning("sync waits", user=self._user_id, code=why.code, why=why.message)
 
     def _connect(self, life: object) -> Engine:
         """The engine of the account that is signed in; raises Offline, SignedOut, Conflict `bound`."""

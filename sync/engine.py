@@ -29,6 +29,8 @@ CLIENT = "sync"
 HELLO_EVERY = 600.0
 MAX_REPEATS = 3
 """How often one exchange begins again because the clock was off or the feed was another one."""
+_NEWER = ("another machine writes in a newer form than this program knows: what it wrote is not read here;"
+          " what is written here goes to the account")  # fmt: skip
 MAX_DOUBTS = 5
 """Ops that fail one by one before it is the account that fails; and how often one that fails alone is tried."""
 
@@ -45,6 +47,8 @@ class Progress:
     """stamp -> why the account does not take it"""
     refused: dict[str, str] = field(default_factory=dict)
     """stamp -> why it can't be kept here"""
+    newer: TooNew | None = None
+    """why the feed is not read to its end: an op there is of a kind that this program does not know"""
 
 
 class _Came(Enum):
@@ -73,6 +77,9 @@ class Engine:
         """what need not be offered again before the account is asked anew what it takes"""
         self._doubts: dict[str, JmemError] = {}
         """ops that failed alone since something was taken, the last ones of `_stuck`"""
+        self._newer: TooNew | None = None
+        self._told: set[str] = set()
+        """what the account has taken that can't be seen in the feed, behind an op of a newer kind"""
         self._tries: dict[str, int] = {}
         """how many exchanges each of them has ended"""
 
@@ -83,7 +90,7 @@ class Engine:
         """
         if anew:
             self._greeted = None
-        progress = Progress(stuck=self._stuck)
+        progress = Progress(stuck=self._stuck, newer=self._newer)
         for _ in range(MAX_REPEATS):
             try:
                 if read:
@@ -97,6 +104,7 @@ class Engine:
                 return progress
             except OtherFeed:
                 outbox.begin_again(self._store)
+                self._told.clear()
                 read = True
             except Offline:
                 self._greeted = None
@@ -123,9 +131,8 @@ class Engine:
                     pulled, ahead = self._remote.pull(cursor, own=True), None  # which may end elsewhere
                     taken = outbox.take_in(self._store, pulled.page, CLIENT)
                 self._took(progress, pulled, taken)
-            if pulled.newer:
-                raise TooNew("another machine writes memories in a newer form than this program knows")
-            if not pulled.more:
+            progress.newer = self._newer = TooNew(_NEWER) if pulled.newer else None
+            if pulled.newer or not pulled.more:
                 return
             self._go_on()
             cursor = pulled.page.cursor
@@ -154,7 +161,8 @@ class Engine:
             self._remote.ready()
             batch = outbox.take(self._store, after, self._batches.ops, self._batches.bytes)
             again = again or batch.again
-            texts = {stamp: text for stamp, text in batch.texts.items() if stamp not in self._stuck}
+            texts = {stamp: text for stamp, text in batch.texts.items()
+                     if stamp not in self._stuck and stamp not in self._told}  # fmt: skip
             came = self._push(texts, progress) if texts else _Came.DONE
             offered = offered or bool(texts)
             if came is _Came.AGAIN:
@@ -204,6 +212,8 @@ class Engine:
 
     def _pushed(self, answer: PushAnswer, progress: Progress) -> _Came:
         progress.sent += len(answer.acked)
+        if progress.newer is not None:
+            self._told.update(answer.acked)
         skewed = [rejected.stamp for rejected in answer.rejected if rejected.code == "clock_skew"]
         self._stuck.update({r.stamp: r.code for r in answer.rejected if r.code != "clock_skew"})
         if not skewed:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from jmem.core.errors import JmemError, from_problem
 from jmem.core.model import Op
 from jmem.core.outbox import Page
-from sync.protocol import MAX_PUSH_OPS, Hello, MendAnswer, PushAnswer, TreeAnswer, next_chain, parse_cursor
+from sync.protocol import MAX_PUSH_OPS, VERSION, Hello, MendAnswer, PushAnswer, TreeAnswer, next_chain, parse_cursor
 
 QUIET = 45.0
 """Seconds without a byte after which the stream of hints is taken for dead; the server says something every 15."""
@@ -368,7 +368,7 @@ def _page(cursor: str | None, answer: Any) -> Pulled:
     newer = False
     try:
         for raw in answer["ops"]:
-            if isinstance(raw.get("v"), int) and raw["v"] > 1:
+            if isinstance(raw.get("v"), int) and raw["v"] > VERSION:
                 newer = True
                 break
             if "id" in raw:

@@ -21,8 +21,10 @@ import pytest
 
 from bench.home import JMEM, Api, Home, temporary_home, wait_for
 from bench.sync_wire import Line
+from jmem.core.model import Op, new_id, new_nonce
 from tests.hosted.identity.conftest import Running
 from tests.hosted.world import Person, World, served
+from tests.sync.test_evolution import server_knows_v2
 
 PASSWORD = "correct horse"
 PATIENCE_S = 15.0
@@ -412,6 +414,32 @@ def test_doctor_says_how_the_account_is(pair: list[Machine], account: Account) -
     one.until("signed_out")
     sync = doctor()["sync"]
     assert (sync["status"], sync["fix"]) == ("fail", "jmem login")
+
+
+def test_an_older_program_says_that_it_is_one_and_goes_on_writing(
+    pair: list[Machine], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, me = pair[0], account.world.person()
+    one.login(me)
+    one.until("on")
+    server_knows_v2(monkeypatch)
+    fields = {
+        "content": "in the second form",
+        "client": "cli",
+        "privacy": "synced",
+        "created_at": "2026-11-22T20:13:05.123Z",
+    }
+    stamp = f"{int(time.time() * 1000):012x}-0000-a1b2c3d4"
+    op = Op(stamp, new_id(), fields, (), "cli", new_nonce(), v=2).sealed()
+    me.must("POST", "/sync/push", {"device": "newer", "ops": [json.loads(op.text())]})
+    assert "install.sh" in str(one.until("upgrade_required")["error"]["fix"])
+    one.jmem("add", "written all the same")
+    wait_for(lambda: "written all the same" in str(me.must("GET", "/memories")), PATIENCE_S, "what was written")
+    assert one.sync()["next_try_s"] is None
+    code, said = one.fails("sync", "now")
+    assert (code, "install.sh" in said) == (1, True)
+    status = one.jmem("sync")
+    assert "newer form" in status.stdout + status.stderr
 
 
 def test_pause_and_rules(pair: list[Machine], account: Account) -> None:
