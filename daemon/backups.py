@@ -8,6 +8,7 @@ change since its newest daily backup gets none.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ class DailyBackups:
             removed = prune(folder, self._keep, spare=gone.copy if gone else None)
             self._log.info("daily backup", user=user_id, name=made.path.name, bytes=made.bytes, removed=len(removed))
             return daily_due(folder, wall_ms())
-        except (JmemError, OSError) as error:
+        except (JmemError, OSError, sqlite3.Error) as error:
             code = error.code if isinstance(error, JmemError) else "storage_failed"
             self._log.warning("no daily backup", user=user_id, code=code, reason=str(error))
             return wall_ms() + RETRY_MS

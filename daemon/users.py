@@ -344,8 +344,12 @@ class Users:
         memory = UserMemory.open(
             user_id, name, folder, self._settings, self._embedder, self._clients[user_id], self._log
         )
-        self._opened(memory)
-        memory.syncer.start()
+        try:
+            self._opened(memory)
+            memory.syncer.start()
+        except BaseException:  # nobody else knows of it, and the next one to ask opens it anew
+            memory.close()
+            raise
         return memory
 
     def signed_in(self) -> list[str]:

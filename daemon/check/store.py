@@ -18,6 +18,7 @@ from typing import Any
 from daemon.check.process import alone, answers, ask
 from daemon.files import read_json
 from jmem.core import merge
+from jmem.core.backup import write_backup
 from jmem.core.clock import stamp_ms, wall_ms
 from jmem.core.errors import JmemError
 from jmem.core.finding import Check, Finding
@@ -244,13 +245,8 @@ def _back_up(user: Home) -> str:
     if answers(user.home):
         made = ask(user.home, "POST", "/api/v1/backup", {}, user=user.name, timeout=600)
         return f"wrote {made['path']}"
-    target = user.folder / "backups" / time.strftime("doctor-%Y%m%dT%H%M%SZ.db", time.gmtime())
-
-    def write(store: Store) -> str:
-        store.backup(target)
-        return f"wrote {target}"
-
-    return _with_store(user, write)
+    with alone(user.home):
+        return f"wrote {write_backup(user.folder, 'manual').path}"
 
 
 def _with_store(user: Home, work: Any) -> str:

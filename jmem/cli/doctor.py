@@ -80,10 +80,12 @@ def deep(args: Args) -> list[Finding]:
         return [Finding(**found) for found in json.loads(done.stdout)["checks"]]
     except subprocess.TimeoutExpired:
         return [Finding("store", "fail", f"not checked in {DEEP_TIMEOUT:.0f} s")]
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError as error:
+        reason = str(error.strerror)
+    except (ValueError, KeyError, TypeError):
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         reason = said[-1] if said else f"exit code {done.returncode}"
-        return [Finding("daemon", "fail", f"the daemon's program does not run: {reason}", "run ./install.sh again")]
+    return [Finding("daemon", "fail", f"the daemon's program does not run: {reason}", "run ./install.sh again")]
 
 
 class Doctor:

@@ -73,7 +73,7 @@ def edit_text(environ: Mapping[str, str], text: str, name: str) -> tuple[str, st
         raise JmemError(f"there is no room for the text to edit: {error.strerror}", code="editor") from None
     try:
         open_file(environ, path)
-        return path, decode(_read(path), path).rstrip("\n")
+        return path, decode(_read(path), path).removesuffix("\n")  # the one that every editor ends a file with
     except JmemError as error:
         if _left(path, text):
             error.fix = f"your text is in {path}"

@@ -44,6 +44,14 @@ class Counted(Message):
         self.memories, self.review = memories, review
 
 
+class Unstarted(Message):
+    """There is no daemon, and none could be started."""
+
+    def __init__(self, error: JmemError) -> None:
+        super().__init__()
+        self.error = error
+
+
 def _place(name: str, cls: str) -> Callable[[], Screen[Any]]:
     """Its module is imported when one first goes there."""
 
@@ -163,7 +171,11 @@ class JmemApp(Undoing):
         try:
             await self.remote(lambda daemon: daemon.start())
         except JmemError as error:
-            say(self.screen, error)
+            self.post_message(Unstarted(error))
+
+    @on(Unstarted)
+    def _unstarted(self, unstarted: Unstarted) -> None:
+        say(self.screen, unstarted.error)
 
     def _end(self, number: int) -> None:
         """A signal asks for the end: give the terminal back, unless there is none any more."""

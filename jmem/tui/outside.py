@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def edited(app: JmemApp, text: str, name: str) -> str | None:
-    """The text as it is when the editor is closed, None where it could not be used; what it was ends with no line break.
+    """The text as it is when the editor is closed, None where it could not be used.
 
     A file that could not be read back stays, and the person is told where it is.
     """
@@ -36,4 +36,4 @@ def edited(app: JmemApp, text: str, name: str) -> str | None:
         return None
     path, after = edited
     os.unlink(path)  # noqa: PTH108
-    return text if after == text.rstrip("\n") else after
+    return after

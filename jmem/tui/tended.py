@@ -8,6 +8,7 @@ from typing import Any
 from textual.message import Message
 
 from jmem.client import Client
+from jmem.core.errors import JmemError
 from jmem.tui import saving, shown
 from jmem.tui.undoing import PREVIEW, Bulk
 
@@ -54,6 +55,22 @@ class Fresh(Message):
     def __init__(self, memory: Memory) -> None:
         super().__init__()
         self.memory = memory
+
+
+class Taken(Message):
+    """A memory as it was saved with the text of the person's own editor."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()
+        self.memory = memory
+
+
+class Untaken(Message):
+    """The text of the person's own editor could not be saved."""
+
+    def __init__(self, memory: Memory, text: str, error: JmemError) -> None:
+        super().__init__()
+        self.memory, self.text, self.error = memory, text, error
 
 
 def slim(memory: Memory) -> Memory:

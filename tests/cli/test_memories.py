@@ -393,6 +393,8 @@ def test_edit_in_the_editor(jmem: Jmem, tmp_path: Path) -> None:
     jmem.tty("edit", id, env=env)
     assert shown(jmem, id)["content"] == "text from the editor"
     assert "nothing changed" in jmem.tty("edit", id, env={"VISUAL": "true", "EDITOR": "false"}).out
+    ended = added(jmem, "with an empty line at its end\n")["id"]
+    assert "nothing changed" in jmem.tty("edit", ended, env={"VISUAL": "true", "EDITOR": "false"}).out
     failed = jmem.tty("edit", id, env={"EDITOR": "false"})
     assert failed.code == 1
     assert "false ended with code 1" in failed.out
@@ -499,6 +501,13 @@ def test_rm_asks_on_a_terminal(jmem: Jmem) -> None:
     gone = jmem("show", ids[0])
     assert gone.code == 5
     assert f"fix: jmem restore {ids[0]}" in gone.err
+
+
+def test_a_purge_names_what_an_editor_left_behind(jmem: Jmem, tmp_path: Path) -> None:
+    id = added(jmem, "a text that an editor keeps")["id"]
+    left = tmp_path / f"jmem-{id[-6:]}-kept.md"
+    left.write_text("a text that an editor keeps")
+    assert str(left) in jmem.ok("rm", id, "--purge", "--yes", env={"TMPDIR": str(tmp_path)}).err
 
 
 def test_purge_prints_a_receipt(jmem: Jmem) -> None:

@@ -260,6 +260,23 @@ async def test_a_failure_is_told_and_tried_again_later(tmp_path: Path, monkeypat
         daily.stop()
 
 
+async def test_what_sqlite_says_is_no_end_of_daily_backups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(module, "START_S", 0)
+    monkeypatch.setattr(module, "lost", damaged)
+    put(tmp_path / "ann", 3)
+    log = Quiet()
+    daily = DailyBackups(Folders(tmp_path / "ann"), 7, log)  # type: ignore[arg-type]
+    daily.start()
+    try:
+        await until(lambda: daily._timer is not None and daily.due("ann"))
+        assert log.said == ["no daily backup"]
+    finally:
+        daily.stop()
+
+
 async def test_none_are_made_when_none_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "START_S", 0)
     put(tmp_path / "ann", 3)

@@ -11,7 +11,10 @@ import pytest
 
 from bench.home import Home
 from daemon.clients import Clients
+from daemon.users import UserMemory, Users
+from jmem.core.embed import make_embedder
 from jmem.core.errors import StorageFailed
+from jmem.core.settings import load
 from tests.daemon.harness import exchange, request
 
 
@@ -136,3 +139,23 @@ def test_a_damaged_client_list_keeps_nobody_else_out(home: Home) -> None:
         after = api.must("POST", "/clients", {"name": "claude"})
         assert after["http"] != before["http"]
         assert exchange(port, ask)[0] == 404
+
+
+def test_a_memory_that_could_not_be_handed_over_is_closed(tmp_path: Path) -> None:
+    settings = load({"JMEM_HOME": str(tmp_path)})
+    seen: list[UserMemory] = []
+
+    def opened(memory: UserMemory) -> None:
+        seen.append(memory)
+        if len(seen) == 1:
+            raise RuntimeError("the first one fails")
+
+    users = Users(settings, make_embedder(settings), {}, opened)
+    with pytest.raises(RuntimeError):
+        users.open("default")
+    assert users.opened() == []
+    with pytest.raises(StorageFailed, match="closed"), seen[0].store.reader():
+        pass
+    assert not seen[0].indexer._thread.is_alive()
+    assert users.open("default") is seen[1]
+    users.close()

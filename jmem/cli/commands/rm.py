@@ -73,6 +73,8 @@ def _delete(args: Args) -> tuple[list[str], dict[str, JmemError]]:
 
 
 def _purge(args: Args) -> int:
+    from jmem.cli.editor import kept_files
+
     out = args.out
     found: list[tuple[str, str]] = []
     missing: dict[str, JmemError] = {}
@@ -99,6 +101,9 @@ def _purge(args: Args) -> int:
     else:
         for entry in purged:
             _receipt(args, entry)
+    for entry in purged:
+        for path in kept_files(entry["id"]):
+            out.warn(f"a text of it is in {path}, where your editor left it: delete that yourself")
     return _missing(args, missing)
 
 

@@ -14,7 +14,7 @@ from jmem.core.errors import JmemError, from_problem
 from jmem.tui import saving
 from jmem.tui.screens.base import say
 from jmem.tui.screens.choosing import Choosing
-from jmem.tui.tended import Advanced, Done, Fresh, bulk_of, named, some
+from jmem.tui.tended import Advanced, Done, Fresh, Taken, Untaken, bulk_of, named, some
 from jmem.tui.widgets.results import Results
 
 Memory = dict[str, Any]
@@ -144,11 +144,19 @@ class Tending(Choosing):
                     lambda daemon: daemon.edit(memory["id"], {"content": text}, memory["version"])
                 )
             except JmemError as error:
-                self._edit(memory, text, error)
+                self.post_message(Untaken(memory, text, error))
             else:
-                self._kept("Saved")(saved)
+                self.post_message(Taken(saved))
 
         self.begin(save, group="tend")
+
+    @on(Taken)
+    def _taken(self, taken: Taken) -> None:
+        self._kept("Saved")(taken.memory)
+
+    @on(Untaken)
+    def _untaken(self, untaken: Untaken) -> None:
+        self._edit(untaken.memory, untaken.text, untaken.error)
 
     # ---- what is known of one
 
