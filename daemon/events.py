@@ -91,7 +91,8 @@ class Hub:
                 if told.more:
                     continue
                 try:
-                    await asyncio.wait_for(listener.woken.wait(), KEEP_ALIVE_S)
+                    async with asyncio.timeout(KEEP_ALIVE_S):  # wait_for of Python 3.11 may swallow a cancellation
+                        await listener.woken.wait()
                 except TimeoutError:
                     yield b": keep-alive\n\n"
         finally:

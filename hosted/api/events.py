@@ -73,7 +73,8 @@ async def _stream(call: Call, since: int | None) -> AsyncIterator[bytes]:
                 if len(found) == PAGE:
                     continue
                 try:
-                    await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
+                    async with asyncio.timeout(KEEP_ALIVE_S):  # wait_for of Python 3.11 may swallow a cancellation
+                        await changed.wait()
                 except TimeoutError:
                     yield b": keep-alive\n\n"
         except DATABASE_FAILURES as error:

@@ -91,7 +91,8 @@ async def _hints(call: Call) -> AsyncIterator[bytes]:
                 told = seq
                 yield b'event: feed\ndata: {"seq":%d}\n\n' % seq
             try:
-                await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
+                async with asyncio.timeout(KEEP_ALIVE_S):  # wait_for of Python 3.11 may swallow a cancellation
+                    await changed.wait()
             except TimeoutError:
                 _seen(call, idle=True)
                 yield b": keep-alive\n\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -88,8 +89,9 @@ def test_changes_arrive_as_they_happen(api: Api, listen: Any) -> None:
     api.must("PATCH", f"/memories/{memory['id']}", {"state": "archived"})
     api.must("DELETE", f"/memories/{memory['id']}")
     api.must("POST", "/undo", {})
+    events = listener.events(5)  # before the purge, which takes the ops that are not told yet
     api.must("DELETE", f"/memories/{memory['id']}?purge=true")
-    events = listener.events(6)
+    events += listener.events(1)
     assert [event["kind"] for event in events] == ["add", "edit", "archive", "delete", "restore", "purge"]
     assert {event["id"] for event in events} == {memory["id"]}
     assert {event["client"] for event in events} == {"cli"}
@@ -151,6 +153,27 @@ async def test_an_idle_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> 
     assert await anext(stream) == b": keep-alive\n\n"
     hub.close()
     assert [piece async for piece in stream] == []
+    assert hub.count() == 0
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_listener_that_leaves_while_something_is_told_is_not_kept(steps: int) -> None:
+    hub = Hub()
+    hub.start()
+
+    async def listen() -> None:
+        async for _ in hub.stream("user", lambda place: Told((), place), Place(None, 0)):
+            pass
+
+    leaving = asyncio.create_task(listen())
+    while not any(listener.woken._waiters for listener in hub._listeners.get("user", ())):
+        await asyncio.sleep(0)
+    hub.notify("user")
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(leaving, 5)
     assert hub.count() == 0
 
 
