@@ -96,8 +96,6 @@ class World:
 
         async def written() -> None:
             await activity.flush()
-            async with activity._writing:  # what was under way already
-                pass
             await self.app.state.devices.flush()
 
         self.run(written())
