@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -19,6 +21,8 @@ from jmem.core.revisions import Revision
 pages = Pages(private=True)
 STATES = {"archive": ("archived", "archived"), "pause": ("paused", "paused"), "resume": ("active", "resumed")}
 SHOWN_REVISIONS = 100
+COMPARED_REVISIONS = 20
+"""Of the newest ones the page shows what changed; of those before them, the beginning of their texts."""
 
 
 @pages.get("/memories/{id}")
@@ -58,7 +62,8 @@ async def save(visit: Visit) -> Response:
         )  # fmt: skip
     except Conflict:
         now = await _memory(visit)
-        theirs = {"diff": words.diff(now.content, content), "by": now.client, "at": now.updated_at, "content": now.content,
+        differs = await asyncio.to_thread(words.diff, now.content, content)
+        theirs = {"diff": differs, "by": now.client, "at": now.updated_at, "content": now.content,
                   "tags": ", ".join(now.tags)}  # fmt: skip
         typed["version"] = now.version
         return visit.page(template, 200 if visit.live else 409, **_form(now, **typed, theirs=theirs))
@@ -137,18 +142,21 @@ async def restore(visit: Visit) -> Response:
 async def _revisions(visit: Visit, memory: Memory) -> list[dict[str, Any]]:
     """Newest first, each with what it changed."""
     history = await visit.memories.history(memory.id, visit.actor)
+    return await asyncio.to_thread(_told, history.revisions)
+
+
+def _told(revisions: Sequence[Revision]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    before: Revision | None = None
-    for revision in history.revisions:
+    for n in range(len(revisions) - 1, max(-1, len(revisions) - 1 - SHOWN_REVISIONS), -1):
+        revision, before = revisions[n], revisions[n - 1] if n else None
         was, content = (before.content if before else None) or "", revision.content or ""
-        found.append({
-            "r": revision, "first": before is None, "text": words.diff(was, content) if was != content and before else "",
-            "fields": _fields(revision), "current": False,
-        })  # fmt: skip
-        before = revision
-    if found:
-        found[-1]["current"] = True
-    return found[::-1][:SHOWN_REVISIONS]
+        text = ""
+        if before is None or (was != content and len(found) >= COMPARED_REVISIONS):
+            text = words.short(content)
+        elif was != content:
+            text = words.diff(was, content)
+        found.append({"r": revision, "text": text, "fields": _fields(revision), "current": not found})
+    return found
 
 
 _NAMED = {"tags": "tags", "state": "state", "deleted": "deleted", "occurred_at": "happened", "expires_at": "expires",

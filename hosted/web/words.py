@@ -14,8 +14,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 SHORT = 480
 """Characters of a memory that lists show."""
-COMPARED = 250_000
-"""Product of the numbers of words of two texts up to which they are compared word by word."""
+COMPARED = 20_000
+"""Product of the numbers of words (or lines) that differ in two texts, up to which they are compared one by one: at worst
+that takes some hundredths of a second."""
 _UNITS = ((31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -113,21 +114,40 @@ def marked(text: str, terms: Iterable[str]) -> Markup:
 def diff(before: str, after: str) -> Markup:
     """How one text became the other: what went, what came, what stayed."""
     a, b = shown(before), shown(after)
-    old, new = _WORD.findall(a), _WORD.findall(b)
-    if len(old) * len(new) > COMPARED:
-        old, new = a.splitlines(keepends=True), b.splitlines(keepends=True)
-    if len(old) * len(new) > COMPARED * 4:
-        return _gone(a) + _came(b)
+    for split in (_words, _lines):
+        old, new = split(a), split(b)
+        start = _shared(old, new)
+        end = _shared(old[start:][::-1], new[start:][::-1])
+        gone, came = old[start : len(old) - end], new[start : len(new) - end]
+        if len(gone) * len(came) <= COMPARED:
+            changed = _compared(gone, came)
+            break
+    else:
+        changed = [_gone("".join(gone)), _came("".join(came))]
+    return Markup("").join([escape("".join(old[:start])), *changed, escape("".join(old[len(old) - end :]))])
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text)
+
+
+def _lines(text: str) -> list[str]:
+    return text.splitlines(keepends=True)
+
+
+def _shared(old: list[str], new: list[str]) -> int:
+    """How many parts at the beginning are the same."""
+    return next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+
+
+def _compared(old: list[str], new: list[str]) -> list[Markup]:
     parts: list[Markup] = []
     for kind, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
             parts.append(escape("".join(new[j1:j2])))
-            continue
-        if i2 > i1:
-            parts.append(_gone("".join(old[i1:i2])))
-        if j2 > j1:
-            parts.append(_came("".join(new[j1:j2])))
-    return Markup("").join(parts)
+        else:
+            parts += [_gone("".join(old[i1:i2])), _came("".join(new[j1:j2]))]
+    return parts
 
 
 def _gone(text: str) -> Markup:
