@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from daemon.files import read_json, write_json
 from jmem.core import outbox
+from jmem.core.addresses import account_address
 from jmem.core.errors import Conflict, Invalid, StorageFailed
 
 if TYPE_CHECKING:
@@ -161,10 +162,7 @@ def project_of(url: str, http: httpx.Client) -> At:
     """The Supabase project of a hosted account; raises Invalid, Offline."""
     from sync.session import Project, where_to_sign_in
 
-    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
-        raise Invalid("the account's address begins with https://", code="bad_address", field="url",
-                      fix="jmem config set hosted.url https://…")  # fmt: skip
-    supabase_url, key = where_to_sign_in(url, http)
+    supabase_url, key = where_to_sign_in(account_address(url), http)
     return At(Project(supabase_url, key, http), supabase_url, key)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel
 
+from jmem.core.addresses import account_address
 from jmem.core.errors import JmemError, from_problem
 from jmem.core.model import Op
 from jmem.core.outbox import Page
@@ -128,8 +129,9 @@ class Remote:
     def __init__(
         self, url: str, device: str, token: Token, client: httpx.Client | None = None, about: Mapping[str, str] | None = None
     ) -> None:  # fmt: skip
-        """`about` are headers that tell the account which machine this is, for its owner's list."""
-        self.url = url.rstrip("/")
+        """`about` are headers that tell the account which machine this is, for its owner's list. Raises Invalid
+        `bad_address` where a token must not be sent."""
+        self.url = account_address(url)
         self.device = device
         self._about = {"x-jmem-device": device, **(about or {})}
         self._token = token

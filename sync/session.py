@@ -16,6 +16,7 @@ from uuid import UUID
 
 import httpx
 
+from jmem.core.addresses import account_address
 from jmem.core.errors import JmemError
 from sync.remote import Offline, SignedOut
 
@@ -25,6 +26,8 @@ TIMEOUT = httpx.Timeout(15.0, connect=10.0)
 _VERSION = "2024-01-01"
 _ENDED = frozenset(("refresh_token_not_found", "refresh_token_already_used", "session_not_found", "session_expired",
                     "user_not_found", "user_banned", "invalid_grant", "validation_failed", "bad_jwt"))  # fmt: skip
+
+_GONE = frozenset(("session_not_found", "session_expired", "user_not_found"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class Project:
     """The account's Supabase project, as far as a device asks it. Raises SignInRefused, Offline."""
 
     def __init__(self, supabase_url: str, publishable_key: str, http: httpx.Client) -> None:
-        self._base, self._key, self._http = f"{supabase_url.rstrip('/')}/auth/v1", publishable_key, http
+        """Raises Invalid `bad_address` where a password must not be sent."""
+        self._base, self._key, self._http = f"{account_address(supabase_url)}/auth/v1", publishable_key, http
 
     def by_password(self, email: str, password: str) -> Tokens:
         """A session for a password."""
@@ -96,12 +100,13 @@ class Project:
         """The session's next tokens; `token` serves no more."""
         return self._tokens("/token?grant_type=refresh_token", {"refresh_token": token})
 
-    def sign_out(self, access: str) -> None:
-        """End this session alone; one that has ended is no error."""
+    def sign_out(self, access: str) -> bool:
+        """End this session alone; whether Supabase did, or knew that it has ended."""
         try:
             self._call("POST", "/logout?scope=local", {}, access)
-        except SignInRefused:
-            return
+        except SignInRefused as refusal:
+            return refusal.detail.get("reason") in _GONE
+        return True
 
     def _tokens(self, path: str, body: dict[str, Any]) -> Tokens:
         answer = self._call("POST", path, body)
@@ -154,6 +159,7 @@ class Session:
     def begin(self, tokens: Tokens) -> None:
         """Go on with these tokens; they are kept before they are used."""
         with self._lock:
+            self.ended = None
             self._take(tokens)
 
     def token(self, refused: str | None = None) -> str:
@@ -180,21 +186,27 @@ class Session:
 
     def end(self) -> None:
         """Sign out: here at once, at Supabase as far as it can be reached."""
+        self.ended = (
+            self.ended or "signed out"
+        )  # a renewal that is under way, and holds the lock, keeps nothing any more
         with self._lock:
-            access, self._access, self.ended = self._access, "", self.ended or "signed out"
+            good, self._access = self._access if self._clock() < self._ends else "", ""
             kept = self._keeper.load()
         try:
-            if not access and kept is not None:
-                access = self._project.by_refresh_token(kept).access
-            if access:
-                self._project.sign_out(access)
+            if good and self._project.sign_out(good):
+                return
+            if kept is not None:  # a token that has ended ends no session
+                self._project.sign_out(self._project.by_refresh_token(kept).access)
         except (Offline, SignInRefused):
             return
 
     def _take(self, tokens: Tokens) -> None:
-        self._keeper.save(tokens.refresh)
-        self._access, self.ended = tokens.access, None
+        if self.ended is None:
+            self._keeper.save(tokens.refresh)
+        self._access = tokens.access
         self._ends = self._clock() + max(tokens.lasts - EARLY_S, tokens.lasts / 2)
+        if self.ended is not None:
+            raise SignedOut(self.ended)
 
 
 def where_to_sign_in(url: str, http: httpx.Client) -> tuple[str, str]:

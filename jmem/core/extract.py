@@ -8,15 +8,14 @@ machine unless `allow_remote_for_local` says so.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from jmem.core.addresses import is_loopback
 from jmem.core.drafts import Added, Draft
 from jmem.core.errors import JmemError
 from jmem.core.model import Memory, check_content, parse_time
@@ -208,17 +207,6 @@ def make_extractor(settings: Settings) -> Extractor | None:
         return None
     return Extractor(settings["llm.base_url"], settings["llm.model"], settings["llm.api_key"],
                      allow_remote_for_local=settings["allow_remote_for_local"])  # fmt: skip
-
-
-def is_loopback(base_url: str) -> bool:
-    """Whether an address is on this machine."""
-    host = urlsplit(base_url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # ---- its answer -------------------------------------------------------------------------------

@@ -446,9 +446,10 @@ def account_of(store: Store) -> str | None:
 
 
 def preview(conn: sqlite3.Connection, samples: int) -> dict[str, Any]:
-    """What would leave: how many memories, the bytes of their texts, how many stay and why, and the newest texts that go."""
+    """What would leave: how many memories, deleted ones apart, the bytes of their texts, how many stay and why, and the
+    newest texts of either kind that go."""
     rules = position(conn).rules
-    going: list[str] = []
+    going: dict[str, list[str]] = {"memories": [], "deleted": []}
     counts = {"memories": 0, "deleted": 0, "local": 0, "held": 0, "bytes": 0}
     for rowid, content, client, source, privacy, deleted in conn.execute(
         "SELECT rowid, content, client, source, privacy, deleted FROM memories ORDER BY created_at DESC, id"
@@ -457,11 +458,10 @@ def preview(conn: sqlite3.Connection, samples: int) -> dict[str, Any]:
             counts["local"] += 1
         elif rules.keep(_tags(conn, rowid) if rules.tags else (), client, source):
             counts["held"] += 1
-        elif deleted:
-            counts["deleted"] += 1
         else:
-            counts["memories"] += 1
+            kind = "deleted" if deleted else "memories"
+            counts[kind] += 1
             counts["bytes"] += len(content.encode())
-            if len(going) < samples:
-                going.append(content[:200])
-    return {**counts, "samples": going}
+            if len(going[kind]) < samples:
+                going[kind].append(content[:200])
+    return {**counts, "samples": going["memories"], "deleted_samples": going["deleted"]}

@@ -15,7 +15,7 @@ from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
 from jmem.core.errors import Refused, SecretFound
-from jmem.core.extract import Extractor, is_loopback, make_extractor
+from jmem.core.extract import Extractor, make_extractor
 from jmem.core.filter import Filter
 from jmem.core.model import Memory
 from jmem.core.query import Hit, SearchOutcome, SearchQuery
@@ -297,19 +297,6 @@ def test_it_is_off_until_a_model_is_set(tmp_path: Path, service: MemoryService) 
     assert not outcome.inferred
     assert outcome.reason == "no model is set: jmem config set llm.model NAME"
     assert outcome.added[0].memory.metadata == {}
-
-
-@pytest.mark.parametrize(
-    ("url", "here"),
-    [
-        ("http://localhost:11434/v1", True), ("http://127.0.0.1/v1", True), ("http://127.8.9.1:80/v1", True),
-        ("http://[::1]:1234/v1", True), ("https://api.openai.com/v1", False), ("http://192.168.0.2/v1", False),
-        ("http://localhost.example.org/v1", False), ("http://127.0.0.1.example.org/", False), ("not a url", False),
-        ("http://localhost@example.org/", False),
-    ],
-)  # fmt: skip
-def test_what_counts_as_this_machine(url: str, here: bool) -> None:
-    assert is_loopback(url) is here
 
 
 def test_the_answer_names_memories_not_ids() -> None:

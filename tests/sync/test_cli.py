@@ -183,10 +183,13 @@ def test_nothing_leaves_before_it_is_agreed_and_what_is_private_never_does(
     account.line.record = bytearray()
     one.jmem("add", "I prefer aisle seats")
     one.jmem("add", "--local", "my diagnosis is marigold")
+    gone = one.jmem("add", "--quiet", "I was wrong about this").stdout.strip()
+    one.jmem("rm", gone, "--yes")
     code, said = one.fails("login", "--url", account.url, "--email", me.email, "--password-stdin", input=PASSWORD)
     assert (code, "--yes" in said) == (6, True)
-    assert "1 memory (20 bytes of text) would go" in said
+    assert "1 memory and 1 deleted memory (42 bytes of text) would go" in said
     assert "I prefer aisle seats" in said
+    assert "(deleted) I was wrong about this" in said
     assert "1 private" in said
     assert "marigold" not in said
     assert account.line.record == b"", "nothing is asked before the person agreed"
@@ -266,8 +269,12 @@ def test_a_mailed_code_an_api_key_and_a_key_in_the_settings(pair: list[Machine],
 def test_without_an_address_or_a_network(pair: list[Machine], account: Account) -> None:
     one, me = pair[0], account.world.person()
     assert "jmem config set hosted.url" in one.fails("login", "--yes")[1]
-    code, said = one.fails("login", "--url", "example.com", "--yes")
-    assert (code, "https://" in said) == (2, True)
+    for url in ("example.com", "http://127.0.0.1.evil.com"):
+        code, said = one.fails("login", "--url", url, "--yes")
+        assert (code, "https://" in said) == (2, True)
+    with one.api() as api:
+        status, said = api.call("POST", "/api/v1/account/login", {"url": "http://localhost.evil.com", "token": "jmk_x"})
+    assert (status, said["code"]) == (422, "bad_address"), "no key goes there"
     account.line.turn("down")
     code, said = one.fails(
         "login", "--url", account.url, "--email", me.email, "--password-stdin", "--yes", input=PASSWORD

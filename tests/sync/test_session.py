@@ -252,3 +252,57 @@ def test_nobody_is_signed_in_where_nothing_is_kept(device: Device):
     with pytest.raises(SignedOut):
         device.session.token()
     assert device.line.asked == []
+
+
+def refreshed(device: Device, token: str) -> bool:
+    """Whether somebody who holds the refresh token still gets in."""
+    try:
+        device.project.by_refresh_token(token)
+    except SignInRefused:
+        return False
+    return True
+
+
+def test_a_session_whose_access_token_has_ended_is_ended_at_supabase_too(device: Device):
+    kept = device.sign_in().refresh
+    device.later(7200)
+    device.session.end()
+    assert not refreshed(device, kept)
+    assert not refreshed(device, device.keeper.load() or "")
+
+
+def test_a_token_that_was_refused_though_it_looked_good_ends_the_session_all_the_same(device: Device):
+    kept = device.sign_in().refresh
+    device.line.next = ["403"]
+    device.session.end()
+    assert not refreshed(device, kept)
+
+
+def test_a_refresh_that_comes_back_after_the_sign_out_keeps_nothing(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    device.sign_in()
+    device.later(3600)
+    under_way, go_on = threading.Event(), threading.Event()
+    refresh = device.project.by_refresh_token
+
+    def slow(token: str) -> Tokens:
+        under_way.set()
+        go_on.wait(10)
+        return refresh(token)
+
+    with ThreadPoolExecutor(2) as pool, monkeypatch.context() as patch:
+        patch.setattr(device.project, "by_refresh_token", slow)
+        asked = pool.submit(device.session.token)
+        assert under_way.wait(10)
+        ended = pool.submit(device.session.end)
+        try:
+            ended.result(0.3)
+        except TimeoutError:
+            pass  # it waits for the network, while what is kept here is forgotten
+        device.keeper.forget()
+        go_on.set()
+        with pytest.raises(SignedOut):
+            asked.result(10)
+        ended.result(10)
+    assert device.keeper.load() is None

@@ -7,6 +7,7 @@ from jmem.cli.ask import confirmed, typed
 from jmem.cli.options import YES
 from jmem.cli.spec import Command, Option
 from jmem.cli.text import cut, one_line
+from jmem.core.addresses import account_address
 from jmem.core.errors import Invalid, NotFound
 
 TYPE_CHECKING = False
@@ -64,9 +65,7 @@ def run(args: Args) -> int:
     if not url:
         raise Invalid("no hosted account is named", code="no_account_url", field="url",
                       fix="jmem config set hosted.url https://…")  # fmt: skip
-    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
-        raise Invalid("the account's address begins with https://", code="bad_address", field="url",
-                      fix="jmem config set hosted.url https://…")  # fmt: skip
+    url = account_address(url)
     if not known["signed_in"] and not _agreed(args):
         return 0
     ask: dict[str, Any] = {"url": url, "email": args.email, "code": args.code}
@@ -126,14 +125,17 @@ def _agreed(args: Args) -> bool:
         if error.code != "unknown_user":
             raise
         return True  # a user that the sign-in makes
-    count = would["memories"]
-    if not count:
+    live, deleted = would["memories"], would["deleted"]
+    if not live + deleted:
         return True
     size = f"{would['bytes']:,} bytes" if would["bytes"] < 10_000 else f"{would['bytes'] / 1000:,.0f} KB"
-    what = "memory" if count == 1 else "memories"
-    out.note(f"{count:,} {what} ({size} of text) would go to the account, the newest of them:")
+    what = [f"{live:,} {'memory' if live == 1 else 'memories'}"] if live else []
+    what += [f"{deleted:,} deleted {'memory' if deleted == 1 else 'memories'}"] if deleted else []
+    out.note(f"{' and '.join(what)} ({size} of text) would go to the account, the newest of them:")
     for text in would["samples"]:
         out.note("  " + cut(one_line(text), max(out.columns - 4, 20)))
+    for text in would["deleted_samples"]:
+        out.note("  (deleted) " + cut(one_line(text), max(out.columns - 14, 20)))
     if would["local"] or would["held"]:
         out.note(f"{would['local']:,} private and {would['held']:,} held back by rules stay here (jmem sync rules)")
     return confirmed(out, "Sign in and let them go", False)

@@ -537,3 +537,4 @@ class SyncPreview(Reply):
     held: int
     bytes: int
     samples: list[str]
+    deleted_samples: list[str]
