@@ -273,8 +273,8 @@ def test_without_an_address_or_a_network(pair: list[Machine], account: Account) 
         code, said = one.fails("login", "--url", url, "--yes")
         assert (code, "https://" in said) == (2, True)
     with one.api() as api:
-        status, said = api.call("POST", "/api/v1/account/login", {"url": "http://localhost.evil.com", "token": "jmk_x"})
-    assert (status, said["code"]) == (422, "bad_address"), "no key goes there"
+        answer = api.call("POST", "/api/v1/account/login", {"url": "http://localhost.evil.com", "token": "jmk_x"})
+    assert (answer.status, answer.body["code"]) == (422, "bad_address"), "no key goes there"
     account.line.turn("down")
     code, said = one.fails(
         "login", "--url", account.url, "--email", me.email, "--password-stdin", "--yes", input=PASSWORD
