@@ -17,6 +17,7 @@ from daemon.clients import Client, Clients
 from daemon.files import read_json, write_json
 from daemon.keys import api_token, derived, load_secret, mcp_key
 from daemon.lock import FileLock
+from daemon.security import DEFAULT_USER
 from daemon.syncer import Syncer
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from jmem.core.embed import Embedder
 
 T = TypeVar("T")
-DEFAULT_USER = "default"
 
 
 def key_of(settings: Settings, name: str) -> str:

@@ -16,7 +16,7 @@ from jmem.core import merge
 from jmem.core.edits import DEFAULTS
 from jmem.core.idparts import reverse_id
 from jmem.core.merge import Registers
-from jmem.core.model import FIELDS, Memory
+from jmem.core.model import FIELDS, Memory, plain_json
 from jmem.core.texts import text_key
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ _STORED = (*_NAMES, "id_reversed", "at", "stamps", "extra", "seq", "text_key", "
 _BY_TEXT = frozenset(("json", "text[]"))
 """Types that go out as text, since an array of them has no plain form."""
 _KNOWN = frozenset(FIELDS)
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _upsert() -> str:
@@ -127,7 +126,7 @@ def _values(row: Row) -> tuple[Any, ...]:
     """What _STORED names."""
     registers = row.registers
     memory = merge.memory(row.id, registers)
-    stamps = _encode({name: stamp for name, (stamp, _) in registers.items()}) if registers else "{}"
+    stamps = plain_json({name: stamp for name, (stamp, _) in registers.items()}) if registers else "{}"
     extra = {name: value for name, (_, value) in registers.items() if name not in _KNOWN}
     if memory is None:
         return _without_content(row, stamps, extra)
@@ -154,7 +153,7 @@ def _without_content(row: Row, stamps: str, extra: Mapping[str, Any]) -> tuple[A
 
 
 def _object(value: Mapping[str, Any]) -> str:
-    return _encode(value) if value else "{}"
+    return plain_json(value) if value else "{}"
 
 
 def _array(values: Sequence[str]) -> str:

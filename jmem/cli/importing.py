@@ -58,11 +58,6 @@ class Tally:
         for name in ("skipped", "masked", "kept"):
             getattr(self, name).extend({**entry, "item": _name(batch, entry["item"])} for entry in answer[name])
 
-    @property
-    def nothing_came_in(self) -> bool:
-        """Everything that there was is among the skipped."""
-        return bool(self.skipped) and not (self.added or self.updated or self.duplicates)
-
     def document(self, dry_run: bool) -> Document:
         """The contract's report."""
         report = {name: getattr(self, name) for name in ("added", "updated", "duplicates", "skipped", "masked", "kept")}

@@ -91,10 +91,7 @@ def _apart(tx: Tx, action: int, memory: Memory, version: Version, actor: Actor) 
 
 
 def _of(conn: sqlite3.Connection, id: str) -> Conflict:
-    row = conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (id,)).fetchone()
-    if row is None:
-        raise ids.missing(conn, id)
-    return must_be_open(_made(conn, row_memory(row)))
+    return must_be_open(_made(conn, ids.load(conn, id)))
 
 
 def _made(conn: sqlite3.Connection, memory: Memory) -> Conflict:

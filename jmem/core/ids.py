@@ -9,8 +9,8 @@ from jmem.core.actor import Actor
 from jmem.core.errors import NotFound
 from jmem.core.filter import Filter
 from jmem.core.idparts import MIN_SHORT, ambiguous, clean, forgotten, reverse_id, unknown, was_deleted
-from jmem.core.model import is_id
-from jmem.core.store import oplog
+from jmem.core.model import Memory, is_id
+from jmem.core.store import memory_of, oplog
 
 
 def resolve(conn: sqlite3.Connection, part: str, actor: Actor, *, deleted: bool = False) -> str:
@@ -26,6 +26,14 @@ def resolve(conn: sqlite3.Connection, part: str, actor: Actor, *, deleted: bool 
     if fitting:
         raise ambiguous(part, [(id, content) for id, _, content in fitting], actor)
     raise missing(conn, part, found)
+
+
+def load(conn: sqlite3.Connection, id: str) -> Memory:
+    """The memory of a whole id; raises NotFound where it was forgotten since it was resolved."""
+    memory = memory_of(conn, id)
+    if memory is None:
+        raise missing(conn, id)
+    return memory
 
 
 def missing(conn: sqlite3.Connection, part: str, found: Sequence[tuple[str, int, str]] = ()) -> NotFound:

@@ -112,7 +112,8 @@ def is_id(text: str) -> bool:
 # ---- ops --------------------------------------------------------------------------------------
 
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+plain_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""A value as JSON without spaces, its keys in the order they have: how rows hold lists and objects."""
 
 
 def canonical(value: Any) -> str:
@@ -123,14 +124,14 @@ def canonical(value: Any) -> str:
     """
     if isinstance(value, Mapping):
         items = sorted(value.items(), key=lambda kv: kv[0].encode("utf-16-be", "surrogatepass"))
-        return "{" + ",".join(f"{_json(k)}:{canonical(v)}" for k, v in items) + "}"
+        return "{" + ",".join(f"{plain_json(k)}:{canonical(v)}" for k, v in items) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, float):
         return _ecmascript_number(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53 - 1 and not _is_double(value):
         raise Invalid("a whole number beyond 2^53 - 1 does not survive JSON; write it as text", field="metadata")
-    return _json(value)
+    return plain_json(value)
 
 
 def _is_double(value: int) -> bool:

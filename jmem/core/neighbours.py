@@ -12,7 +12,7 @@ from jmem.core.errors import Invalid
 from jmem.core.model import LEAST_NEAR, Memory
 from jmem.core.nearness import Nearness
 from jmem.core.pairs import Found, Merged, Pair, checked_least, cursor_at, place_of, same_memory, united
-from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
+from jmem.core.store import Store, Tx, oplog
 
 
 class Neighbours:
@@ -29,10 +29,8 @@ class Neighbours:
         paging.check_limit(limit)
         with self.store.reader() as conn:
             whole = ids.resolve(conn, id, actor)
-            row = conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (whole,)).fetchone()
-            if row is None:  # forgotten between the two
-                raise ids.missing(conn, id)
-        pairs = self.nearness.similar(row_memory(row), actor, limit, checked_least(least))
+            memory = ids.load(conn, whole)
+        pairs = self.nearness.similar(memory, actor, limit, checked_least(least))
         self._log(actor, "similar", [pair.b for pair in pairs])
         return pairs
 
@@ -83,7 +81,7 @@ class Neighbours:
         actor.may("everything")
 
         def run(tx: Tx) -> Merged:
-            kept, gone = (writes.load(tx, id) for id in _two(tx, keep, other, actor))
+            kept, gone = (ids.load(tx.conn, id) for id in _two(tx, keep, other, actor))
             check_version(gone, expected_other)
             if gone.privacy == "local" and kept.privacy != "local":
                 raise Invalid("what is only on this machine would be merged into a memory that is synced",

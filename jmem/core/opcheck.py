@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from jmem.core.clock import STAMP
 from jmem.core.errors import Invalid, JmemError, TooLarge
-from jmem.core.model import FIELDS, MAX_OP_BYTES, Op, canonical, check_field, is_id
+from jmem.core.model import FIELDS, MAX_OP_BYTES, Op, canonical, check_field, is_id, plain_json
 
 _KNOWN = frozenset(FIELDS)
 _PLAIN = _KNOWN - {"metadata"}
 """fields whose values have neither numbers nor objects, so that plain JSON is canonical"""
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def seal(op: Op) -> tuple[Op, str]:
     """An op of ours with its digest, and its canonical text: what `Op.sealed` and `Op.text` give, in one pass."""
     fields = ",".join(f'"{name}":{_value(name, op.set[name])}' for name in sorted(op.set))
-    head = f'{{"base":{_encode(op.base)},"client":{_encode(op.client)}'
+    head = f'{{"base":{plain_json(op.base)},"client":{plain_json(op.client)}'
     purge = ',"purge":true' if op.purge else ""
     tail = f'"id":"{op.id}","nonce":"{op.nonce}"{purge},"set":{{{fields}}},"stamp":"{op.stamp}","v":{op.v}}}'
     digest = "sha256:" + hashlib.sha256(f"{head},{tail}".encode()).hexdigest()
@@ -29,7 +27,7 @@ def seal(op: Op) -> tuple[Op, str]:
 
 
 def _value(name: str, value: Any) -> str:
-    return _encode(value) if name in _PLAIN else canonical(value)
+    return plain_json(value) if name in _PLAIN else canonical(value)
 
 
 def is_blank(op: Op) -> bool:

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from jmem.core import backup, merge, purge
 from jmem.core.errors import Invalid, NotFound, StorageFailed
 from jmem.core.model import Op
-from jmem.core.store import MEMORY_COLUMNS, Store, row_memory
+from jmem.core.store import Store, memory_of
 from jmem.core.store.failures import is_damage, storage_failed
 from jmem.core.store.migrate import sync_file
 from jmem.core.store.store import DATABASE
@@ -139,8 +139,7 @@ def _prove_rows(conn: sqlite3.Connection) -> int:
 def _prove_row(conn: sqlite3.Connection, id: str | None, ops: list[Op]) -> None:
     if id is None:
         return
-    row = conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (id,)).fetchone()
-    if (row_memory(row) if row else None) != merge.memory(id, merge.fold(ops).registers):
+    if memory_of(conn, id) != merge.memory(id, merge.fold(ops).registers):
         raise backup.bad_copy(f"memory {id} is not what its operations add up to")
 
 

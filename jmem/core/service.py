@@ -47,7 +47,7 @@ from jmem.core.purge import PurgeHook
 from jmem.core.receipts import BatchResult, PlaceReceipt, Purged, erased
 from jmem.core.revert import Group, Undone, UndoReport
 from jmem.core.revisions import History, LogEntry, Revision, edit_kind
-from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
+from jmem.core.store import Store, Tx, oplog
 from jmem.core.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -166,10 +166,7 @@ class MemoryService(Timeline, Neighbours, Conflicts):
             return memory
         with self.store.reader() as conn:
             whole = ids.resolve(conn, id, actor, deleted=deleted)
-            row = conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (whole,)).fetchone()
-            if row is None:
-                raise NotFound(f"no memory has the id {id!r}", id=id)
-            (memory,) = with_successors([(conn, actor.narrow(Filter()))], now_iso(), [row_memory(row)])
+            (memory,) = with_successors([(conn, actor.narrow(Filter()))], now_iso(), [ids.load(conn, whole)])
         self._log(actor, "get", [memory])
         return memory
 
@@ -299,7 +296,7 @@ class MemoryService(Timeline, Neighbours, Conflicts):
         actor.may("read", "write")
 
         def run(tx: Tx) -> Edited:
-            kind = edit_kind(changes, lambda: writes.load(tx, ids.resolve(tx.conn, id, actor)).state)
+            kind = edit_kind(changes, lambda: ids.load(tx.conn, ids.resolve(tx.conn, id, actor)).state)
             return writes.edit(tx, _begin(tx, actor, kind), id, changes, actor, expected, secrets)
 
         edited = self.store.write(run)

@@ -9,19 +9,17 @@ root, 256 buckets below each.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jmem.core import merge
 from jmem.core.merge import Registers
-from jmem.core.model import FIELDS, Memory, canonical
+from jmem.core.model import FIELDS, Memory, canonical, plain_json
 
 NODE, BUCKET = 2, 4
 """Hex digits that name a node below the root, and a bucket."""
 _BITS = (1 << 128) - 1
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def place(id: str) -> str:
@@ -42,7 +40,7 @@ def row_hash(memory: Memory, stamps: Mapping[str, str], extra: Mapping[str, Any]
         memory.privacy, memory.source, memory.thread, memory.speaker, memory.client, memory.supersedes,
         memory.created_at, memory.updated_at, memory.version, sorted(stamps.items()),
     ]  # fmt: skip
-    return _hash(f"row\0{_encode(plain)}\0{metadata}\0{canonical(extra) if extra else ''}")
+    return _hash(f"row\0{plain_json(plain)}\0{metadata}\0{canonical(extra) if extra else ''}")
 
 
 def folded_hash(id: str, registers: Registers) -> int:

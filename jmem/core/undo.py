@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jmem.core import ids
 from jmem.core.edits import DEFAULTS
 from jmem.core.model import Memory, Op
 from jmem.core.revert import (
@@ -29,7 +30,7 @@ from jmem.core.revert import (
     change_of,
     without,
 )
-from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory, rows
+from jmem.core.store import Tx, oplog, rows
 
 _OPEN = "undone_by IS NULL AND kind NOT IN ('undo', 'redo', 'sync')"
 """Actions that can be taken back."""
@@ -169,18 +170,14 @@ class _Report:
         if not wanted:
             return False
         if id not in self._before:
-            self._before[id] = _memory(self._tx.conn, id) if len(self._before) < MAX_CHANGES else None
+            self._before[id] = ids.load(self._tx.conn, id) if len(self._before) < MAX_CHANGES else None
         oplog.write(self._tx, own, id, wanted, client)
         return True
 
     def done(self) -> UndoReport:
         conn = self._tx.conn
-        changes = [change_of(old, _memory(conn, id)) for id, old in self._before.items() if old is not None]
+        changes = [change_of(old, ids.load(conn, id)) for id, old in self._before.items() if old is not None]
         return UndoReport(self.undone, list(self._skipped), changes, len(self._before))
-
-
-def _memory(conn: sqlite3.Connection, id: str) -> Memory:
-    return row_memory(conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (id,)).fetchone())
 
 
 def _gone(conn: sqlite3.Connection, id: str) -> tuple[str, str]:

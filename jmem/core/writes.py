@@ -18,15 +18,7 @@ from jmem.core.errors import Refused
 from jmem.core.merge import fold
 from jmem.core.model import Memory, new_id, now_iso
 from jmem.core.secrets import screened
-from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory, rows
-
-
-def load(tx: Tx, id: str) -> Memory:
-    """The row of a whole id; raises NotFound."""
-    row = tx.conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (id,)).fetchone()
-    if row is None:
-        raise ids.missing(tx.conn, id)
-    return row_memory(row)
+from jmem.core.store import Tx, oplog, rows
 
 
 def add(
@@ -49,7 +41,7 @@ def edit(
     secrets: str = "refuse",
 ) -> Edited:  # fmt: skip
     """Change fields of a memory; raises Conflict `changed` when `expected` is not its version any more, SecretFound."""
-    memory = load(tx, ids.resolve(tx.conn, part, actor))
+    memory = ids.load(tx.conn, ids.resolve(tx.conn, part, actor))
     actor.may_change(memory)
     edits.check_version(memory, expected)
     resolve = partial(ids.resolve, tx.conn, actor=actor, deleted=True)
@@ -88,7 +80,7 @@ def delete(tx: Tx, action: int, part: str, actor: Actor) -> str:
     """Hide a memory until it is restored; its id. Raises NotFound, also when it is deleted already."""
     id = ids.resolve(tx.conn, part, actor)
     if actor.review:
-        actor.may_change(load(tx, id))
+        actor.may_change(ids.load(tx.conn, id))
     quota.spend(tx, actor)
     oplog.write(tx, action, id, {"deleted": True}, actor.client)
     return id
@@ -98,7 +90,7 @@ def purge(tx: Tx, action: int, part: str, actor: Actor) -> str:
     """Forget a memory for ever; its id. Raises NotFound."""
     id = ids.resolve(tx.conn, part, actor, deleted=True)
     if actor.review:
-        actor.may_change(load(tx, id))
+        actor.may_change(ids.load(tx.conn, id))
     quota.spend(tx, actor)
     oplog.write(tx, action, id, {}, actor.client, purge=True)
     return id
@@ -110,7 +102,7 @@ def restore(tx: Tx, action: int, part: str, actor: Actor, rev: str | None = None
     Raises NotFound for an unknown memory or revision.
     """
     id = ids.resolve(tx.conn, part, actor, deleted=True)
-    memory = load(tx, id)
+    memory = ids.load(tx.conn, id)
     actor.may_change(memory)
     fields: dict[str, Any] = {}
     if rev is not None:

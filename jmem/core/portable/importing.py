@@ -23,7 +23,7 @@ from jmem.core.portable import jsonl, markdown
 from jmem.core.portable.records import Record
 from jmem.core.secrets import guard, masked
 from jmem.core.service import MemoryService
-from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory
+from jmem.core.store import Tx, memory_of, oplog
 
 FORMATS = {"jsonl": jsonl.parse_item, "md": markdown.parse_item}
 COMMIT_EVERY = 250
@@ -157,7 +157,7 @@ class _Run:
             assert record.id is not None
             self._merge(tx, report, index, record.id, record)
             return
-        held = _held(tx, record.id) if record.id is not None else None
+        held = memory_of(tx.conn, record.id) if record.id is not None else None
         if held is not None:
             self._edit(tx, report, index, held, record)
         else:
@@ -201,7 +201,7 @@ class _Run:
     def _merge(self, tx: Tx, report: Report, index: int, id: str, record: Record) -> None:
         """Merge the ops of a whole line: all of them or, where one is refused, none."""
         assert report.action is not None
-        held = _held(tx, id)
+        held = memory_of(tx.conn, id)
         purges = any(op.purge for op in record.ops)
         if purges and held is not None:
             raise Conflict("it was forgotten for ever where the file comes from, and is kept here", code="purged",
@@ -252,11 +252,6 @@ def _joins(tx: Tx, action: int | None) -> bool:
     """Whether a batch may go on with an action: an import that was not undone."""
     sql = "SELECT 1 FROM actions WHERE id = ? AND kind = 'import' AND undone_by IS NULL"
     return action is not None and tx.conn.execute(sql, (action,)).fetchone() is not None
-
-
-def _held(tx: Tx, id: str) -> Memory | None:
-    row = tx.conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (id,)).fetchone()
-    return row_memory(row) if row else None
 
 
 def _value(memory: Memory, name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from jmem.core import merge
 from jmem.core.idparts import reverse_id
 from jmem.core.merge import Registers
-from jmem.core.model import FIELDS, Memory
+from jmem.core.model import FIELDS, Memory, plain_json
 from jmem.core.store.fts import gives_context
 from jmem.core.store.writer import Tx
 from jmem.core.texts import text_key
@@ -29,7 +29,6 @@ _INSERT = f"INSERT INTO memories ({', '.join(_STORED)}) VALUES ({', '.join('?' *
 _INSERT_AT = f"INSERT INTO memories ({', '.join(_STORED)}, rowid) VALUES ({', '.join('?' * len(_STORED))}, ?)"
 _UPDATE = f"UPDATE memories SET {', '.join(f'{name} = ?' for name in _STORED)} WHERE rowid = ?"
 _KNOWN = frozenset(FIELDS)
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def row_memory(row: Sequence[Any], start: int = 0) -> Memory:
@@ -41,6 +40,12 @@ def row_memory(row: Sequence[Any], start: int = 0) -> Memory:
         state, bool(deleted), occurred_at, expires_at, privacy, source, thread, speaker, client, supersedes,
         created_at, updated_at, version,
     )  # fmt: skip
+
+
+def memory_of(conn: sqlite3.Connection, id: str) -> Memory | None:
+    """The memory of a whole id, deleted or not; None where there is none."""
+    row = conn.execute(f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id = ?", (id,)).fetchone()
+    return row_memory(row) if row else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,6 @@ def _spot(memory: Memory, at: str) -> tuple[str, str, str] | None:
     if memory.thread is None or not gives_context(memory.state, memory.deleted, memory.expires_at):
         return None
     return memory.thread, at, memory.id
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def write_row(tx: Tx, id: str, registers: Registers, seq: int, held: Held | None) -> Memory | None:
@@ -122,7 +124,7 @@ def copy(source: sqlite3.Connection, target: sqlite3.Connection, ids: Sequence[s
     """Copy the rows of memories, without their tags, as they are; their rowids by id."""
     names = ", ".join(_STORED)
     found = source.execute(
-        f"SELECT {names}, rowid FROM memories WHERE id IN (SELECT value FROM json_each(?))", (_encode(ids),)
+        f"SELECT {names}, rowid FROM memories WHERE id IN (SELECT value FROM json_each(?))", (plain_json(ids),)
     ).fetchall()
     target.executemany(_INSERT_AT, found)
     return {row[0]: row[-1] for row in found}
@@ -133,7 +135,7 @@ def _values(memory: Memory, registers: Registers, seq: int) -> tuple[Any, ...]:
     stamps = {name: stamp for name, (stamp, _) in registers.items()}
     extra = {name: value for name, (_, value) in registers.items() if name not in _KNOWN}
     return (
-        memory.id, memory.content, _encode(memory.tags) if memory.tags else "[]", _object(memory.metadata), memory.state,
+        memory.id, memory.content, plain_json(memory.tags) if memory.tags else "[]", _object(memory.metadata), memory.state,
         int(memory.deleted), memory.occurred_at, memory.expires_at, memory.privacy, memory.source, memory.thread,
         memory.speaker, memory.client, memory.supersedes, memory.created_at, memory.updated_at, memory.version,
         reverse_id(memory.id), memory.occurred_at or memory.created_at, _object(stamps), _object(extra), seq,
@@ -142,7 +144,7 @@ def _values(memory: Memory, registers: Registers, seq: int) -> tuple[Any, ...]:
 
 
 def _object(value: Mapping[str, Any]) -> str:
-    return _encode(value) if value else "{}"
+    return plain_json(value) if value else "{}"
 
 
 def _write_tags(conn: sqlite3.Connection, rowid: int, tags: Iterable[str]) -> None:
