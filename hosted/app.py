@@ -53,10 +53,11 @@ def make_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(backend.database.close)
+            if backend.index is not None:
+                backend.index.join(backend.bus)
             backend.bus.start()
             stack.push_async_callback(backend.bus.close)
             if backend.index is not None:
-                backend.bus.on_change(backend.index.hear)
                 backend.index.start()
                 stack.push_async_callback(backend.index.close)
             if backend.inference is not None:
@@ -93,7 +94,7 @@ def app_of(settings: Settings, qdrant: AsyncQdrantClient | None = None) -> FastA
     http = httpx.AsyncClient(timeout=HTTP_TIMEOUT)
     public_url = settings.public_url.rstrip("/") or f"http://127.0.0.1:{settings.port}"
     index = backend.index
-    vectors = NoIndex() if index is None else TenantIndex(index.vectors, index.collections)
+    vectors = NoIndex() if index is None else TenantIndex(index.vectors, index.collections, index.forget)
     metrics = Metrics()
     known = compose.identity(
         settings, backend.database, http, resource_metadata=f"{public_url}/.well-known/oauth-protected-resource",

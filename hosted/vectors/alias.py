@@ -17,6 +17,7 @@ from qdrant_client import models
 from sqlalchemy import text
 
 from hosted.db.engine import DATABASE_FAILURES, Database
+from hosted.ops.events import Bus
 from hosted.vectors.client import KEYWORDS, NUMBERS, TENANT, Vectors, VectorsUnavailable, asking
 from hosted.vectors.drain import BATCH, CLOSE_S, POLL_S, Depth, Drain, Target
 from hosted.vectors.embed import Embeddings, Model, Source
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _FORGET = text("SELECT jmem.index_forget(:model)")
 _SEPARATOR = "--"
+FORGET = "jmem_forget"
+"""The channel on which replicas tell each other to drop remembered vectors."""
 
 
 class Collections:
@@ -119,8 +122,16 @@ class VectorIndex:
         self._drains: dict[str, Drain] = {}
         self._task: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
+        self._bus: Bus | None = None
+        self._untold = False
 
     # ---- life ---------------------------------------------------------------------------------
+
+    def join(self, bus: Bus) -> None:
+        """Hear of changes, and of what is forgotten in other replicas; before the bus starts."""
+        self._bus = bus
+        bus.on_change(self.hear)
+        bus.carry(FORGET, lambda _: self._drop())
 
     def start(self) -> None:
         """Begin; Qdrant may be down, then it is tried again."""
@@ -168,6 +179,7 @@ class VectorIndex:
 
     async def step(self) -> None:
         """Look which collection serves; make, fill, switch and drop as far as can be done now."""
+        await self._tell()
         named = await self.collections.serving()
         if named is None:
             await self._make()
@@ -216,7 +228,9 @@ class VectorIndex:
             await self._drains.pop(collection).close()
         for collection, target in targets.items():
             if collection not in self._drains:
-                self._drains[collection] = drain = Drain(self._database, self.vectors, target, poll=self._poll)
+                self._drains[collection] = drain = Drain(
+                    self._database, self.vectors, target, poll=self._poll, forget=self.forget
+                )
                 drain.start()
 
     async def _is_filled(self) -> bool:
@@ -237,15 +251,28 @@ class VectorIndex:
 
     # ---- for others ---------------------------------------------------------------------------
 
-    def forget(self) -> None:
-        """Drop remembered vectors: one may come from a purged text."""
+    async def forget(self) -> None:
+        """Drop remembered vectors, in every replica: one may come from a purged text."""
+        self._drop()
+        self._untold = True
+        await self._tell()
+
+    async def _tell(self) -> None:
+        if self._untold and self._bus is not None and not self._bus.alone:
+            try:
+                await self._bus.send(FORGET, [""])
+            except ConnectionError:
+                return  # with the next look
+        self._untold = False
+
+    def _drop(self) -> None:
         for target in (self.wanted, self.serving):
             if target is not None:
                 target.embeddings.forget()
 
     async def purge(self, user_id: UUID, ids: Sequence[str]) -> PlaceReceipt:
         """Take forgotten memories out of every collection at once; what can't be now is done by the drain."""
-        self.forget()
+        await self.forget()
         try:
             for collection in await self.collections.all():
                 await self.vectors.delete(user_id, collection, ids)

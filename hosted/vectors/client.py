@@ -136,11 +136,16 @@ class Vectors:
                 selector = models.FilterSelector(filter=_among(owner, ids))
                 await self.client.delete(collection, selector, wait=True)
 
-    async def delete_tenant(self, user_id: UUID, collection: str) -> int:
-        """Take out everything of a user; how many points are left, which is 0."""
+    async def delete_tenant(self, user_id: UUID, collection: str) -> None:
+        """Take out everything of a user."""
         owned = models.Filter(must=[_owned(_tenant(user_id))])
         async with asking():
             await self.client.delete(collection, models.FilterSelector(filter=owned), wait=True)
+
+    async def count(self, user_id: UUID, collection: str) -> int:
+        """How many points a user has."""
+        owned = models.Filter(must=[_owned(_tenant(user_id))])
+        async with asking():
             return (await self.client.count(collection, count_filter=owned, exact=True)).count
 
     async def ids(self, user_id: UUID, collection: str) -> set[str]:

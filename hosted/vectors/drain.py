@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -33,9 +33,13 @@ POLL_S = 30.0
 """How often accounts are looked for that nobody told of."""
 LOOKED_FOR = 200
 """Accounts that are looked for at once."""
+HOLD_S = 5.0
+"""For which a batch may hold the account's row, and a connection, while the index is written."""
 CLOSE_S = 5.0
 """For which an end waits for a batch that is under way."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
+
+Forget = Callable[[], Awaitable[None]]
 
 _CLAIM = """
     WITH head AS (SELECT seq FROM jmem.sync_heads WHERE user_id = $1),
@@ -46,7 +50,7 @@ _CLAIM = """
     RETURNING i.seq, head.seq AS wanted"""
 _CHANGED = """
     SELECT m.id, m.seq, m.content, m.speaker, m.tags, m.client, m.state, m.at, m.thread, m.source, m.expires_at, m.deleted,
-        m.text_key, m.stamps ->> 'content' AS content_stamp, s.text_key AS held
+        m.purged, m.text_key, m.stamps ->> 'content' AS content_stamp, s.text_key AS held
     FROM jmem.memories m LEFT JOIN jmem.index_state s ON s.user_id = m.user_id AND s.id = m.id AND s.model = $2
     WHERE m.user_id = $1 AND m.seq > $3 ORDER BY m.seq LIMIT $4"""
 _IS_BEHIND = """
@@ -111,8 +115,18 @@ class Target:
 class Drain:
     """Fills one collection. Lives on one event loop; other replicas may have one too."""
 
-    def __init__(self, database: Database, vectors: Vectors, target: Target, *, poll: float = POLL_S) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vectors: Vectors,
+        target: Target,
+        *,
+        poll: float = POLL_S,
+        forget: Forget | None = None,
+    ) -> None:
+        """`forget` drops what is remembered of purged texts, wherever it is; None: what the target's embeddings do."""
         self.target, self.counts = target, Counts()
+        self._forget = forget
         self._database, self._vectors, self._poll = database, vectors, poll
         self._queue: dict[UUID, None] = {}
         self._filled, self._closing = asyncio.Event(), asyncio.Event()
@@ -254,6 +268,8 @@ class Drain:
         async with self._database.tenant(user_id) as conn:
             rows = await (await driver(conn)).fetch(_CHANGED, user_id, self.target.model, seq, BATCH)
         reached = rows[-1]["seq"] if len(rows) == BATCH else max([wanted, *(row["seq"] for row in rows)])
+        if any(row["purged"] for row in rows):
+            await (self._forget or self._forget_here)()
         live = [row for row in rows if row["content"] is not None and not row["deleted"]]
         fresh = [row for row in live if row["held"] != row["text_key"]]
         texts = [embed_text(row["content"], row["speaker"]) for row in fresh]
@@ -266,6 +282,9 @@ class Drain:
         if seq == 0:
             gone |= await self._stray(user_id)
         await self._write(user_id, worker, entries, list(gone), kept, (seq, reached, wanted))
+
+    async def _forget_here(self) -> None:
+        self.target.embeddings.forget()
 
     async def _stray(self, user_id: UUID) -> set[str]:
         """What the collection has of an account that nothing is known to be indexed of, and no row: a restored backup
@@ -287,9 +306,13 @@ class Drain:
             raw = await driver(conn)
             if await raw.fetchrow(_HOLD, user_id, model, worker, seq) is None:
                 return  # the lease ran out, or the account is deleted
-            await self._vectors.upsert(user_id, collection, put)
-            await self._vectors.describe(user_id, collection, told)
-            await self._vectors.delete(user_id, collection, gone)
+            try:
+                async with asyncio.timeout(HOLD_S):
+                    await self._vectors.upsert(user_id, collection, put)
+                    await self._vectors.describe(user_id, collection, told)
+                    await self._vectors.delete(user_id, collection, gone)
+            except TimeoutError:
+                raise VectorsUnavailable("the vector index takes too long") from None
             columns = zip(*((row["id"], row["content_stamp"], row["text_key"]) for row in kept), strict=True)
             if kept:
                 await raw.execute(_KEEP, user_id, model, *map(list, columns))

@@ -227,6 +227,7 @@ class Embeddings:
         self._bulk = Gatherer(lambda texts: source.ask(texts, query=False), BULK_WAIT_S)
         self._queries = Gatherer(lambda texts: source.ask(texts, query=True), QUERY_WAIT_S)
         self._known = VectorCache(CACHED)
+        self._forgotten = 0
         self._resting_until = 0.0
 
     async def texts(self, user_id: UUID, texts: Sequence[str]) -> list[Vector | None]:
@@ -262,7 +263,8 @@ class Embeddings:
             raise
 
     def forget(self) -> None:
-        """Drop every remembered vector: one may come from a purged text."""
+        """Drop every remembered vector, and remember none that is being made: one may come from a purged text."""
+        self._forgotten += 1
         self._known.clear()
 
     async def close(self) -> None:
@@ -277,8 +279,10 @@ class Embeddings:
         key = (user_id.hex, hashlib.sha256(text.encode()).hexdigest())
         vector = self._known.get(key)
         if vector is None:
+            forgotten = self._forgotten
             vector = await gatherer.vector(text)
-            self._known.put(key, vector)
+            if forgotten == self._forgotten:
+                self._known.put(key, vector)
         return vector
 
 

@@ -6,16 +6,19 @@ from uuid import UUID
 
 from hosted.vectors.alias import Collections
 from hosted.vectors.client import Vectors, VectorsUnavailable
+from hosted.vectors.drain import Forget
 
 
 class TenantIndex:
     """The points of accounts over all collections of one name: the one that serves, one being filled, one left over."""
 
-    def __init__(self, vectors: Vectors, collections: Collections) -> None:
-        self._vectors, self._collections = vectors, collections
+    def __init__(self, vectors: Vectors, collections: Collections, forget: Forget) -> None:
+        """`forget` drops what replicas remember of texts."""
+        self._vectors, self._collections, self._forget = vectors, collections, forget
 
     async def forget_user(self, user_id: UUID) -> None:
         """Remove every point of the user; none is no error. Raises VectorsUnavailable."""
+        await self._forget()
         for collection in await self._collections.all():
             try:
                 await self._vectors.delete_tenant(user_id, collection)
@@ -28,7 +31,7 @@ class TenantIndex:
         found = 0
         for collection in await self._collections.all():
             try:
-                found += len(await self._vectors.ids(user_id, collection))
+                found += await self._vectors.count(user_id, collection)
             except VectorsUnavailable as error:
                 if not error.missing:
                     raise

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from hosted.db.engine import Database
+from hosted.db.engine import Database, driver_dsn
 from hosted.dev.qdrant import Store, in_process
 from hosted.dev.qdrant.errors import QdrantError
 from hosted.memories.search import Searcher
+from hosted.ops.events import Bus
 from hosted.vectors.alias import VectorIndex
 from hosted.vectors.client import Vectors
 from hosted.vectors.embed import Model, Source
@@ -172,3 +174,37 @@ async def test_a_collection_that_is_not_ours_is_left_alone(database: Database, s
         with pytest.raises(Conflict, match="did not make"):
             await index.step()
     assert NAME in store.collections
+
+
+@pytest.mark.parametrize("by_sync", [False, True])
+async def test_a_purge_empties_what_every_replica_remembers(
+    database: Database, database_url: str, user: uuid.UUID, old: Words, by_sync: bool
+) -> None:
+    store, account = Store(), Account(database, user)
+    async with replica(database, store, old) as here, replica(database, store, old) as there:
+        buses = [Bus(driver_dsn(database_url)) for _ in range(2)]
+        for index, bus in zip((here, there), buses, strict=True):
+            index.join(bus)
+            bus.start()
+            await bus.connected.wait()
+        here.start()
+        id = await account.set(new_id(), content="the pin is 4711")
+        for index in (here, there):
+            await index.wanted.embeddings.texts(user, ["the pin is 4711"])
+            assert remembers(index, user, "the pin is 4711")
+        if by_sync:
+            await account.purge(id)
+            buses[1].notify(user, 2)
+        else:
+            await there.purge(user, [id])
+        async with asyncio.timeout(10):
+            for index in (here, there):
+                while remembers(index, user, "the pin is 4711"):
+                    await asyncio.sleep(0.05)
+        for bus in buses:
+            await bus.close()
+
+
+def remembers(index: VectorIndex, user: uuid.UUID, text: str) -> bool:
+    key = (user.hex, hashlib.sha256(text.encode()).hexdigest())
+    return index.wanted.embeddings._known.get(key) is not None

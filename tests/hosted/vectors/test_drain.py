@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from hosted.db.engine import Database
+from hosted.db.engine import Database, driver
 from hosted.dev.qdrant import Store, in_process
 from hosted.dev.qdrant.errors import QdrantError
+from hosted.vectors import drain as drain_module
 from hosted.vectors.alias import Collections
 from hosted.vectors.client import Vectors
 from hosted.vectors.drain import Depth, Drain, Target
@@ -86,6 +87,32 @@ async def until(drain: Drain, depth: Depth, seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while await drain.depth() != depth:
             await asyncio.sleep(0.02)
+
+
+async def test_an_index_that_takes_too_long_lets_the_account_go(
+    drain: Drain, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = await account.set(new_id(), content="waits")
+    entered = asyncio.Event()
+
+    async def never(*_: Any) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(drain_module, "HOLD_S", 0.5)
+    monkeypatch.setattr(drain._vectors, "describe", never)
+    draining = asyncio.create_task(drain.drain(account.user))
+    await entered.wait()
+    async with asyncio.timeout(5), account.database.tenant(account.user) as conn:
+        raw: Any = (await conn.get_raw_connection()).driver_connection
+        await raw.execute("SELECT FROM jmem.index_heads FOR UPDATE")  # as a write does that goes back behind the end
+    assert not await draining
+    monkeypatch.undo()
+    async with account.database.tenant(account.user) as conn:
+        await (await driver(conn)).execute("UPDATE jmem.index_heads SET busy_until = NULL")
+    assert await drain.drain(account.user)
+    live, indexed = await state(account.database, account.user, drain.target.model)
+    assert set(live) == set(indexed) == {id}
 
 
 async def test_whatever_is_wrong_with_one_account_the_others_are_indexed(

@@ -141,6 +141,26 @@ async def test_an_answer_of_another_shape_is_a_failure(server: Server) -> None:
     await source.close()
 
 
+async def test_what_is_forgotten_while_it_is_made_is_not_remembered() -> None:
+    entered, go, source = asyncio.Event(), asyncio.Event(), Words()
+    ask = source.ask
+
+    async def slow(texts: Any, *, query: bool) -> Any:
+        entered.set()
+        await go.wait()
+        return await ask(texts, query=query)
+
+    source.ask = slow  # type: ignore[method-assign]
+    embeddings = Embeddings(source)
+    asked = asyncio.create_task(embeddings.texts(ANN, ["purged meanwhile"]))
+    await entered.wait()
+    embeddings.forget()
+    go.set()
+    await asked
+    await embeddings.texts(ANN, ["purged meanwhile"])
+    assert source.asked == [["purged meanwhile"]] * 2
+
+
 @pytest.mark.parametrize("answer", [RuntimeError("of the model's own"), [], ValueError("not a shape")])
 async def test_whatever_the_embedder_does_nobody_waits_for_ever(answer: Any) -> None:
     class Odd(Words):

@@ -9,6 +9,7 @@ from qdrant_client import AsyncQdrantClient
 
 from hosted.vectors.alias import Collections
 from hosted.vectors.client import Entry, Vectors
+from hosted.vectors.drain import Forget
 from hosted.vectors.embed import Model
 from hosted.vectors.forget import NoIndex, TenantIndex
 from tests.hosted.vectors.conftest import Words
@@ -21,18 +22,27 @@ def entries(model: Model, count: int) -> list[Entry]:
     ]
 
 
+def noting(forgotten: list[None]) -> Forget:
+    async def forget() -> None:
+        forgotten.append(None)
+
+    return forget
+
+
 async def test_an_account_leaves_every_collection(
     client: AsyncQdrantClient, collections: Collections, source: Words
 ) -> None:
     vectors, user, other = Vectors(client), uuid.uuid4(), uuid.uuid4()
-    index, newer = TenantIndex(vectors, collections), Words("newer").model
+    forgotten = []
+    index, newer = TenantIndex(vectors, collections, noting(forgotten)), Words("newer").model
     await collections.create(newer)
     for model in (source.model, newer):
         for owner in (user, other):
             await vectors.upsert(owner, collections.of(model), entries(model, 3))
     assert [await index.count_user(owner) for owner in (user, other)] == [6, 6]
-    for _ in range(2):
+    for times in (1, 2):
         await index.forget_user(user)
+        assert len(forgotten) == times
         assert [await index.count_user(owner) for owner in (user, other)] == [0, 6]
     await collections.drop(collections.of(newer))
     assert await index.count_user(other) == 3
@@ -42,7 +52,7 @@ async def test_an_account_leaves_every_collection(
 async def test_nothing_but_an_id_names_an_account(
     client: AsyncQdrantClient, collections: Collections, wrong: object
 ) -> None:
-    index = TenantIndex(Vectors(client), collections)
+    index = TenantIndex(Vectors(client), collections, noting([]))
     with pytest.raises(TypeError):
         await index.forget_user(wrong)  # type: ignore[arg-type]
 
