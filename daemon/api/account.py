@@ -9,11 +9,10 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from daemon import account
+from daemon import account, replies
 from daemon.http import ZIP, Answer, Call, Routes, Stream, json_answer
 from daemon.users import key_of
 from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed, Unauthorized
-from jmem.core.wire import answers
 from jmem.core.wire.base import Ask, NoBody, NoQuery
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class DeleteAsk(Ask):
     confirm: Annotated[str, Field(max_length=320)] = Field(description="the account's address")
 
 
-@routes.route("GET", "/account", NoQuery, "Who is signed in", answers={200: answers.Account}, needs_user=False)
+@routes.route("GET", "/account", NoQuery, "Who is signed in", answers={200: replies.Account}, needs_user=False)
 def whoami(call: Call, ask: NoQuery) -> Answer:
     """Asks nobody: as this machine knows it. A user that is not there yet is signed in nowhere."""
     name = call.identity.user or ""
@@ -62,7 +61,7 @@ def whoami(call: Call, ask: NoQuery) -> Answer:
         return json_answer(_who(call, None))
 
 
-@routes.route("POST", "/account/login", LoginAsk, "Sign in", answers={200: answers.Account, 202: answers.CodeSent},
+@routes.route("POST", "/account/login", LoginAsk, "Sign in", answers={200: replies.Account, 202: replies.CodeSent},
               problems=(401, 403, 404, 409, 503), writes=True)  # fmt: skip
 def login(call: Call, ask: LoginAsk) -> Answer:
     """From then on what may leave this machine goes to the account. By the unix socket only.
@@ -108,7 +107,7 @@ def _tokens(ask: LoginAsk, url: str, at: account.At, http: httpx.Client) -> Toke
     return None
 
 
-@routes.route("POST", "/account/logout", NoBody, "Sign out on this machine", answers={200: answers.Account}, problems=(403, 404))  # fmt: skip
+@routes.route("POST", "/account/logout", NoBody, "Sign out on this machine", answers={200: replies.Account}, problems=(403, 404))  # fmt: skip
 def logout(call: Call, ask: NoBody) -> Answer:
     """What waits goes on waiting, and everything stays: here and in the account. By the unix socket only."""
     if not call.identity.local:
@@ -131,7 +130,7 @@ def logout(call: Call, ask: NoBody) -> Answer:
     return json_answer(_who(call, user.folder))
 
 
-@routes.route("GET", "/account/devices", NoQuery, "Machines that sync with the account", answers={200: answers.Devices},
+@routes.route("GET", "/account/devices", NoQuery, "Machines that sync with the account", answers={200: replies.Devices},
               problems=(401, 403, 404, 503))  # fmt: skip
 def list_devices(call: Call, ask: NoQuery) -> Answer:
     """As the account knows them; `here` is this machine."""
@@ -141,7 +140,7 @@ def list_devices(call: Call, ask: NoQuery) -> Answer:
     return json_answer({"devices": [{**device, "here": device["id"] == mine} for device in found]})
 
 
-@routes.route("DELETE", "/account/devices/{device}", NoQuery, "Shut a machine out", answers={200: answers.Device},
+@routes.route("DELETE", "/account/devices/{device}", NoQuery, "Shut a machine out", answers={200: replies.Device},
               problems=(401, 403, 404, 503))  # fmt: skip
 def revoke_device(call: Call, ask: NoQuery) -> Answer:
     """What is on it stays there, and it may sign in anew. By the unix socket only; not where an API key signs this one in."""
@@ -175,7 +174,7 @@ def export(call: Call, ask: NoQuery) -> Stream:
     return Stream(all(), ZIP)
 
 
-@routes.route("POST", "/account/delete", DeleteAsk, "Delete the account", answers={200: answers.AccountEnded},
+@routes.route("POST", "/account/delete", DeleteAsk, "Delete the account", answers={200: replies.AccountEnded},
               problems=(401, 403, 404, 503))  # fmt: skip
 def delete(call: Call, ask: DeleteAsk) -> Answer:
     """The account and all that is in it, for ever. What is on machines stays there. By the unix socket only."""

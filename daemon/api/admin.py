@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import jmem
+from daemon import replies
 from daemon.http import Answer, Call, Routes, json_answer
 from daemon.metrics import rss_bytes
 from jmem.core import places
@@ -15,7 +16,6 @@ from jmem.core.actor import Actor
 from jmem.core.embed import EmbedderUnavailable
 from jmem.core.errors import NotFound, Refused
 from jmem.core.filter import Filter
-from jmem.core.wire import answers
 from jmem.core.wire.base import NoBody, NoQuery
 from jmem.wire import HAS_UNIX
 
@@ -23,7 +23,7 @@ routes = Routes("daemon")
 outside = Routes("daemon", prefix="")
 
 
-@outside.route("GET", "/health", NoQuery, "Whether the daemon serves", answers={200: answers.Health}, needs_user=False)
+@outside.route("GET", "/health", NoQuery, "Whether the daemon serves", answers={200: replies.Health}, needs_user=False)
 async def health(call: Call, ask: NoQuery) -> Answer:
     """Answers before anything is loaded, to anybody on this machine."""
     return json_answer({"status": "ok", "version": jmem.__version__, "pid": os.getpid(), "build": call.daemon.build})
@@ -45,7 +45,7 @@ def openapi(call: Call, ask: NoQuery) -> Answer:
     return json_answer(document())
 
 
-@routes.route("GET", "/status", NoQuery, "How jmem is", answers={200: answers.Status}, needs_user=False)
+@routes.route("GET", "/status", NoQuery, "How jmem is", answers={200: replies.Status}, needs_user=False)
 def status(call: Call, ask: NoQuery) -> Answer:
     """Of a user who has no memory yet, the same with zeros."""
     user_id, memories, waiting, pending, index = None, 0, 0, 0, "ready"
@@ -71,7 +71,7 @@ def status(call: Call, ask: NoQuery) -> Answer:
     )  # fmt: skip
 
 
-@routes.route("GET", "/daemon/token", NoQuery, "The bearer token for TCP", answers={200: answers.Token}, problems=(403, 404), needs_user=False)  # fmt: skip
+@routes.route("GET", "/daemon/token", NoQuery, "The bearer token for TCP", answers={200: replies.Token}, problems=(403, 404), needs_user=False)  # fmt: skip
 def token(call: Call, ask: NoQuery) -> Answer:
     """By the unix socket only."""
     if not call.identity.local:
@@ -79,7 +79,7 @@ def token(call: Call, ask: NoQuery) -> Answer:
     return json_answer({"token": call.daemon.users.token(call.identity.user or "")})
 
 
-@routes.route("POST", "/daemon/stop", NoBody, "Stop the daemon", answers={200: answers.Stopping}, problems=(403,), needs_user=False)  # fmt: skip
+@routes.route("POST", "/daemon/stop", NoBody, "Stop the daemon", answers={200: replies.Stopping}, problems=(403,), needs_user=False)  # fmt: skip
 async def stop(call: Call, ask: NoBody) -> Answer:
     """What is under way is finished first. By the unix socket only: it would stop for every user of this machine."""
     if not call.identity.local and HAS_UNIX:

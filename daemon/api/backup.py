@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from daemon import replies
 from daemon.http import Answer, Call, Routes, json_answer
 from jmem.core.access import Access
 from jmem.core.model import iso
-from jmem.core.wire import answers
 from jmem.core.wire.base import Ask, NoBody, NoQuery
 
 routes = Routes("backups")
@@ -22,7 +22,7 @@ class RestoreBackupAsk(Ask):
                                examples=["memories-20261122T201305Z-daily.db"])]  # fmt: skip
 
 
-@routes.route("POST", "/backup", NoBody, "Make a backup", answers={200: answers.Backup}, problems=(404, 507))
+@routes.route("POST", "/backup", NoBody, "Make a backup", answers={200: replies.Backup}, problems=(404, 507))
 def make(call: Call, ask: NoBody) -> Answer:
     """A consistent copy while work goes on, on disk and verified when this answers."""
     from jmem.core.backup import write_backup
@@ -33,7 +33,7 @@ def make(call: Call, ask: NoBody) -> Answer:
 
 
 @routes.route(
-    "GET", "/backups", NoQuery, "List backups", answers={200: answers.Backups}, problems=(404,), needs_user=False
+    "GET", "/backups", NoQuery, "List backups", answers={200: replies.Backups}, problems=(404,), needs_user=False
 )
 def list_(call: Call, ask: NoQuery) -> Answer:
     """The newest first, and when the next daily one is due. Works also while the store can't be opened."""
@@ -45,7 +45,7 @@ def list_(call: Call, ask: NoQuery) -> Answer:
     return json_answer({"backups": found, "next": iso(due) if due is not None else None})
 
 
-@routes.route("POST", "/backup/restore", RestoreBackupAsk, "Restore a backup", answers={200: answers.Restored},
+@routes.route("POST", "/backup/restore", RestoreBackupAsk, "Restore a backup", answers={200: replies.Restored},
               problems=(404, 409, 507), needs_user=False)  # fmt: skip
 def restore(call: Call, ask: RestoreBackupAsk) -> Answer:
     """Proves the copy, backs up what it replaces, and swaps it in; the store is unchanged when that fails.

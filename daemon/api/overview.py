@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daemon import replies
 from daemon.api.common import listing
 from daemon.http import Answer, Call, Routes, json_answer
 from jmem.core.wire import answers
@@ -24,13 +25,13 @@ def stats(call: Call, ask: NoQuery) -> Answer:
     return json_answer(call.user.service.stats(call.actor))
 
 
-@routes.route("GET", "/index", NoQuery, "State of the vector index", answers={200: answers.Index})
+@routes.route("GET", "/index", NoQuery, "State of the vector index", answers={200: replies.Index})
 def index(call: Call, ask: NoQuery) -> Answer:
     """`state` is ready, indexing, or waiting with the error it waits for."""
     return json_answer(call.user.indexer.state())
 
 
-@routes.route("POST", "/index/rebuild", RebuildAsk, "Rebuild the vector index", answers={202: answers.Started})
+@routes.route("POST", "/index/rebuild", RebuildAsk, "Rebuild the vector index", answers={202: replies.Started})
 def rebuild(call: Call, ask: RebuildAsk) -> Answer:
     """In the background, from the stored vectors or (`embed`) from the texts; searches go on meanwhile."""
     call.user.indexer.rebuild(embed=ask.embed)

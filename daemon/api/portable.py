@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from daemon import replies
 from daemon.http import NDJSON, Answer, Call, Routes, Stream, json_answer
 from jmem.core.access import Access
 from jmem.core.model import now_iso
-from jmem.core.wire import answers
 from jmem.core.wire.asks import ExportQuery, ImportAsk
 from jmem.core.wire.common import export_detail, export_filter
 
@@ -16,7 +16,7 @@ routes = Routes("portable")
 PIECE_BYTES = 64 * 1024
 
 
-@routes.route("POST", "/import", ImportAsk, "Import up to 1,000 items", answers={200: answers.Imported},
+@routes.route("POST", "/import", ImportAsk, "Import up to 1,000 items", answers={200: replies.Imported},
               problems=(413, 507), writes=True)  # fmt: skip
 def import_(call: Call, ask: ImportAsk) -> Answer:
     """Each item stands for itself: a bad one is in `skipped` with its reason. Repeating an import adds nothing twice."""

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from daemon import replies
 from daemon.http import Answer, Call, Routes, json_answer
 from jmem.core import outbox
 from jmem.core.outbox import Rules
-from jmem.core.wire import answers
 from jmem.core.wire.asks import ClientName, Tags
 from jmem.core.wire.base import Ask, NoBody, NoQuery
 
@@ -35,32 +35,32 @@ class RulesAsk(Ask):
     )
 
 
-@routes.route("GET", "/sync", NoQuery, "How the exchange goes", answers={200: answers.Sync}, problems=(404,))
+@routes.route("GET", "/sync", NoQuery, "How the exchange goes", answers={200: replies.Sync}, problems=(404,))
 def status(call: Call, ask: NoQuery) -> Answer:
     """What waits, since when, and what mends it."""
     return json_answer(call.user.syncer.status())
 
 
-@routes.route("GET", "/sync/preview", NoQuery, "What would go to an account", answers={200: answers.SyncPreview}, problems=(404,))  # fmt: skip
+@routes.route("GET", "/sync/preview", NoQuery, "What would go to an account", answers={200: replies.SyncPreview}, problems=(404,))  # fmt: skip
 def preview(call: Call, ask: NoQuery) -> Answer:
     """Counts and the newest texts of what would leave this machine, before anything does."""
     with call.user.store.reader() as conn:
         return json_answer(outbox.preview(conn, SAMPLES))
 
 
-@routes.route("POST", "/sync/now", NoBody, "Exchange now", answers={200: answers.Sync}, problems=(401, 404, 409, 503))
+@routes.route("POST", "/sync/now", NoBody, "Exchange now", answers={200: replies.Sync}, problems=(401, 404, 409, 503))
 def now(call: Call, ask: NoBody) -> Answer:
     """Answers once this machine and the account know the same, or with what keeps them apart."""
     return json_answer(call.user.syncer.now(WAIT_S))
 
 
-@routes.route("POST", "/sync/pause", PauseAsk, "Pause or go on", answers={200: answers.Sync}, problems=(404,))
+@routes.route("POST", "/sync/pause", PauseAsk, "Pause or go on", answers={200: replies.Sync}, problems=(404,))
 def pause(call: Call, ask: PauseAsk) -> Answer:
     """Also over a restart."""
     return json_answer(call.user.syncer.pause(ask.paused))
 
 
-@routes.route("PUT", "/sync/rules", RulesAsk, "What stays here", answers={200: answers.Sync}, problems=(404,))
+@routes.route("PUT", "/sync/rules", RulesAsk, "What stays here", answers={200: replies.Sync}, problems=(404,))
 def rules(call: Call, ask: RulesAsk) -> Answer:
     """What the account has already stays there; purge it to take it away."""
     outbox.set_rules(call.user.store, Rules(ask.tags, ask.clients, ask.folders))
