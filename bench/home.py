@@ -342,7 +342,7 @@ def wait_gone(pid: int, seconds: float = 20.0) -> None:
 
 @contextlib.contextmanager
 def temporary_home(source: Path | None = None, **environ: str) -> Iterator[Home]:
-    """A home under a short temporary path, a copy of `source` when given; its daemon is stopped at the end."""
+    """A home under a short temporary path, a copy of `source` when given; its daemon is killed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="jmem-"))
     home = Home(folder / "h", **environ)
     try:
@@ -353,8 +353,5 @@ def temporary_home(source: Path | None = None, **environ: str) -> Iterator[Home]
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         yield home
     finally:
-        try:
-            home.stop()
-        except TimeoutError:
-            home.kill()
+        home.kill()
         shutil.rmtree(folder, ignore_errors=True)

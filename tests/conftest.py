@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bench.home import Api, Home, temporary_home
+
+MEMORY, ROOM = Path("/dev/shm"), 2 << 30
+"""Where the folders of tests are when it has so many bytes free: on a disk they mostly wait for its flushes."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the folder for temporary files, unless TMPDIR names one or the process that started this one chose."""
+    if "TMPDIR" in os.environ or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM:
+        return
+    folder = tempfile.mkdtemp(prefix="jt-", dir=MEMORY)
+    Path(folder).chmod(0o1777)  # as /tmp is: the database server of a run as root is another user
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.home import Home
+
 THROUGH_TYPER = """
 import os, sys
 from jmem.cli import fast, main
@@ -130,9 +132,9 @@ def command() -> list[str]:
     return [str(Path(sys.executable).with_name("jmem"))]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_jmem() -> Iterator[Callable[..., Jmem]]:
-    """Makes homes on a short path, and stops their daemons at the end."""
+    """Makes homes on a short path, and kills their daemons at the end."""
     made: list[Jmem] = []
 
     def make(**env: str) -> Jmem:
@@ -142,7 +144,7 @@ def make_jmem() -> Iterator[Callable[..., Jmem]]:
 
     yield make
     for jmem in made:
-        jmem("daemon", "stop")
+        Home(jmem.home).kill()
         shutil.rmtree(jmem.home, ignore_errors=True)
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from bench.home import Home
+
 DEADLINE = 60.0
 
 
@@ -105,7 +107,7 @@ def shared_desk() -> Iterator[Desk]:
     folder = Path(tempfile.mkdtemp(prefix="jm-"))
     desk = Desk(folder)
     yield desk
-    desk("daemon", "stop")
+    Home(desk.jmem_home).kill()
     shutil.rmtree(folder)
 
 

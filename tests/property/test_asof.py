@@ -23,7 +23,6 @@ from jmem.core.service import Actor, Draft, MemoryService
 from jmem.core.spans import Change
 from jmem.core.store import Store
 
-RAM = "/dev/shm" if Path("/dev/shm").is_dir() else None
 ME = Actor("cli")
 START = 1_700_000_000_000
 FILTERS = (
@@ -110,7 +109,7 @@ def live(memories: list[Memory]) -> dict[str, Memory]:
 @settings(max_examples=60, deadline=None)
 @given(steps=steps)
 def test_the_past_is_what_it_was(steps: list[tuple[Any, ...]]) -> None:
-    folder = Path(tempfile.mkdtemp(dir=RAM))
+    folder = Path(tempfile.mkdtemp())
     with pytest.MonkeyPatch.context() as patch:
         store, access = Store.open(folder), AccessLog(folder)
         try:

@@ -18,7 +18,6 @@ from jmem.core.model import Memory
 from jmem.core.service import Actor, Draft, MemoryService
 from jmem.core.store import Store
 
-RAM = "/dev/shm" if Path("/dev/shm").is_dir() else None
 ME = Actor("cli")
 DAYS = [None, "2023-01-01T00:00:00.000Z", "2023-06-01T00:00:00.000Z", "2030-01-01T00:00:00.000Z"]
 TAGS = ["a", "b", "c"]
@@ -34,7 +33,7 @@ class Filled:
 @pytest.fixture(scope="module")
 def filled() -> Iterator[Filled]:
     """Some 200 memories that differ in everything a filter asks about."""
-    with tempfile.TemporaryDirectory(dir=RAM) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         store, access = Store.open(Path(folder)), AccessLog(Path(folder))
         service = MemoryService(store, access)
         drafts = [

@@ -18,7 +18,6 @@ from jmem.core.filter import Filter
 from jmem.core.service import Actor, Draft, MemoryService
 from jmem.core.store import MEMORY_COLUMNS, Store, fts, oplog, row_memory
 
-RAM = "/dev/shm" if Path("/dev/shm").is_dir() else None
 ME = Actor("cli")
 words = st.sampled_from(["alpha", "beta", "gamma", "delta", "alpha beta", "gamma delta omega"])
 tags = st.lists(st.sampled_from(["x", "y", "z"]), unique=True, max_size=2)
@@ -35,7 +34,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir=RAM))
+        self.folder = Path(tempfile.mkdtemp())
         self.purged: set[str] = set()
         self.world: World = {}
         self.past: list[World] = []  # the worlds before each action that counts, oldest first

@@ -16,7 +16,6 @@ from jmem.core.filter import Filter
 from jmem.core.service import Actor, Draft, MemoryService
 from jmem.core.store import MEMORY_COLUMNS, Store, oplog, row_memory
 
-RAM = "/dev/shm" if Path("/dev/shm").is_dir() else None
 CLIENTS = ("cli", "cursor", "claude")
 ME = Actor("cli")
 clients = st.sampled_from(CLIENTS)
@@ -46,7 +45,7 @@ class World:
     """One store and the ids that were added to it."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(dir=RAM))
+        self.folder = Path(tempfile.mkdtemp())
         self.store, self.access = Store.open(self.folder), AccessLog(self.folder)
         self.service = MemoryService(self.store, self.access)
         self.ids: list[str] = []

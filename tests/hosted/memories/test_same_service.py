@@ -27,7 +27,6 @@ from jmem.core.filter import Filter
 from jmem.core.model import Memory, Op, new_nonce, now_iso
 from jmem.core.service import MemoryService
 from jmem.core.store import Store, Tx, oplog
-from tests.property.test_merge_store import RAM
 
 OWNER = Actor("cli")
 ACTORS = [
@@ -283,7 +282,7 @@ class Side:
 
 async def compare(url: str, script: Sequence[tuple[Command, Actor]]) -> None:
     database = Database(url, pool_size=1)
-    with tempfile.TemporaryDirectory(dir=RAM) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         store, access = Store.open(Path(folder)), AccessLog(Path(folder))
         here = Side(MemoryService(store, access))
         there = Side(Memories(Backend(database, Bus(), activity=Activity(database)), uuid.uuid4()))

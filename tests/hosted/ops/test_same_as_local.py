@@ -20,13 +20,13 @@ from jmem.core import merge
 from jmem.core.errors import JmemError
 from jmem.core.model import Op
 from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory
-from tests.property.test_merge_store import IDS, RAM, op_sets
+from tests.property.test_merge_store import IDS, op_sets
 
 
 def local(batches: list[list[Op]]) -> dict[str, object]:
     """What a device makes of the batches."""
     codes: list[tuple[str, str | None]] = []
-    with tempfile.TemporaryDirectory(dir=RAM) as folder, Store.open(Path(folder)) as store:
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
         for batch in batches:
 
             def run(tx: Tx, batch: list[Op] = batch) -> None:
