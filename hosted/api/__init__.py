@@ -46,6 +46,6 @@ def groups() -> list[Routes]:
 
 def account_groups() -> list[Routes]:
     """The routes of the account itself, which need identity's services."""
-    from hosted.api import account, connections, devices, keys, portable
+    from hosted.api import account, clients, connections, devices, keys, portable
 
-    return [*(module.routes for module in (account, connections, keys, devices)), portable.whole]
+    return [*(module.routes for module in (account, clients, connections, keys, devices)), portable.whole]

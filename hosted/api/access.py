@@ -150,6 +150,13 @@ class SignInAt(Reply):
     publishable_key: str
 
 
+class SignIn(Reply):
+    """What is worth one session at the Supabase project."""
+
+    email: str
+    token_hash: str
+
+
 class AccountDeleted(Reply):
     """`deleted` is false while something is left to do."""
 

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from hosted.api import access
-from hosted.api.routing import Call, Routes, answer, body_of
+from hosted.api.routing import Call, Routes, answer, body_of, problems_of, takes
 from hosted.identity import device_codes, devices
 from hosted.identity.device_codes import BadCode
 from hosted.identity.principal import owner, person
@@ -42,7 +42,9 @@ async def revoke(call: Call, ask: NoQuery) -> Response:
     return answer(found.public())
 
 
-@routes.router.post("/devices/redeem", include_in_schema=False)
+@routes.router.post("/devices/redeem", summary="Take a sign-in from a browser", operation_id="devices_redeem",
+                    response_model=access.SignIn, responses=problems_of(401, 413, 422, 429, 503),
+                    openapi_extra=takes("/devices/redeem", RedeemAsk))  # fmt: skip
 async def redeem(request: Request) -> Response:
     """What is worth one session of its own at the account's Supabase project, by `POST /auth/v1/verify` with type `email`.
 

@@ -113,7 +113,7 @@ class Routes:
             self.router.add_api_route(
                 path, endpoint, methods=[method], summary=summary, name=handler.__name__, response_model=None,
                 operation_id=f"{self.group}_{handler.__name__}", responses=_responses(summary, answers, problems),
-                status_code=min(answers), openapi_extra=_takes(path, ask, headers or {}),
+                status_code=min(answers), openapi_extra=takes(path, ask, headers or {}),
             )  # fmt: skip
             for other in also:
                 self.router.add_api_route(other, endpoint, methods=[method], include_in_schema=False)
@@ -231,7 +231,8 @@ def _joined(name: str, pieces: Sequence[bytes], about: Mapping[str, Any]) -> Res
 # ---- OpenAPI ----------------------------------------------------------------------------------
 
 
-def _takes(path: str, ask: type[BaseModel], headers: Mapping[str, str]) -> dict[str, Any]:
+def takes(path: str, ask: type[BaseModel], headers: Mapping[str, str] = {}) -> dict[str, Any]:
+    """What OpenAPI tells of what a route takes."""
     schema = ask.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
     parameters: list[dict[str, Any]] = [

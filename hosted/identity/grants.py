@@ -58,10 +58,10 @@ async def allow(conn: AsyncConnection, user_id: UUID, client_id: str, name: str,
     return _grant(row.mappings().one())
 
 
-async def listed(conn: AsyncConnection, user_id: UUID) -> list[Grant]:
-    """The programs that are let in, newest first."""
-    asked = select(grants).where(grants.c.user_id == user_id, grants.c.revoked_at.is_(None))
-    rows = await conn.execute(asked.order_by(grants.c.created_at.desc(), grants.c.client_id))
+async def listed(conn: AsyncConnection, user_id: UUID, *, revoked: bool = False) -> list[Grant]:
+    """The programs that are let in, newest first; with `revoked` also those that were shut out."""
+    asked = select(grants).where(grants.c.user_id == user_id).order_by(grants.c.created_at.desc(), grants.c.client_id)
+    rows = await conn.execute(asked if revoked else asked.where(grants.c.revoked_at.is_(None)))
     return [_grant(row) for row in rows.mappings()]
 
 

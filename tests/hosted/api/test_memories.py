@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from hosted.api.events import _stream
 from hosted.api.sync import _hints
@@ -19,6 +20,7 @@ from hosted.memories.service import Backend
 from jmem.core.clock import Clock, wall_ms
 from jmem.core.model import Op, new_id, new_nonce
 from tests.hosted.api.conftest import Client
+from tests.hosted.isolation.requests import app as whole_app
 
 
 async def test_a_memory_is_added_read_changed_and_deleted(me: Client) -> None:
@@ -231,6 +233,20 @@ async def test_the_openapi_document_has_every_route_and_what_it_takes(app: FastA
             assert ("requestBody" in operation) == (method in ("post", "patch")), (method, path)
             assert operation["description"], path
             assert {"401", "422", "503", "default"} <= set(operation["responses"]), path
+
+
+def test_every_route_is_in_the_document() -> None:
+    whole = whole_app()
+    tables = [getattr(one, "original_router", None) for one in whole.routes]
+    routes = [route for table in tables if table is not None for route in table.routes] + list(whole.routes)
+    served = {
+        f"{method.lower()} {route.path}"
+        for route in routes if isinstance(route, Route) and route.path.startswith("/api/v1/")
+        for method in route.methods or ()
+    }  # fmt: skip
+    described = {f"{method} {path}" for path, item in whole.openapi()["paths"].items() for method in item}
+    assert len(served) > 40
+    assert served - described == set()
 
 
 @pytest.mark.parametrize("path", ["/memories", "/log", "/tags", "/stats", "/sync/hello"])

@@ -248,6 +248,40 @@ async def test_every_route_of_the_account_is_described_and_asks_who_it_is(api: A
             assert answer.status_code == (200 if path.endswith("/auth") else 401)
 
 
+async def test_programs_are_told_by_name_with_what_all_their_keys_let_them_do(api: Api) -> None:
+    assert await api.must("GET", "/clients") == {"clients": []}
+    narrow = {"client": "claude", "read": True, "write": False, "delete": False, "tags": ["b", "a"], "review": True}
+    url = await api.must("POST", "/connections", {**narrow, "writes_per_hour": 5}, 201)
+    key = await api.must("POST", "/keys", {"name": "script", "client": "claude", "read": False, "tags": ["c"]}, 201)
+    cursor = await api.must("POST", "/connections", {"client": "cursor"}, 201)
+    claude, other = (await api.must("GET", "/clients"))["clients"]
+    assert claude == {
+        "name": "claude", "read": True, "write": True, "delete": True, "tags": ["a", "b", "c"], "review": False,
+        "writes_per_hour": None, "generation": 2, "connected_at": key["created_at"], "last_seen": None, "revoked": False,
+    }  # fmt: skip
+    assert (other["name"], other["tags"], other["generation"]) == ("cursor", None, 1)
+    await api.must("DELETE", f"/keys/{key['id']}")
+    await api.must("DELETE", f"/connections/{cursor['id']}")
+    await api.url(url["http"])
+    claude, other = (await api.must("GET", "/clients"))["clients"]
+    assert (claude["write"], claude["tags"], claude["review"], claude["writes_per_hour"]) == (
+        False,
+        ["a", "b"],
+        True,
+        5,
+    )
+    assert claude["last_seen"]
+    assert (claude["revoked"], other["revoked"], other["write"]) == (False, True, True)
+    async with api.app.state.backend.database.tenant(api.session.user_id) as conn:
+        await grants.allow(conn, api.session.user_id, "p-1", "ChatGPT", Rights("chatgpt"))
+    own = await api.must("POST", "/keys", {"name": "laptop"}, 201)
+    named = [one["name"] for one in (await api.ask("GET", "/clients", token=own["key"])).json()["clients"]]
+    assert named == sorted({"chatgpt", "claude", "cursor", own["client"]})
+    assert await api.code("GET", "/clients", token=key["key"]) == (401, "key_revoked")
+    asks = await api.must("POST", "/keys", {"name": "few", "tags": ["a"]}, 201)
+    assert await api.code("GET", "/clients", token=asks["key"]) == (403, "missing_scope")
+
+
 async def test_what_a_key_writes_may_wait_and_be_capped(api: Api) -> None:
     made = await api.must(
         "POST", "/keys", {"name": "guest", "client": "guest", "review": True, "writes_per_hour": 2}, 201
