@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -13,24 +12,19 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Near
 from jmem.core.filter import Filter
 from jmem.core.model import now_iso
+from jmem.core.resemblance import ENOUGH_TERMS, MAX_DOCS, MAX_LOOKED_AT, nearest, needed, telling
+from jmem.core.words import words
 
 if TYPE_CHECKING:
     from hosted.ops.rows import Driver
-
-MAX_TERMS, ENOUGH_TERMS = 6, 3
-MAX_DOCS = 32
-"""A word in more memories than this tells little."""
-MAX_LOOKED_AT, MAX_NEAR = 6, 3
-MIN_SCORE = 0.5
-_WORD = re.compile(r"[^\W_]+")
 
 
 async def similar(
     raw: Driver, user_id: UUID, content: str, actor: Actor, *, without: str | None = None
 ) -> tuple[Near, ...]:
     """At most three visible active memories that share at least half of their words with `content`, best first."""
-    mine = _words(content)
-    terms = sorted((word for word in mine if len(word) > 2), key=lambda word: (-len(word), word))[:MAX_TERMS]
+    mine = words(content)
+    terms = telling(mine)
     if not actor.read or not terms:
         return ()
     records = await raw.fetch(MATCHING, [term[:64] for term in terms], 200)
@@ -46,17 +40,7 @@ async def similar(
         params.values[1] = chosen
         rows = await raw.fetch(sql.replace("NULL AS content", "m.content", 1), *params.values)
         passing = {row["id"]: row["content"] for row in rows}
-    near = [Near(id, passing[id], _score(mine, passing[id])) for id in chosen if id in passing and id != without]
-    return tuple(sorted((n for n in near if n.score >= MIN_SCORE), key=lambda n: (-n.score, n.id))[:MAX_NEAR])
-
-
-def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text[:4000].lower()))
-
-
-def _score(mine: set[str], text: str) -> float:
-    theirs = _words(text)
-    return round(2 * len(mine & theirs) / (len(mine) + len(theirs)), 3) if theirs else 0.0
+    return nearest(mine, ((id, passing[id]) for id in chosen if id in passing), without)
 
 
 def _sharing(holding: list[list[str]]) -> list[str]:
@@ -66,7 +50,7 @@ def _sharing(holding: list[list[str]]) -> list[str]:
     frequent = [set(ids) for ids in holding if len(ids) > MAX_DOCS]
     for ids in rare:
         shared.update(ids)
-    need = 2 if len(rare) > 1 else 1  # one rare word of several in common is no resemblance yet
+    need = needed(len(rare))
     if not shared and len(frequent) > 1:
         shared.update(set.intersection(*frequent))
         need = 1

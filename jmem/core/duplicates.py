@@ -11,18 +11,10 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Near
 from jmem.core.filter import Filter
 from jmem.core.model import SESSION_THREAD, Memory
-from jmem.core.pairs import words
+from jmem.core.resemblance import ENOUGH_TERMS, MAX_DOCS, MAX_LOOKED_AT, nearest, needed, telling
 from jmem.core.store.rows import MEMORY_COLUMNS, row_memory
 from jmem.core.texts import text_key
-
-MAX_TERMS = 6
-ENOUGH_TERMS = 3
-"""Looking stops after so many telling terms: an add waits for this."""
-MAX_DOCS = 32
-"""A term in more memories than this tells little."""
-MAX_LOOKED_AT = 6
-MAX_NEAR = 3
-MIN_SCORE = 0.5
+from jmem.core.words import words
 
 
 def equal_memory(conn: sqlite3.Connection, fields: Mapping[str, Any], actor: Actor, now: str) -> Memory | None:
@@ -54,11 +46,8 @@ def equal_memory(conn: sqlite3.Connection, fields: Mapping[str, Any], actor: Act
 def near_memories(
     conn: sqlite3.Connection, content: str, actor: Actor, now: str, *, without: str | None = None
 ) -> tuple[Near, ...]:
-    """At most three visible active memories that share at least half of their words with `content`, best first.
-
-    Cheap on purpose: only the rarest of a few long words are looked up, in the full-text index.
-    """
-    mine = words(content[:4000])
+    """At most three visible active memories that share at least half of their words with `content`, best first."""
+    mine = words(content)
     if not actor.read or not mine:
         return ()
     where, params = actor.narrow(Filter()).sql(now)
@@ -69,42 +58,29 @@ def near_memories(
     found = conn.execute(
         f"SELECT m.id, m.content FROM memories m WHERE m.rowid IN ({','.join('?' * len(rowids))}) AND {where}",
         (*rowids, *params),
-    ).fetchall()
-    near: list[Near] = []
-    for id, text in found:
-        theirs = words(text[:4000])
-        score = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if theirs else 0.0
-        if score >= MIN_SCORE and id != without:
-            near.append(Near(id, text, round(score, 3)))
-    near.sort(key=lambda n: (-n.score, n.id))
-    return tuple(near[:MAX_NEAR])
+    )
+    return nearest(mine, found, without)
 
 
 def _sharing(conn: sqlite3.Connection, mine: set[str], where: str, params: Sequence[Any]) -> list[int]:
-    """The rowids that hold most of the rare words, among those of a condition if there is one.
-
-    Long words are looked up first: they are the rare ones, mostly.
-    """
-    terms = sorted((w for w in mine if len(w) > 2), key=lambda w: (-len(w), w))[:MAX_TERMS]
+    """The rowids that hold most of the rare words, among those of a condition if there is one."""
     shared: Counter[int] = Counter()
     frequent: list[str] = []
-    telling = 0
-    for term in terms:
+    rare = 0
+    for term in telling(mine):
         rowids = _holding(conn, f'text : "{term}"', where, params)
         if len(rowids) > MAX_DOCS:
             frequent.append(term)
         elif rowids:
             shared.update(rowids)
-            telling += 1
-            if telling == ENOUGH_TERMS:
+            rare += 1
+            if rare == ENOUGH_TERMS:
                 break
     if not shared and len(frequent) > 1:
         every = "text : (" + " AND ".join(f'"{term}"' for term in frequent) + ")"
         shared.update(_holding(conn, every, where, params))
-        telling = 0
-    # one rare word of several in common is no resemblance yet
-    need = 2 if telling > 1 else 1
-    return [rowid for rowid, held in shared.most_common(MAX_LOOKED_AT) if held >= need]
+        rare = 0
+    return [rowid for rowid, held in shared.most_common(MAX_LOOKED_AT) if held >= needed(rare)]
 
 
 def _holding(conn: sqlite3.Connection, query: str, where: str, params: Sequence[Any]) -> list[int]:

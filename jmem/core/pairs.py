@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from jmem.core.errors import Invalid
 from jmem.core.model import Memory
 from jmem.core.paging import decode_cursor, encode_cursor
+from jmem.core.words import share, words
 
 WORDS = 0.8
 """By words alone, what a score of 1 by meaning counts as: the same thing in other words shares fewer of them."""
@@ -19,7 +19,6 @@ PER_MEMORY = 3
 LOWEST = 0.5
 """Below, everything is near to something."""
 _CURSOR = "duplicates"
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,6 @@ class Merged:
     deleted: str
 
 
-def words(text: str) -> set[str]:
-    """The words of a text, lower-cased."""
-    return set(_WORD.findall(text.lower()))
-
-
 def of_one(
     a: Memory,
     found: Mapping[str, tuple[float, str]],
@@ -105,8 +99,8 @@ def of_one(
 
 def pair_of(score: float, by: str, a: Memory, b: Memory, place: Place) -> Pair:
     """A pair, with the words that both have."""
-    mine, theirs = words(a.content[:4000]), words(b.content[:4000])
-    both = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if mine or theirs else float(a.content == b.content)
+    mine, theirs = words(a.content), words(b.content)
+    both = share(mine, theirs) if mine or theirs else float(a.content == b.content)
     return Pair(round(score, 4), round(both, 3), by, a, b, place)
 
 

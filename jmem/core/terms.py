@@ -6,13 +6,14 @@ ever read as FTS5 syntax.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
+
+from jmem.core.words import WORD
 
 MAX_TERMS = 48
 """Of one query; further words are ignored by the lexical leg (the vector sees the first 4,000 characters)."""
@@ -26,7 +27,6 @@ CACHED_TERMS = 20_000
 DRIFT = 1.2
 """A term is counted again once the store has grown by this factor."""
 
-_WORD = re.compile(r"[^\W_]+")
 _STOP = """
 a an the of in on at to for from by with and or is are was were be been do does did has have had what when
 where who whom which why how that this these those it its as about i you he she they we his her their my your
@@ -37,7 +37,7 @@ STOP_WORDS = frozenset(_STOP.split())
 
 def query_terms(query: str) -> list[str]:
     """The distinct words of a query, lower-case, without stop words unless nothing else is left; at most MAX_TERMS."""
-    words = [word[:MAX_TERM_CHARS] for word in _WORD.findall(query.lower())]
+    words = [word[:MAX_TERM_CHARS] for word in WORD.findall(query.lower())]
     content = [word for word in words if word not in STOP_WORDS]
     return list(dict.fromkeys(content or words))[:MAX_TERMS]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,11 +14,11 @@ from rich.text import Text
 from jmem.cli import render
 from jmem.cli.text import age, block
 from jmem.cli.text import one_line as one_line
+from jmem.core.words import WORD
 
 Memory = Mapping[str, Any]
 HEAD_CHARS = 600
 """Of a text, what a line of a list can ever show."""
-_WORD = re.compile(r"[^\W_]+")
 
 
 def headline(memory: Memory) -> str:
@@ -45,7 +44,7 @@ def marked(text: str, words: Sequence[str], style: str | Style) -> Text:
     """`text` with the words that begin like one of `words` in `style`."""
     shown = Text(text, no_wrap=True, end="")
     if words:
-        for found in _WORD.finditer(text):
+        for found in WORD.finditer(text):
             if found.group().lower().startswith(tuple(words)):
                 shown.stylize(style, found.start(), found.end())
     return shown

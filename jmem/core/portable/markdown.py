@@ -18,6 +18,7 @@ from jmem.core.errors import Invalid, JmemError, TooLarge
 from jmem.core.model import MAX_NAME_CHARS, Memory, check_field, check_text, is_id
 from jmem.core.portable.records import Record, checked
 from jmem.core.portable.split import split_markdown
+from jmem.core.words import WORD
 
 if TYPE_CHECKING:
     import yaml
@@ -59,7 +60,7 @@ def write_note(memory: Memory) -> str:
 
 def note_name(memory: Memory) -> str:
     """`2026-11-22-prefers-aisle-seats-0123456789ab.md`: when, what, and the end of the id."""
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", memory.content[:400]).lower())[:SLUG_WORDS]
+    words = WORD.findall(unicodedata.normalize("NFC", memory.content[:400]).lower())[:SLUG_WORDS]
     slug = "-".join(words)[:SLUG_CHARS].strip("-")
     when = (memory.occurred_at or memory.created_at)[:10]
     return "-".join(part for part in (when, slug, memory.id[-12:]) if part) + ".md"
