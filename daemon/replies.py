@@ -7,28 +7,6 @@ from typing import Any
 from jmem.core.wire.answers import Reply
 
 
-class Client(Reply):
-    """A connected program."""
-
-    name: str
-    read: bool
-    write: bool
-    delete: bool
-    tags: list[str] | None
-    review: bool
-    writes_per_hour: int | None
-    generation: int
-    connected_at: str
-    last_seen: str | None
-    revoked: bool
-
-
-class Clients(Reply):
-    """Every program that was ever connected."""
-
-    clients: list[Client]
-
-
 class Connection(Reply):
     """The personal addresses of a client."""
 

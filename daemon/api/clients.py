@@ -13,13 +13,14 @@ from daemon.http import Answer, Call, Routes, json_answer
 from daemon.security import DEFAULT_USER
 from daemon.users import UserMemory
 from jmem.core.errors import Invalid
+from jmem.core.wire import answers
 from jmem.core.wire.asks import ConnectAsk, PermissionsAsk
 from jmem.core.wire.base import NoQuery
 
 routes = Routes("clients")
 
 
-@routes.route("GET", "/clients", NoQuery, "Connected programs", answers={200: replies.Clients})
+@routes.route("GET", "/clients", NoQuery, "Connected programs", answers={200: answers.Clients})
 def clients(call: Call, ask: NoQuery) -> Answer:
     """With their permissions, and when each was last seen."""
     return json_answer({"clients": [_shown(call.user, client) for client in call.user.clients.all()]})
@@ -32,7 +33,7 @@ def connect(call: Call, ask: ConnectAsk) -> Answer:
     return json_answer(connection(call, ask.name))
 
 
-@routes.route("PATCH", "/clients/{name}", PermissionsAsk, "Change what a program may do", answers={200: replies.Client}, problems=(404, 507))  # fmt: skip
+@routes.route("PATCH", "/clients/{name}", PermissionsAsk, "Change what a program may do", answers={200: answers.Client}, problems=(404, 507))  # fmt: skip
 def change(call: Call, ask: PermissionsAsk) -> Answer:
     """In force with its next request."""
     changes = ask.model_dump(exclude_unset=True)
@@ -44,7 +45,7 @@ def change(call: Call, ask: PermissionsAsk) -> Answer:
     return json_answer(_shown(call.user, call.user.clients.change(call.params["name"], changes)))
 
 
-@routes.route("DELETE", "/clients/{name}", NoQuery, "Disconnect a program", answers={200: replies.Client}, problems=(404, 507))  # fmt: skip
+@routes.route("DELETE", "/clients/{name}", NoQuery, "Disconnect a program", answers={200: answers.Client}, problems=(404, 507))  # fmt: skip
 def disconnect(call: Call, ask: NoQuery) -> Answer:
     """Its key is worthless at once; connecting it again makes another."""
     return json_answer(_shown(call.user, call.user.clients.revoke(call.params["name"])))

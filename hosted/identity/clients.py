@@ -21,7 +21,10 @@ async def listed(conn: AsyncConnection, user_id: UUID) -> list[dict[str, Any]]:
     `generation` counts them, `connected_at` is the time of the newest.
     """
     found: dict[str, list[Key | Grant]] = {}
-    ways: list[Key | Grant] = [*await keys.listed(conn, user_id, revoked=True), *await grants.listed(conn, user_id, revoked=True)]
+    ways: list[Key | Grant] = [
+        *await keys.listed(conn, user_id, revoked=True),
+        *await grants.listed(conn, user_id, revoked=True),
+    ]
     for way in sorted(ways, key=lambda way: way.created_at, reverse=True):
         found.setdefault(way.rights.client, []).append(way)
     return [_shown(name, found[name]) for name in sorted(found)]

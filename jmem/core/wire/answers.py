@@ -311,3 +311,25 @@ class Settled(Reply):
 
     memory: Memory
     others: list[Memory]
+
+
+class Client(Reply):
+    """A connected program."""
+
+    name: str
+    read: bool
+    write: bool
+    delete: bool
+    tags: list[str] | None
+    review: bool
+    writes_per_hour: int | None
+    generation: int
+    connected_at: str
+    last_seen: str | None
+    revoked: bool
+
+
+class Clients(Reply):
+    """Every program that was ever connected."""
+
+    clients: list[Client]
