@@ -16,7 +16,7 @@ from typing import Any
 from jmem.core import merge
 from jmem.core.clock import stamp_ms
 from jmem.core.errors import Conflict, TooLarge
-from jmem.core.model import MAX_BATCH, Op, canonical, check_client, check_tags, check_text
+from jmem.core.model import Op, canonical, check_client, check_tags, check_text
 from jmem.core.opcheck import is_blank, seal
 from jmem.core.store import Store, Tx, oplog, rows
 from jmem.core.store.oplog import Sent
@@ -26,10 +26,18 @@ _ACCOUNT, _CURSOR, _FROM, _RULES, _PAUSED = "sync.account", "sync.cursor", "sync
 MAX_RULES = 64
 MAX_FOLDER_CHARS = 4096
 _WAITING = f"sent IN ({Sent.NEW:d}, {Sent.OFFERED:d})"
+_LOCAL, _HELD, _OFFERED = (f"sent = {way:d}" for way in (Sent.LOCAL, Sent.HELD, Sent.OFFERED))
+"""Conditions as the partial index `ops_kept` has them."""
+_NEW = f"sent = {Sent.NEW:d}"
 _PAGE = f"""
-SELECT o.seq, o.stamp, o.memory_id, o.payload, o.sent, m.rowid, m.privacy, m.client, m.source
-FROM ops o LEFT JOIN memories m ON m.id = o.memory_id
-WHERE o.seq > ? AND o.{_WAITING} ORDER BY o.seq LIMIT ?"""
+SELECT o.seq, o.stamp, o.memory_id, o.payload, m.rowid, m.privacy, m.client, m.source FROM (
+  SELECT seq FROM ops WHERE {_OFFERED} AND seq > :after
+  UNION ALL SELECT seq FROM ops WHERE {_NEW} AND seq > MAX(:after, :start) ORDER BY seq LIMIT :limit
+) w CROSS JOIN ops o ON o.seq = w.seq LEFT JOIN memories m ON m.id = o.memory_id ORDER BY w.seq"""
+_SAYS_LOCAL = '"privacy":"local"'
+"""In the canonical text of every op that makes its memory local."""
+_LEAST_ROWS = 50
+"""Rows that a page of the log has at least: those that stay here count too."""
 _KNOWN_THERE = f"SELECT 1 FROM ops WHERE memory_id = ? AND sent IN ({Sent.SEEN:d}, {Sent.OFFERED:d}) LIMIT 1"
 
 
@@ -142,8 +150,7 @@ def set_rules(store: Store, rules: Rules) -> None:
 
     def run(tx: Tx) -> None:
         _set(tx, _RULES, canonical(rules.as_dict()))
-        tx.conn.execute("UPDATE ops SET sent = ? WHERE sent = ?", (Sent.OFFERED, Sent.HELD))
-        _set(tx, _FROM, None)
+        tx.conn.execute(f"UPDATE ops SET sent = ? WHERE {_HELD}", (Sent.OFFERED,))
 
     store.write(run)
 
@@ -159,38 +166,48 @@ def take(store: Store, after: int, limit: int, max_bytes: int) -> Batch:
 
     def run(tx: Tx) -> Batch:
         start, rules = _start(tx.conn), position(tx.conn).rules
+        holds = _holds(tx.conn)
         texts: dict[str, str] = {}
-        upto, size, again = max(after, start), 0, False
-        while len(texts) < limit:
-            page = tx.conn.execute(_PAGE, (upto, MAX_BATCH)).fetchall()
-            for seq, stamp, id, payload, sent, rowid, privacy, client, source in page:
+        taken: list[tuple[int]] = []
+        upto, size, again, more = after, 0, False, True
+        while more and len(texts) < limit:
+            wanted = max(limit - len(texts), _LEAST_ROWS)
+            page = tx.conn.execute(_PAGE, {"after": upto, "start": start, "limit": wanted}).fetchall()
+            more = len(page) == wanted
+            for seq, stamp, id, payload, rowid, privacy, client, source in page:
                 tags = _tags(tx.conn, rowid) if rules.tags and rowid is not None else ()
                 way = _allowed(tx.conn, id, payload, rowid, privacy)
                 if way is None and rowid is not None and rules.keep(tags, client, source):
-                    way = Sent.HELD
+                    way, holds = Sent.HELD, True
                 if way is not None:
                     tx.conn.execute("UPDATE ops SET sent = ? WHERE seq = ?", (way, seq))
                     upto = seq
                     continue
                 text_size = len(payload.encode()) + 1
                 if texts and (size + text_size > max_bytes or len(texts) == limit):
-                    return Batch(texts, upto, again)
+                    more = False
+                    break
                 texts[stamp] = payload
+                taken.append((seq,))
                 size, upto = size + text_size, seq
-                if sent == Sent.NEW:
-                    tx.conn.execute("UPDATE ops SET sent = ? WHERE seq = ?", (Sent.OFFERED, seq))
-                again = _release(tx.conn, id) or again
-            if len(page) < MAX_BATCH:
-                break
+                again = (holds and _release(tx.conn, id)) or again
+        tx.conn.executemany(f"UPDATE ops SET sent = {Sent.OFFERED:d} WHERE seq = ? AND {_NEW}", taken)
         return Batch(texts, upto, again)
 
     return store.write(run)
+
+
+def _holds(conn: sqlite3.Connection) -> bool:
+    """Whether a rule holds anything back."""
+    return bool(conn.execute(f"SELECT EXISTS (SELECT 1 FROM ops WHERE {_HELD})").fetchone()[0])
 
 
 def _allowed(conn: sqlite3.Connection, id: str, payload: str, rowid: int | None, privacy: str | None) -> Sent | None:
     """Why an op may never leave, or None when it may: it is asked of every op, right before it goes on the wire."""
     if privacy == "local":
         return Sent.LOCAL
+    if rowid is not None and _SAYS_LOCAL not in payload:
+        return None
     op = Op.parse(payload)
     if op.set.get("privacy") == "local":
         return Sent.LOCAL
@@ -212,26 +229,36 @@ def _tags(conn: sqlite3.Connection, rowid: int) -> list[str]:
 def _release(conn: sqlite3.Connection, id: str) -> bool:
     """What a rule held back of a memory goes too once it no longer applies; whether there was anything."""
     freed = conn.execute("UPDATE ops SET sent = ? WHERE memory_id = ? AND sent = ?", (Sent.OFFERED, id, Sent.HELD))
-    if freed.rowcount:
-        conn.execute("DELETE FROM meta WHERE key = ?", (_FROM,))
     return bool(freed.rowcount)
 
 
 def _start(conn: sqlite3.Connection) -> int:
-    """The seq up to which nothing waits; found again from there."""
+    """A seq up to which no op is new: what is, is found from there, and what is offered by its index."""
     row = conn.execute("SELECT value FROM meta WHERE key = ?", (_FROM,)).fetchone()
     return 0 if row is None else int(row[0])
 
 
+def _apart(conn: sqlite3.Connection) -> bool:
+    """Whether there is no account, so that nothing was seen in its feed."""
+    known = position(conn)
+    return known.account is None and known.cursor is None
+
+
 def waiting(conn: sqlite3.Connection) -> int:
     """How many ops have not been seen in the feed yet, of those that go."""
-    return int(conn.execute(f"SELECT COUNT(*) FROM ops WHERE seq > ? AND {_WAITING}", (_start(conn),)).fetchone()[0])
+    found = counts(conn)
+    return found["new"] + found["offered"]
 
 
 def counts(conn: sqlite3.Connection) -> dict[str, int]:
-    """Ops by how far they have come: new, seen, local, held, offered."""
-    found = dict(conn.execute("SELECT sent, COUNT(*) FROM ops GROUP BY sent").fetchall())
-    return {way.name.lower(): found.get(way, 0) for way in Sent}
+    """Ops by how far they have come: new, seen, local, held, offered. Reads no more of the log than is new."""
+    kept = [conn.execute(f"SELECT COUNT(*) FROM ops WHERE {way}").fetchone()[0] for way in (_LOCAL, _HELD, _OFFERED)]
+    rest = conn.execute("SELECT COUNT(*) FROM ops").fetchone()[0] - sum(kept)
+    if _apart(conn):
+        new = rest
+    else:
+        (new,) = conn.execute(f"SELECT COUNT(*) FROM ops WHERE seq > ? AND {_NEW}", (_start(conn),)).fetchone()
+    return {"new": new, "seen": rest - new, "local": kept[0], "held": kept[1], "offered": kept[2]}
 
 
 # ---- in ---------------------------------------------------------------------------------------
@@ -271,7 +298,7 @@ def take_in(store: Store, page: Page, client: str) -> TakenIn:
                 [(Sent.SEEN, op.stamp, op.digest) for op in page.ops],
             )
         _set(tx, _CURSOR, page.cursor)
-        if position(tx.conn).rules != Rules():
+        if _holds(tx.conn):
             for id in taken.ids:  # another machine may have taken away what a rule goes by
                 _release(tx.conn, id)
         _advance(tx)
@@ -287,7 +314,7 @@ def _seen(conn: sqlite3.Connection, stamp: str, digest: str) -> bool:
 
 def _advance(tx: Tx) -> None:
     start = _start(tx.conn)
-    row = tx.conn.execute(f"SELECT MIN(seq) FROM ops WHERE seq > ? AND {_WAITING}", (start,)).fetchone()
+    row = tx.conn.execute(f"SELECT MIN(seq) FROM ops WHERE seq > ? AND {_NEW}", (start,)).fetchone()
     upto = tx.last_seq if row[0] is None else row[0] - 1
     if upto > start:
         _set(tx, _FROM, str(upto))
@@ -299,7 +326,6 @@ def begin_again(store: Store) -> None:
     def run(tx: Tx) -> None:
         tx.conn.execute("UPDATE ops SET sent = ? WHERE sent = ?", (Sent.OFFERED, Sent.SEEN))
         _set(tx, _CURSOR, None)
-        _set(tx, _FROM, None)
 
     store.write(run)
 
@@ -352,7 +378,6 @@ def mend(store: Store, id: str, theirs: Sequence[Op], client: str) -> Mended:
                 tx.conn.execute("UPDATE ops SET sent = ? WHERE stamp = ?", (Sent.SEEN, stamp))
             elif stamp not in known and sent == Sent.SEEN:
                 tx.conn.execute("UPDATE ops SET sent = ? WHERE stamp = ?", (Sent.OFFERED, stamp))
-        _set(tx, _FROM, None)
         changed = treescan.fold_again(tx, id)
         return Mended.PURGED if taken.purged else Mended.CHANGED if changed or taken.applied else Mended.NOTHING
 
@@ -391,6 +416,7 @@ def stamp_anew(store: Store, server_now_ms: int, refused: Iterable[str] = ()) ->
         for op in mine:
             fresh[op.stamp] = tx.clock.tick(server_now_ms)
             _restamped(tx, op, fresh)
+        _set(tx, _FROM, None)  # what was refused is new again, wherever it is in the log
         for id in dict.fromkeys(op.id for op in mine):
             _fold_again(tx, id)
         return len(mine)
@@ -417,16 +443,16 @@ def _fold_again(tx: Tx, id: str) -> None:
     rows.write_row(tx, id, merge.fold(oplog.ops_of(tx.conn, id)).registers, seq, held)
 
 
-def newest_ms(conn: sqlite3.Connection) -> int:
-    """The greatest time among the stamps of new ops, ms since 1970; 0 without one."""
-    found = conn.execute("SELECT MAX(stamp) FROM ops WHERE sent = ?", (Sent.NEW,)).fetchone()[0]
-    return stamp_ms(found) if found else 0
-
-
 def oldest_waiting(conn: sqlite3.Connection) -> float | None:
     """When the oldest op that waits was made, seconds since 1970; None when none does."""
-    row = conn.execute(f"SELECT MIN(stamp) FROM ops WHERE seq > ? AND {_WAITING}", (_start(conn),)).fetchone()
-    return None if row[0] is None else stamp_ms(row[0]) / 1000
+    if _apart(conn):
+        found = conn.execute(f"SELECT stamp FROM ops WHERE {_WAITING} ORDER BY stamp LIMIT 1").fetchall()
+    else:
+        found = conn.execute(  # with a plus, so that it is not looked for along all stamps
+            f"SELECT MIN(+stamp) FROM ops WHERE {_OFFERED} UNION ALL SELECT MIN(+stamp) FROM ops WHERE seq > ? AND {_NEW}",
+            (_start(conn),),
+        ).fetchall()
+    return min((stamp_ms(stamp) / 1000 for (stamp,) in found if stamp is not None), default=None)
 
 
 def paused(conn: sqlite3.Connection) -> bool:

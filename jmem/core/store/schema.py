@@ -123,5 +123,12 @@ _V4 = Migration(
     changes_data=True,
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4)
+_V5 = Migration(
+    (
+        # what sync keeps apart (Sent.LOCAL, HELD, OFFERED): no write of a person touches it unless its memory is local
+        "CREATE INDEX IF NOT EXISTS ops_kept ON ops (sent, seq) WHERE sent = 2 OR sent = 3 OR sent = 4",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4, _V5)
 """MIGRATIONS[n] leads from version n to n + 1."""
