@@ -29,6 +29,11 @@ class Caller:
         return self.user.id
 
     @property
+    def owner(self) -> str:
+        """The user's id."""
+        return self.user.id
+
+    @property
     def client(self) -> str:
         """The client's name."""
         return self.actor.client

@@ -64,6 +64,7 @@ async def pull(call: Call, ask: _Pull) -> Response:
 @routes.route("GET", "/sync/events", NoQuery, "Hints to pull", answers={200: EVENTS}, who=owner)
 async def events(call: Call, ask: NoQuery) -> Response:
     """Server-sent events: `{"seq": n}` at first and whenever there is something new. While it is up nothing is polled."""
+    call.backend.bus.room_for(call.principal.user_id)
     _seen(call)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(_hints(call), media_type=EVENTS, headers=headers)
@@ -76,14 +77,15 @@ def _seen(call: Call, device: str | None = None, **told: Any) -> None:
 async def _hints(call: Call) -> AsyncIterator[bytes]:
     bus, user_id = call.backend.bus, call.principal.user_id
     told = -1
-    with bus.listening(user_id) as changed:
+    with bus.listening(user_id) as listener:
         yield b"retry: 1000\n\n"
         while not bus.closing:
-            changed.clear()
+            listener.changed.clear()
             try:
-                seq = await feed.newest(call.backend.database, user_id)
-                if told >= 0 and not await still_owner(call.request):
-                    return
+                async with listener.turn:
+                    seq = await feed.newest(call.backend.database, user_id)
+                    if told >= 0 and not await still_owner(call.request):
+                        return
             except DATABASE_FAILURES as error:
                 log.warning("a stream of hints ends: %s", type(error).__name__)
                 return  # who listens asks again
@@ -92,7 +94,7 @@ async def _hints(call: Call) -> AsyncIterator[bytes]:
                 yield b'event: feed\ndata: {"seq":%d}\n\n' % seq
             try:
                 async with asyncio.timeout(KEEP_ALIVE_S):  # wait_for of Python 3.11 may swallow a cancellation
-                    await changed.wait()
+                    await listener.changed.wait()
             except TimeoutError:
                 _seen(call, idle=True)
                 yield b": keep-alive\n\n"

@@ -89,16 +89,21 @@ class Identity:
     async def of_connector(self, client: str, key: str) -> Principal:
         """Who the last part of a personal URL belongs to, when it is this client's; raises BadToken, AccountDeleted."""
         try:
-            if secret.kind_of(key) != "connector":
-                raise BadToken("this is no key of a personal URL")
-            found = await self._of_key(key, "connector")
-            if found.actor.client != client:
-                raise BadToken("the key is not this client's", of=found.user_id)
+            found = await self.connector_again(client, key)
         except (BadToken, AccountDeleted) as error:
             await self._refused(error)
             raise
         self._observe(found.via)
         await admit(found)
+        return found
+
+    async def connector_again(self, client: str, key: str) -> Principal:
+        """As `of_connector`, for a stream that is open already."""
+        if secret.kind_of(key) != "connector":
+            raise BadToken("this is no key of a personal URL")
+        found = await self._of_key(key, "connector")
+        if found.actor.client != client:
+            raise BadToken("the key is not this client's", of=found.user_id)
         return found
 
     async def _refused(self, error: JmemError) -> None:

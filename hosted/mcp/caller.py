@@ -29,9 +29,14 @@ class Caller:
         return self.principal.actor.client
 
     @property
+    def owner(self) -> str:
+        """The user."""
+        return str(self.principal.user_id)
+
+    @property
     def account(self) -> str:
         """The user and the connection: another connection of the same user has sessions of its own."""
-        return f"{self.principal.user_id} {self.principal.key_id or self.principal.client_id}"
+        return f"{self.owner} {self.principal.key_id or self.principal.client_id}"
 
     def in_session(self, session: str | None) -> Caller:
         """The same caller in the conversation of a session id."""

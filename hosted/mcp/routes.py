@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from hosted.api.routing import HttpProblem, body_of
+from hosted.db.engine import DATABASE_FAILURES
 from hosted.edge.compose import origins_of
 from hosted.identity.errors import BadToken
 from hosted.identity.principal import Identity, Principal
@@ -27,6 +28,7 @@ from hosted.mcp.relay import Relay
 from hosted.mcp.server import make_server
 from hosted.mcp.tools import Tools
 from hosted.memories.service import Backend
+from jmem.core.errors import JmemError
 from jmem.core.mcp.endpoints import Endpoints
 from jmem.core.mcp.sessions import Sessions
 from jmem.core.mcp.sse import Sse
@@ -35,7 +37,7 @@ from jmem.core.mcp.streamable import Streamable
 MAX_MESSAGE = 512 * 1024
 """Bytes of one message: a memory of 64 KiB with every byte escaped, and room."""
 MAX_STREAMS = 64
-"""Open streams of one personal URL in one replica."""
+"""Open streams of one account in one replica."""
 PERSONAL: Mapping[str, tuple[str, ...]] = {
     "/mcp/{client}/sse/{key}": ("GET",),
     "/mcp/{client}/sse/{key}/messages": ("POST",),
@@ -79,6 +81,17 @@ class Parts:
             return self.caller(await self.identity.of_connector(client, key))
         except BadToken:
             raise HttpProblem(404, "no_route", "there is nothing at this address") from None
+
+    async def still(self, path: str) -> bool:
+        """Whether the key in the path of an open stream still serves; while nobody can tell, it does."""
+        _, _, client, _, key = path.split("/")
+        try:
+            await self.identity.connector_again(client, key)
+        except JmemError:
+            return False
+        except DATABASE_FAILURES:
+            return True
+        return True
 
 
 class Personal:
@@ -157,8 +170,11 @@ def install(app: FastAPI) -> None:
     async def authenticate(path: str) -> Caller:
         return await parts.by_path(path)
 
+    async def still(path: str) -> bool:
+        return await parts.still(path)
+
     relay = Relay(backend.bus, authenticate)
-    sse = Sse(server, elsewhere=relay.hand_on, max_streams=MAX_STREAMS)
+    sse = Sse(server, elsewhere=relay.hand_on, max_streams=MAX_STREAMS, still=still)
     relay.start(sse)
     # no secret: an id grants nothing that its connection doesn't, and must be known to every replica
     endpoints = Endpoints(sse, Streamable(server, Sessions(b"hosted")))

@@ -11,19 +11,50 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import asyncpg
 
 from hosted.db.engine import DATABASE_FAILURES
+from jmem.core.errors import RateLimited
 
 CHANNEL = "jmem_ops"
 RETRY_S = 2.0
 PER_NOTICE = 150
 """Tenants in one NOTIFY, whose payload is limited to 8,000 bytes."""
+MAX_LISTENERS = 50
+"""Streams of one account that one replica holds open."""
+MAX_LISTENERS_HERE = 5_000
+"""Streams of all accounts that one replica holds open."""
+AGAIN_S = 15
+"""Seconds after which it is worth asking for a stream again that was one too many."""
 log = logging.getLogger(__name__)
 Heard = Callable[[UUID, int], None]
 Carried = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who waits for changes. `changed` is set at every one of them: clear it before reading the feed, and read in `turn`.
+
+    The listeners of one tenant take turns, so that a write which wakes all of them takes one connection from the others.
+    """
+
+    changed: asyncio.Event
+    turn: asyncio.Lock
+
+
+@dataclass(slots=True)
+class _Listeners:
+    """Those of one tenant."""
+
+    events: set[asyncio.Event] = field(default_factory=set)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def wake(self) -> None:
+        for event in self.events:
+            event.set()
 
 
 class Bus:
@@ -31,7 +62,7 @@ class Bus:
 
     def __init__(self, dsn: str | None = None) -> None:
         self._dsn = dsn
-        self._waiting: dict[UUID, set[asyncio.Event]] = {}
+        self._waiting: dict[UUID, _Listeners] = {}
         self._hooks: list[Heard] = []
         self._outgoing: dict[UUID, int] = {}
         self._changed = asyncio.Event()
@@ -83,9 +114,8 @@ class Bus:
     def end_streams(self) -> None:
         """Wake everybody for the last time: streams end, while what was written meanwhile is still told of."""
         self.closing = True
-        for events in self._waiting.values():
-            for event in events:
-                event.set()
+        for listeners in self._waiting.values():
+            listeners.wake()
         for hook in self._ends:
             hook()
 
@@ -104,26 +134,36 @@ class Bus:
             self._outgoing[user_id] = seq
             self._changed.set()
 
+    def room_for(self, user_id: UUID) -> None:
+        """Raise RateLimited where the account, or this replica, has as many listeners as it may."""
+        own = self._waiting.get(user_id)
+        if own is not None and len(own.events) >= MAX_LISTENERS:
+            raise RateLimited(f"this account has {MAX_LISTENERS} open streams here", limit=MAX_LISTENERS, retry_after=AGAIN_S,
+                              fix="close some")  # fmt: skip
+        if self.count() >= MAX_LISTENERS_HERE:
+            raise RateLimited("there are too many open streams now", limit=MAX_LISTENERS_HERE, retry_after=AGAIN_S,
+                              fix=f"ask again in {AGAIN_S} seconds")  # fmt: skip
+
     @contextlib.contextmanager
-    def listening(self, user_id: UUID) -> Iterator[asyncio.Event]:
-        """An event that is set at every change of the tenant; clear it before reading the feed."""
+    def listening(self, user_id: UUID) -> Iterator[Listener]:
+        """Told of every change of the tenant."""
+        own = self._waiting.setdefault(user_id, _Listeners())
         event = asyncio.Event()
-        self._waiting.setdefault(user_id, set()).add(event)
+        own.events.add(event)
         try:
-            yield event
+            yield Listener(event, own.turn)
         finally:
-            waiting = self._waiting[user_id]
-            waiting.discard(event)
-            if not waiting:
+            own.events.discard(event)
+            if not own.events:
                 del self._waiting[user_id]
 
     def count(self) -> int:
         """How many listen."""
-        return sum(map(len, self._waiting.values()))
+        return sum(len(own.events) for own in self._waiting.values())
 
     def _wake(self, user_id: UUID, seq: int) -> None:
-        for event in self._waiting.get(user_id, ()):
-            event.set()
+        if (own := self._waiting.get(user_id)) is not None:
+            own.wake()
         for hook in self._hooks:
             hook(user_id, seq)
 

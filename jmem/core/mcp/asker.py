@@ -13,6 +13,10 @@ class Asker(Protocol):
         """Whose memory it is, and by what: a session id of one is unknown to any other."""
 
     @property
+    def owner(self) -> str:
+        """Whose memory it is, whatever proved it."""
+
+    @property
     def client(self) -> str:
         """The program's name."""
 

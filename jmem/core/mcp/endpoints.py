@@ -26,7 +26,7 @@ class Endpoints:
     async def _respond(self, handler: str, caller: Asker, request: Request) -> Response:
         match handler:
             case "sse":
-                return self._sse.open(request)
+                return self._sse.open(request, caller)
             case "sse_messages":
                 return await self._sse.post(request, caller)
             case "stdio":

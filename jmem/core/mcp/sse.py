@@ -24,6 +24,7 @@ from jmem.core.mcp import exchange
 from jmem.core.mcp.asker import Asker
 from jmem.core.mcp.exchange import BadMessage, Message
 from jmem.core.mcp.streamable import (
+    KEEP_ALIVE,
     answer_response,
     chunk,
     next_event,
@@ -45,6 +46,8 @@ NO_STREAM = "Session not found; open the stream again"
 
 Elsewhere = Callable[[str, str, str | None, bytes], Awaitable[int]]
 """(session, path of the stream, protocol version, message) -> the status of handing it to whoever holds the stream."""
+Still = Callable[[str], Awaitable[bool]]
+"""Whether who opened the stream of a path may still hold it; asked whenever nothing was said for a while."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class Stream:
     """One open stream: a window of a client."""
 
     path: str
+    owner: str
     answers: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     version: str = LATEST_HANDSHAKE_VERSION
@@ -68,20 +72,22 @@ class Sse:
     """The endpoint of one server."""
 
     def __init__(
-        self, server: Server[Any], *, elsewhere: Elsewhere | None = None, max_streams: int | None = None
-    ) -> None:
-        """`elsewhere` hands on messages for streams of other processes; `max_streams` is the most for one path."""
+        self, server: Server[Any], *, elsewhere: Elsewhere | None = None, max_streams: int | None = None,
+        still: Still | None = None,
+    ) -> None:  # fmt: skip
+        """`elsewhere` hands on messages for streams of other processes; `max_streams` is the most of one owner."""
         self._server = server
         self._elsewhere = elsewhere
         self._max_streams = max_streams
+        self._still = still
         self._streams: dict[str, Stream] = {}
 
-    def open(self, request: Request) -> Response:
+    def open(self, request: Request, caller: Asker) -> Response:
         """The stream of a GET; its first event names the address for POSTs, in the same path."""
         path = _path(request)
-        if self._max_streams is not None and self.count(path) >= self._max_streams:
-            return refusal("This address has too many open streams", 429)
-        return _Open(self, path)
+        if self._max_streams is not None and self.count(caller.owner) >= self._max_streams:
+            return refusal("This account has too many open streams", 429)
+        return _Open(self, Stream(path, caller.owner), self._still)
 
     async def post(self, request: Request, caller: Asker) -> Response:
         """Take one message; its answer goes down the stream that `session_id` names, if that is of this path."""
@@ -119,9 +125,9 @@ class Sse:
         """The stream of a session, whatever its path."""
         return self._streams.get(session)
 
-    def count(self, path: str | None = None) -> int:
-        """How many streams are open, at one path or at all."""
-        return sum(path is None or stream.path == path for stream in self._streams.values())
+    def count(self, owner: str | None = None) -> int:
+        """How many streams are open, of one owner or at all."""
+        return sum(owner is None or stream.owner == owner for stream in self._streams.values())
 
     def take(self, stream: Stream, session: str, message: Message, version: str | None, caller: Asker) -> int:
         """Begin to answer a message down the stream; the status of its POST. Raises BadMessage."""
@@ -165,22 +171,25 @@ class Sse:
 
 
 class _Open(Response):
-    def __init__(self, sse: Sse, path: str) -> None:
+    def __init__(self, sse: Sse, stream: Stream, still: Still | None) -> None:
         super().__init__()
         self._sse = sse
-        self._path = path
+        self._stream = stream
+        self._still = still
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        stream = Stream(self._path)
+        stream = self._stream
         session = self._sse.add(stream)
         gone = asyncio.create_task(watch(receive, stream.answers))
         try:
             await send(stream_start({}))
-            event: bytes | None = f"event: endpoint\ndata: {self._path}{MESSAGES}?session_id={session}\n\n".encode()
+            event: bytes | None = f"event: endpoint\ndata: {stream.path}{MESSAGES}?session_id={session}\n\n".encode()
             while event is not None:
                 if not await _sent(send, chunk(event)):
                     return
                 event = await next_event(stream.answers)
+                if event == KEEP_ALIVE and self._still is not None and not await self._still(stream.path):
+                    break
             await _sent(send, chunk(b"", last=True))
         finally:
             gone.cancel()

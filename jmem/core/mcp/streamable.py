@@ -24,6 +24,7 @@ from jmem.core.mcp.exchange import BadMessage, Emit, Message
 from jmem.core.mcp.sessions import SESSION_HEADER, Sessions
 
 KEEP_ALIVE_SECONDS = 15.0
+KEEP_ALIVE = b": keep-alive\n\n"
 CONVERSATION_HEADER = "x-jmem-conversation"
 
 
@@ -154,7 +155,7 @@ async def next_event(events: asyncio.Queue[Message | None]) -> bytes | None:
     try:
         message = await asyncio.wait_for(events.get(), KEEP_ALIVE_SECONDS)
     except TimeoutError:
-        return b": keep-alive\n\n"
+        return KEEP_ALIVE
     return None if message is None else sse_event(message)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from hosted.api import events, sync
+from hosted.ops import events as bus
 from tests.hosted.identity.conftest import Running
 from tests.hosted.world import Person, World, served, until
 
@@ -105,3 +107,59 @@ def test_streams_of_an_account_that_is_deleted_end(world: World, path: str, monk
         me.must("DELETE", "/account", {"confirm": me.email})
         until(lambda: heard.ended, "the stream does not end")
         assert heard.told() == 1
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_an_account_has_so_many_streams_and_a_replica_too(
+    database_url: str, owner_url: str, supabase: Running, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus, "MAX_LISTENERS", 2)
+    monkeypatch.setattr(bus, "MAX_LISTENERS_HERE", 3)
+    with served(database_url, owner_url, supabase, vectors=False) as world:
+        me, other = world.person(), world.person()
+        with listening(world, STREAMS[0], me.token), listening(world, STREAMS[1], me.token):
+            refused = me.ask("GET", path, timeout=5)
+            assert (refused.status_code, refused.json()["code"], refused.json()["limit"]) == (429, "rate_limited", 2)
+            assert int(refused.headers["retry-after"]) > 0
+            with listening(world, path, other.token):
+                assert world.person().ask("GET", path, timeout=5).json()["limit"] == 3
+
+
+def test_the_streams_of_an_account_take_one_connection(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    me = world.person()
+    now, most = 0, 0
+    changes = events._changes
+
+    async def slow(call: Any, seq: int) -> Any:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.02)
+        now -= 1
+        return await changes(call, seq)
+
+    monkeypatch.setattr(events, "_changes", slow)
+    with contextlib.ExitStack() as stack:
+        heard = [stack.enter_context(listening(world, STREAMS[0], me.token)) for _ in range(8)]
+        me.add("one")
+        until(lambda: all(one.told() == 2 for one in heard), "not everybody is told")
+    assert most == 1
+
+
+def test_what_is_read_at_once_for_a_stream_is_bounded_in_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "PAGE_BYTES", 100_000)
+    me = world.person()
+    for n in range(7):
+        me.add(f"{n} " + "long " * 8_000)
+    read: list[int] = []
+    changes = events._changes
+
+    async def counted(call: Any, seq: int) -> Any:
+        found, more = await changes(call, seq)
+        read.append(len(found))
+        return found, more
+
+    monkeypatch.setattr(events, "_changes", counted)
+    with listening(world, f"{STREAMS[0]}?since=0", me.token) as heard:
+        until(lambda: heard.told() == 8, "not everything is told")
+    assert read[:3] == [3, 3, 1]

@@ -65,6 +65,17 @@ def test_a_silent_stream_is_kept_alive(here: Here, ann: Person, monkeypatch: pyt
         assert stream.answer()["id"] == 4
 
 
+def test_the_stream_of_a_revoked_key_ends(here: Here, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamable, "KEEP_ALIVE_SECONDS", 0.1)
+    made, kept = ann.connect(), ann.connect("cursor")
+    with Stream(here.at(made["sse"])) as stream, Stream(here.at(kept["sse"])) as other:
+        ann.must("DELETE", f"/connections/{made['id']}")
+        until(lambda: here.streams() == 1, "the stream outlives its key")
+        assert all(line in ("", ": keep-alive") for line in stream._lines)
+        other.post(message("ping", id=4))
+        assert other.answer()["id"] == 4
+
+
 def test_clients_that_vanish_leave_nothing_behind(here: Here, ann: Person, owner_url: str) -> None:
     made = ann.connect()
     ann.must("POST", "/memories", {"content": "So that there is a head to lock"})
@@ -81,13 +92,14 @@ def test_clients_that_vanish_leave_nothing_behind(here: Here, ann: Person, owner
     assert len(ann.must("GET", "/memories")["memories"]) == 1, "what was not finished is not stored"
 
 
-def test_one_address_has_so_many_streams(here: Here, ann: Person) -> None:
+def test_an_account_has_so_many_streams_whatever_opens_them(here: Here, ann: Person, supabase: Running) -> None:
     at, other = here.at(ann.connect()["sse"]), here.at(ann.connect("cursor")["sse"])
+    strange = here.at(sign_up(supabase, here.url).connect()["sse"])
     with contextlib.ExitStack() as stack:
         for _ in range(MAX_STREAMS):
             stack.enter_context(Stream(at))
-        assert httpx.get(at).status_code == 429
-        with Stream(other):
+        assert [httpx.get(one).status_code for one in (at, other)] == [429, 429]
+        with Stream(strange):
             pass
         stack.close()
         until(lambda: here.streams() == 0, "streams outlive their clients")
