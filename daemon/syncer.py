@@ -198,6 +198,12 @@ class Syncer:
         """What a comparison is doing, and how many of it; an empty name while nobody compares."""
         return self._verifying or ("", 0)
 
+    def _sit_out(self, life: object, seconds: float) -> None:
+        """Let time pass; raises Unreachable where the sign-in has changed or the daemon stops meanwhile."""
+        with self._wake:
+            if self._wake.wait_for(lambda: self._life is not life, seconds):
+                raise Unreachable("the exchange was ended", code="ended", fix="jmem sync verify")
+
     def verify(self, seconds: float, *, fix: bool) -> Verdict:
         """Whether this machine and the account know the same; raises what `now` and the account raise, and Conflict
         `still_verifying`."""
@@ -206,7 +212,7 @@ class Syncer:
         with self._wake:
             if self._verifying is not None:
                 raise Conflict("they are being compared already", code="still_verifying", fix="wait for it to end")
-            self._verifying = ("exchanged", 0)
+            self._verifying, life = ("exchanged", 0), self._life
 
         def tell(what: str, done: int) -> None:
             self._verifying = (what, done)
@@ -217,8 +223,9 @@ class Syncer:
             if remote is None:
                 raise Unreachable("the exchange was ended", code="ended", fix="jmem sync verify")
             return verify(
-                self._store, remote, lambda: self.now(seconds), fix=fix, purged=self._service.finish_purges, tell=tell
-            )
+                self._store, remote, lambda: self.now(seconds), fix=fix, purged=self._service.finish_purges, tell=tell,
+                wait=lambda pause: self._sit_out(life, pause),
+            )  # fmt: skip
         finally:
             self._verifying = None
 

@@ -21,7 +21,8 @@ MAX_SKEW_MS = 60_000
 """A stamp further ahead of the server's clock is refused, for ever."""
 MAX_DEVICE_CHARS = 64
 
-MAX_TREE_NAMES = 16
+MAX_TREE_NAMES = 512
+MAX_LOGS = 100
 MAX_MEND = 100
 
 Stamp = Annotated[str, Field(pattern=r"^[0-9a-f]{12}-[0-9a-f]{4}-[0-9a-f]{8}$")]
@@ -29,7 +30,8 @@ Device = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MAX_DEVICE_CHARS, description="one local store"),
 ]
-MemoryId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+MemoryId = Annotated[str, Field(pattern=rf"^{_UUID}$")]
 Cursor = Annotated[
     str, Field(pattern=r"^[0-9]{1,18}:[0-9a-f]{0,16}$", description="<seq>:<chain>, as the last pull gave it")
 ]
@@ -60,6 +62,10 @@ class Limits(BaseModel):
     pull_ops: int = MAX_PUSH_OPS
     pull_bytes: int = MAX_PULL_BYTES
     skew_ms: int = MAX_SKEW_MS
+    tree_names: int = 16
+    """of nodes or buckets; what an account takes that does not say it"""
+    logs: int = 1
+    """memories whose ops are asked for at once"""
 
 
 class Hello(BaseModel):
@@ -135,15 +141,15 @@ class TreeQuery(BaseModel):
     under: Annotated[
         str,
         Field(
-            pattern=r"^([0-9a-f]{2}(,[0-9a-f]{2}){0,15}|[0-9a-f]{4}(,[0-9a-f]{4}){0,15}|)$",
-            description="up to 16 names, separated by commas; without it, the nodes below the root",
+            pattern=rf"^([0-9a-f]{{2}}(,[0-9a-f]{{2}}){{0,{MAX_TREE_NAMES - 1}}}|[0-9a-f]{{4}}(,[0-9a-f]{{4}}){{0,{MAX_TREE_NAMES - 1}}}|)$",
+            description=f"up to {MAX_TREE_NAMES} names, separated by commas; without it, the nodes below the root",
         ),
     ] = ""
 
 
-def prefixes(under: str) -> list[str]:
-    """The names in a `TreeQuery`."""
-    return under.split(",") if under else []
+def listed(names: str) -> list[str]:
+    """The names in a list of a query."""
+    return names.split(",") if names else []
 
 
 class TreeLeaf(BaseModel):
@@ -165,16 +171,23 @@ class TreeAnswer(BaseModel):
 
 
 class LogQuery(BaseModel):
-    """One memory, and the stamp behind which to go on."""
+    """One memory, and the stamp behind which to go on; `then` are more of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: MemoryId
     behind: Stamp | None = None
+    then: Annotated[
+        str,
+        Field(
+            pattern=rf"^({_UUID}(,{_UUID}){{0,{MAX_LOGS - 2}}}|)$",
+            description=f"up to {MAX_LOGS - 1} more memories, separated by commas, whose ops come after those of `id`",
+        ),
+    ] = ""
 
 
 class LogAnswer(BaseModel):
-    """Ops of one memory in the order of their stamps; whether there may be more."""
+    """Ops of memories, in the order they were asked for, then of their stamps; whether there may be more."""
 
     ops: list[Op]
     more: bool

@@ -177,20 +177,24 @@ class Remote:
         params = {"under": ",".join(under)} if under else None
         return _as(TreeAnswer, self._ask("GET", "/sync/tree", params=params))
 
-    def log_of(self, id: str) -> list[Op]:
-        """Every op of one memory that the account holds."""
-        ops: list[Op] = []
-        more = True
-        while more:
-            params = {"id": id, **({"behind": ops[-1].stamp} if ops else {})}
+    def logs_of(self, ids: Sequence[str]) -> dict[str, list[Op]]:
+        """Every op of memories that the account holds, by their ids; as many as `hello` allows at once."""
+        found: dict[str, list[Op]] = {id: [] for id in ids}
+        left, behind = list(ids), ""
+        while left:
+            params = {"id": left[0], **({"behind": behind} if behind else {}),
+                      **({"then": ",".join(left[1:])} if len(left) > 1 else {})}  # fmt: skip
             said = _json(self._ask("GET", "/sync/log", params=params))
             try:
                 fresh, more = [Op.of(raw) for raw in said["ops"]], bool(said["more"])
+                for op in fresh:
+                    found[op.id].append(op)
             except (KeyError, TypeError, AttributeError) as error:
                 raise Rejected(f"not the log of a memory: {error!r}") from None
-            ops += fresh
-            more = more and bool(fresh)
-        return ops
+            if not more or not fresh:
+                break
+            left, behind = left[left.index(fresh[-1].id) :], fresh[-1].stamp
+        return found
 
     def mend(self, ids: Sequence[str]) -> list[str]:
         """Have the account fold the rows of memories anew; those that were wrong."""

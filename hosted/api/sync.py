@@ -21,6 +21,7 @@ from sync import protocol
 
 routes = Routes("sync")
 KEEP_ALIVE_S = 15.0
+_LIMITS = protocol.Limits(tree_names=protocol.MAX_TREE_NAMES, logs=protocol.MAX_LOGS)
 EVENTS = "text/event-stream"
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class _Pull(Query, protocol.PullQuery):
 async def hello(call: Call, ask: NoQuery) -> Response:
     """Asked before the first push of a connection: a device whose clock is off stamps anew what it has never sent."""
     _seen(call)
-    return answer(protocol.Hello(now=wall_ms(), account=str(call.principal.user_id)).model_dump())
+    return answer(protocol.Hello(now=wall_ms(), account=str(call.principal.user_id), limits=_LIMITS).model_dump())
 
 
 @routes.route("POST", "/sync/push", _Push, "Push ops", answers={200: protocol.PushAnswer}, problems=(413, 426), who=owner,

@@ -29,16 +29,18 @@ class _Mend(Ask, protocol.MendAsk):
 @routes.route("GET", "/sync/tree", _Tree, "A part of the hash tree", answers={200: protocol.TreeAnswer}, who=owner)
 async def hash_tree(call: Call, ask: _Tree) -> Response:
     """The nodes below the root; with `under`, the buckets below some of those, or the memories of some buckets."""
-    found = await tree.part(call.backend.database, call.principal.user_id, protocol.prefixes(ask.under))
+    found = await tree.part(call.backend.database, call.principal.user_id, protocol.listed(ask.under))
     leaves = [leaf.as_dict(id) for id, leaf in sorted(found.leaves.items())]
     return answer({"seq": found.seq, "memories": found.memories, "nodes": found.nodes, "leaves": leaves})
 
 
-@routes.route("GET", "/sync/log", _Log, "The ops of one memory", answers={200: protocol.LogAnswer}, who=owner)
+@routes.route("GET", "/sync/log", _Log, "The ops of memories", answers={200: protocol.LogAnswer}, who=owner)
 async def memory_log(call: Call, ask: _Log) -> Response:
-    """In the order of their stamps, whole. Nothing for a memory that the account does not know."""
+    """In the order of their stamps, whole; those of the memories in `then` come after them. Nothing for a memory that the
+    account does not know."""
+    ids = [ask.id, *protocol.listed(ask.then)]
     texts, more = await tree.log_of(
-        call.backend.database, call.principal.user_id, ask.id, ask.behind or "", protocol.MAX_PUSH_OPS
+        call.backend.database, call.principal.user_id, ids, ask.behind or "", protocol.MAX_PUSH_OPS
     )
     body = b'{"ops":[' + ",".join(texts).encode() + b"]," + to_json({"more": more})[1:]
     return Response(body, media_type="application/json")

@@ -71,15 +71,15 @@ class Database:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def tenant(self, user_id: UUID) -> AsyncIterator[AsyncConnection]:
+    async def tenant(self, user_id: UUID, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
         """One transaction in which nothing but this user's rows exists; committed unless an exception leaves it.
 
-        Raises SQLAlchemy's TimeoutError when no connection becomes free in time.
+        All that it reads is of one moment with `snapshot` (then it may not write what others write). Raises SQLAlchemy's TimeoutError when no connection becomes free in time.
         """
         if not isinstance(user_id, UUID):
             raise TypeError(f"a tenant is a UUID, not {type(user_id).__name__}")
         settings = {"user_id": str(user_id), "timeout": STATEMENT_TIMEOUT}
-        async with self._transaction(settings) as conn:
+        async with self._transaction(settings, snapshot=snapshot) as conn:
             yield conn
             if (hook := before_commit.get()) is not None:
                 await hook(conn, user_id)
@@ -97,19 +97,21 @@ class Database:
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(self, settings: dict[str, str]) -> AsyncIterator[AsyncConnection]:
-        conn = await self._begin(settings)
+    async def _transaction(self, settings: dict[str, str], *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
+        conn = await self._begin(settings, snapshot=snapshot)
         try:
             yield conn
             await conn.commit()
         finally:
             await asyncio.shield(_give_back(conn))  # also when the request was given up
 
-    async def _begin(self, settings: dict[str, str]) -> AsyncConnection:
+    async def _begin(self, settings: dict[str, str], *, snapshot: bool = False) -> AsyncConnection:
         """A connection in a transaction. One that the server closed meanwhile is replaced: nothing was asked of it yet."""
         for last in (False, True):
             conn = await self.engine.connect()
             try:
+                if snapshot:
+                    await conn.execution_options(isolation_level="REPEATABLE READ")
                 await conn.execute(_TENANT, settings)
             except BaseException as error:
                 await asyncio.shield(conn.close())

@@ -33,6 +33,11 @@ def _key(name: str = "user_id") -> Column[object]:
     return Column(name, Uuid, primary_key=True)
 
 
+def _bucket(id: str) -> Column[object]:
+    """`jmem.core.tree.place` of a memory's id."""
+    return Column("bucket", _C, Computed(f"left(encode(sha256({id}::bytea), 'hex'), 4)", persisted=True))
+
+
 sync_heads = Table(
     "sync_heads",
     metadata,
@@ -58,8 +63,10 @@ ops = Table(
     Column("payload", _C, nullable=False),
     Column("digest", _C, nullable=False),
     Column("base", ARRAY(_C), Computed("jmem.base_of(payload)", persisted=True)),
+    _bucket("memory_id"),
     UniqueConstraint("user_id", "seq", name="ops_seq"),
     Index("ops_memory", "user_id", "memory_id", "stamp"),
+    Index("ops_bucket", "user_id", "bucket"),
 )
 """Every op as its canonical text. `base` is that of an op that sets the content, null of any other."""
 
@@ -118,6 +125,7 @@ memories = Table(
             persisted=True,
         ),
     ),
+    _bucket("id"),
     Index("memories_id_reversed", "user_id", "id_reversed"),
     Index(
         "memories_created", "user_id", "created_at", "id", postgresql_where=text("content IS NOT NULL AND NOT deleted")
@@ -130,6 +138,7 @@ memories = Table(
     Index("memories_thread", "user_id", "thread", "at", "id", postgresql_where=text("thread IS NOT NULL")),
     Index("memories_supersedes", "user_id", "supersedes", postgresql_where=text("supersedes IS NOT NULL")),
     Index("memories_seq", "user_id", "seq"),
+    Index("memories_bucket", "user_id", "bucket"),
     Index("memories_apart", "user_id", "id", postgresql_where=text("apart")),
     Index("memories_words", "user_id", "words", postgresql_using="gin", postgresql_where=text("words IS NOT NULL")),
 )

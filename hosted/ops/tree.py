@@ -1,13 +1,14 @@
 """The account's side of `jmem sync verify`: its hash tree, the ops of one memory, rows folded anew.
 
-The tables are read through a cursor and summed up as they pass, so that a request holds no more of a large account than
-of a small one.
+The database sums up the ops; the rows are read through a cursor, hashed beside the event loop and summed up as they pass, so
+that a request holds no more of a large account than of a small one. What is in some buckets is found by an index.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -15,25 +16,33 @@ from uuid import UUID
 from hosted.db.engine import Database, driver
 from hosted.ops import log, rows
 from hosted.ops.writer import writing
-from jmem.core.tree import BUCKET, NODE, Leaf, Sums, folded_hash, op_hash, place, row_hash
+from jmem.core.tree import BUCKET, NODE, Leaf, Sums, folded_hash, place, row_hash
 from sync.protocol import MAX_PULL_BYTES
 
 if TYPE_CHECKING:
     from hosted.ops.events import Bus
-    from hosted.ops.rows import Driver
 
 _AT_ONCE = 500
-_WHERE = " AND left(encode(sha256(convert_to({id}, 'UTF8')), 'hex'), $2) = ANY ($3::text[])"
-_OPS = "SELECT memory_id, stamp, digest FROM jmem.ops WHERE user_id = $1"
 _ROWS = f"SELECT {rows.LOADED} FROM jmem.memories m WHERE m.user_id = $1 AND {rows.IS_MEMORY}"
+_IN = " AND {bucket} = ANY ($2::text[])"
+_PARTS = ", ".join(f"sum(('x' || substr(hash, {1 + 8 * n}, 8))::bit(32)::bigint)::text" for n in range(4))
+_OPS = f"""
+SELECT name, count(*), {_PARTS} FROM (
+  SELECT {{name}} AS name, encode(sha256(convert_to('op', 'UTF8') || '\\x00' || convert_to(memory_id, 'UTF8') || '\\x00'
+    || convert_to(stamp, 'UTF8') || '\\x00' || convert_to(digest, 'UTF8')), 'hex') AS hash
+  FROM jmem.ops WHERE user_id = $1{{some}}
+) hashed GROUP BY name"""
+"""The hashes of ops as `jmem.core.tree.op_hash` makes them, summed up by the database: four sums of 32 bits each."""
 _THESE = _ROWS + " AND m.id = ANY ($2::text[])"
 _SEQ = "SELECT seq FROM jmem.sync_heads WHERE user_id = $1"
 _LOG = """
 SELECT payload FROM (
-  SELECT stamp, payload, sum(octet_length(payload)) OVER (ORDER BY stamp) - octet_length(payload) AS upto FROM (
-    SELECT stamp, payload FROM jmem.ops WHERE user_id = $1 AND memory_id = $2 AND stamp > $3 ORDER BY stamp LIMIT $4
+  SELECT n, stamp, payload, sum(octet_length(payload)) OVER (ORDER BY n, stamp) - octet_length(payload) AS upto FROM (
+    SELECT a.n, o.stamp, o.payload FROM unnest($2::text[]) WITH ORDINALITY AS a (id, n)
+    JOIN jmem.ops o ON o.user_id = $1 AND o.memory_id = a.id
+    WHERE a.n > 1 OR o.stamp > $3 ORDER BY a.n, o.stamp LIMIT $4
   ) page
-) measured WHERE upto < $5 ORDER BY stamp"""
+) measured WHERE upto < $5 ORDER BY n, stamp"""
 
 
 @dataclass(slots=True)
@@ -48,32 +57,50 @@ class Part:
 
 
 async def part(database: Database, user_id: UUID, under: Sequence[str] = ()) -> Part:
-    """The nodes below the root; below some of those (two hex digits each); or the memories of some buckets (four)."""
-    width = len(under[0]) if under else 0
-    sums, leaves, memories = Sums(NODE if width == 0 else BUCKET), dict[str, Leaf](), 0
-    async with database.tenant(user_id) as conn:
+    """The nodes below the root; below some of those (two hex digits each); or the memories of some buckets (four).
+
+    All of one moment.
+    """
+    digits = 0 if not under else BUCKET if len(under[0]) == NODE else None
+    some, asked = ("", list[list[str]]()) if not under else (_IN, [_buckets(under)])
+    name = "memory_id" if digits is None else f"left(bucket, {digits or NODE})"
+    ops = _OPS.format(name=name, some=some.format(bucket="bucket"))
+    sums, leaves, memories = Sums(digits or NODE), dict[str, Leaf](), 0
+    async with database.tenant(user_id, snapshot=True) as conn:
         raw = await driver(conn)
-        async for id, log, row in _hashes(raw, user_id, width, under):
-            memories += bool(row)
-            if width == BUCKET:
-                leaves.setdefault(id, Leaf()).add(log, row)
+        for record in await raw.fetch(ops, user_id, *asked):
+            if digits is None:
+                leaves[record[0]] = Leaf(record[1], _whole(record[2:]))
             else:
-                sums.add(place(id), log + row)
-        seq = await raw.fetchval(_SEQ, user_id) or 0  # at last: what came meanwhile shows in it
+                sums.add(record[0], _whole(record[2:]))
+        cursor = await raw.cursor(_ROWS + some.format(bucket="m.bucket"), user_id, *asked)
+        while records := await cursor.fetch(_AT_ONCE):
+            memories += len(records)
+            for id, hash in await asyncio.to_thread(_hashed, records):
+                if digits is None:
+                    leaves.setdefault(id, Leaf()).add(row=hash)
+                else:
+                    sums.add(place(id), hash)
+        seq = await raw.fetchval(_SEQ, user_id) or 0
     return Part(seq, memories, sums.nodes(), leaves)
 
 
-async def _hashes(
-    raw: Driver, user_id: UUID, width: int, under: Sequence[str]
-) -> AsyncIterator[tuple[str, int, int]]:  # fmt: skip
-    """(id, hash of an op, 0) and (id, 0, hash of a row), as `jmem.core.tree` makes them of a device."""
-    asked: tuple[Any, ...] = (width, list(under)) if width else ()
-    ops = _OPS + (_WHERE.format(id="memory_id") if width else "")
-    async for record in raw.cursor(ops, user_id, *asked, prefetch=_AT_ONCE):
-        yield record[0], op_hash(*record), 0
-    found = _ROWS + (_WHERE.format(id="m.id") if width else "")
-    async for record in raw.cursor(found, user_id, *asked, prefetch=_AT_ONCE):
-        yield record[0], 0, _stored_hash(record)
+def _buckets(under: Sequence[str]) -> list[str]:
+    """The buckets below nodes; buckets are their own."""
+    ends = [""] if len(under[0]) == BUCKET else [f"{n:02x}" for n in range(256)]
+    return [name + end for name in under for end in ends]
+
+
+def _whole(parts: Sequence[str]) -> int:
+    """The sum that four sums of 32 bits each are of, the first being the highest."""
+    total = 0
+    for part in parts:
+        total = (total << 32) + int(part)
+    return total % 2**128
+
+
+def _hashed(records: Sequence[Any]) -> list[tuple[str, int]]:
+    return [(record[0], _stored_hash(record)) for record in records]
 
 
 def _stored_hash(record: Any) -> int:
@@ -81,10 +108,13 @@ def _stored_hash(record: Any) -> int:
     return row_hash(rows.memory_of(record), json.loads(record["stamps"]), json.loads(extra) if extra != "{}" else {})
 
 
-async def log_of(database: Database, user_id: UUID, id: str, after: str, limit: int) -> tuple[list[str], bool]:
-    """The ops of one memory behind a stamp, as texts in the order of their stamps; whether there may be more."""
+async def log_of(
+    database: Database, user_id: UUID, ids: Sequence[str], after: str, limit: int
+) -> tuple[list[str], bool]:  # fmt: skip
+    """The ops of memories, as texts in the order of the ids, then of their stamps, those of the first id only behind a stamp;
+    whether there may be more."""
     async with database.tenant(user_id) as conn:
-        found = await (await driver(conn)).fetch(_LOG, user_id, id, after, limit, MAX_PULL_BYTES)
+        found = await (await driver(conn)).fetch(_LOG, user_id, ids, after, limit, MAX_PULL_BYTES)
     texts = [record["payload"] for record in found]
     return texts, len(texts) == limit or sum(len(text.encode()) for text in texts) >= MAX_PULL_BYTES
 

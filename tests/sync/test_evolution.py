@@ -55,7 +55,7 @@ def payloads(device: Device, id: str) -> list[str]:
 
 def theirs(device: Device, id: str) -> list[str]:
     """What the account keeps of a memory."""
-    return [op.text() for op in device.remote.log_of(id)]
+    return [op.text() for op in device.remote.logs_of([id])[id]]
 
 
 def test_an_older_machine_goes_on_writing_behind_what_it_cannot_read(devices: Devices, monkeypatch: Patch):

@@ -6,11 +6,16 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
+from hosted.db.engine import Database, driver
+from hosted.ops import tree as hosted_tree
 from jmem.core import outbox, tree
+from jmem.core.drafts import Draft
 from jmem.core.outbox import Rules
 from jmem.core.store import Tx
+from sync.protocol import Limits
 from sync.verify import Verdict, verify
 from tests.sync.conftest import ME, Device, Devices
 from tests.sync.world import Tables
@@ -172,14 +177,119 @@ def test_accounts_are_apart(devices: Devices):
     devices.account = uuid.uuid4()
     assert (a.remote.tree().nodes, a.remote.tree().memories) == ({}, 0)
     assert a.remote.tree([tree.place(id)]).leaves == []
-    assert a.remote.log_of(id) == []
+    assert a.remote.logs_of([id]) == {id: []}
     assert a.remote.mend([id]) == []
 
 
-@pytest.mark.parametrize("under", ["g0", "ab,abcd", "a", ",", ",".join(["ab"] * 17)])
+@pytest.mark.parametrize("under", ["g0", "ab,abcd", "a", ",", ",".join(["ab"] * 513), "ab,abc"])
 def test_a_part_of_the_tree_is_asked_well(devices: Devices, under: str):
     from sync.remote import Rejected
 
     a = devices.make()
     with pytest.raises(Rejected):
         a.remote.tree([under])
+
+
+class Counting(httpx.BaseTransport):
+    """Counts the calls, and answers some of them as an account does that was asked too much."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.HTTPTransport()
+        self.calls: list[str] = []
+        self.busy: set[str] = set()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        call = request.url.path.rpartition("/")[2]
+        self.calls.append(call)
+        if call in self.busy:
+            self.busy.remove(call)
+            return httpx.Response(429, json={"code": "rate_limited"}, headers={"retry-after": "7"}, request=request)
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@pytest.fixture
+def many(devices: Devices, tables: Tables) -> tuple[Device, Counting, list[str]]:
+    """A device and its account, in which 900 memories are not the same; half of them the account does not have."""
+    wire = Counting()
+    a = devices.make(transport=wire)
+    ids = [
+        done.memory.id
+        for start in (0, 500)
+        for done in a.user.service.add_many([Draft(f"fact {n}") for n in range(start, start + 500)], ME)
+    ]
+    a.exchange()
+    for table, column in (("ops", "memory_id"), ("memories", "id")):
+        tables.fetch(f"DELETE FROM jmem.{table} WHERE user_id = $1 AND {column} = ANY ($2)", devices.account, ids[:450])
+    tables.fetch(
+        "UPDATE jmem.memories SET state = 'paused' WHERE user_id = $1 AND id = ANY ($2)", devices.account, ids[450:900]
+    )
+    wire.calls.clear()
+    return a, wire, ids
+
+
+def test_many_differences_take_few_requests(many: tuple[Device, Counting, list[str]]):
+    a, wire, ids = many
+    found = check(a)
+    assert {one.id: one.what for one in found.differing} == {
+        **dict.fromkeys(ids[:450], "missing_there"), **dict.fromkeys(ids[450:900], "row"),
+    }  # fmt: skip
+    assert wire.calls.count("tree") <= 8, wire.calls
+    wire.calls.clear()
+    assert check(a, fix=True).as_dict()["equal"]
+    assert len(wire.calls) <= 60, wire.calls
+    assert wire.calls.count("log") <= 10
+
+
+def test_it_waits_where_the_account_was_asked_too_much(many: tuple[Device, Counting, list[str]]):
+    a, wire, _ids = many
+    wire.busy = {"hello", "tree", "log", "mend"}
+    waited: list[float] = []
+    found = verify(a.user.store, a.remote, a.exchange, fix=True, wait=waited.append)
+    assert (found.as_dict()["equal"], len(found.mended), waited) == (True, 900, [7.5] * 4)
+
+
+def test_an_account_that_takes_less_at_once_is_asked_for_less(
+    many: tuple[Device, Counting, list[str]], monkeypatch: pytest.MonkeyPatch
+):
+    a, wire, _ids = many
+    monkeypatch.setattr("hosted.api.sync._LIMITS", Limits())  # as one says that has no larger ones
+    assert len(check(a).differing) == 900
+    assert wire.calls.count("tree") > 50
+
+
+async def test_a_part_of_the_tree_is_of_one_moment_and_found_by_an_index(
+    devices: Devices, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    a = devices.make()
+    ids = [a.add(f"fact {n}") for n in range(30)]
+    a.exchange()
+    database = Database(database_url, pool_size=1)
+    whole = await hosted_tree.part(database, devices.account)
+    hashed = hosted_tree._hashed
+
+    def meanwhile(records: Any) -> Any:
+        """Another device's changes come between the ops and the last of the rows."""
+        a.user.service.edit(ids[0], {"content": "meanwhile"}, ME)
+        a.exchange()
+        return hashed(records)
+
+    monkeypatch.setattr(hosted_tree, "_hashed", meanwhile)
+    monkeypatch.setattr(hosted_tree, "_AT_ONCE", 10)
+    assert await hosted_tree.part(database, devices.account) == whole
+    monkeypatch.undo()
+    assert await hosted_tree.part(database, devices.account) != whole
+    nodes = sorted({tree.place(id)[:2] for id in ids})
+    below = (await hosted_tree.part(database, devices.account, nodes)).nodes
+    few = await hosted_tree.part(database, devices.account, nodes[:3])
+    assert few.nodes == {name: hex for name, hex in below.items() if name[:2] in nodes[:3]}
+    async with database.tenant(devices.account) as conn:  # as the role that requests run as
+        raw = await driver(conn)
+        await raw.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        for query, bucket in ((hosted_tree._OPS, "bucket"), (hosted_tree._ROWS + hosted_tree._IN, "m.bucket")):
+            asked = query.format(name="memory_id", some=hosted_tree._IN.format(bucket="bucket"), bucket=bucket)
+            plan = await raw.fetch(f"EXPLAIN {asked}", devices.account, [tree.place(ids[0])])
+            assert "_bucket" in str(plan), plan
+    await database.close()

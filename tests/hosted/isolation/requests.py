@@ -51,7 +51,7 @@ NAMES: Mapping[str, Place] = {
     "connection": CONNECTION, "cursor": CURSOR, "upto": ACTION, "rev": STAMP, "If-Match": STAMP, "version": STAMP,
     "store": USER, "confirm": EMAIL, "query": WORDS, "Last-Event-ID": SEQ, "after": ACCESS, "before": ACCESS,
     "ids": MEMORY, "memory_ids": MEMORY, "app_id": APP, "app_ids": APP, "category_ids": CATEGORY, "user_id": USER,
-    "search_query": WORDS, "categories": TAG, "stamps": STAMP,
+    "search_query": WORDS, "categories": TAG, "stamps": STAMP, "then": OTHER,
 }  # fmt: skip
 """Parameters and fields that name something of an account, wherever they are."""
 PATHS: Mapping[str, Place] = {"device": MACHINE}
