@@ -18,6 +18,7 @@ from jmem.tui.screens.confirm import Choice
 from jmem.tui.screens.connect import OTHER, Connect
 from jmem.tui.screens.takeback import TakeBack
 from jmem.tui.widgets.fitted import Fitted
+from jmem.tui.widgets.keybar import KeyBar
 from jmem.tui.widgets.programs import Programs
 from jmem.tui.widgets.rows import Rows
 from jmem.tui.widgets.stream import Stream
@@ -151,6 +152,18 @@ async def test_the_cursor_stays_on_its_line(some: Home, opened: Open, claude: Mc
         await until(pilot, lambda: top(pilot).get("query") == "one more on top")
         assert place.current == held
         assert place.cursor == 2
+
+
+async def test_what_takes_a_programs_rights_away_has_a_key_in_the_last_line(some: Home, opened: Open, claude: Mcp):
+    async with opened(some, (80, 24)) as pilot:
+        await there(pilot)
+        claude.tool("search_memory", query="anything")
+        await on_program(pilot, "claude")
+        bar = pilot.app.screen.query_one(KeyBar)
+        assert bar.size.width == 80
+        await until(pilot, lambda: "Disconnect" in str(bar.render()))
+        assert "Take back" in str(bar.render())
+        assert "Help" in str(bar.render())
 
 
 async def test_only_one_program(some: Home, opened: Open, claude: Mcp, cursor: Mcp):
