@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -166,6 +166,12 @@ async def listed(conn: AsyncConnection, user_id: UUID) -> list[Device]:
     asked = select(devices, head).where(devices.c.user_id == user_id, devices.c.revoked_at.is_(None))
     rows = await conn.execute(asked.order_by(devices.c.last_seen.desc(), devices.c.device))
     return [_device(row) for row in rows.mappings()]
+
+
+async def names(conn: AsyncConnection, user_id: UUID, ids: Collection[str]) -> dict[str, str]:
+    """What machines call themselves, those that were shut out too, by id."""
+    asked = select(devices.c.device, devices.c.name).where(devices.c.user_id == user_id, devices.c.device.in_(set(ids)))
+    return {row.device: row.name for row in await conn.execute(asked)}
 
 
 async def revoke(conn: AsyncConnection, user_id: UUID, device: str) -> Device:

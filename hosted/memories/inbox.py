@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hosted.memories.activity import asks
 from hosted.memories.base import Account
+from hosted.memories.conflicts import APART
 from hosted.memories.finding import Params, condition, resolve
 from jmem.core.actor import Actor
 from jmem.core.decisions import CHANGES, INBOX, Decided, Decision, not_waiting
@@ -22,8 +23,31 @@ AT_ONCE = 500
 """Ops of one statement."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many memories wait for review, and how many have texts that were written apart."""
+
+    review: int
+    apart: int
+
+
+NOTHING = Waiting(0, 0)
+
+
 class Inbox(Account):
     """The part of `Memories` that is about what waits for review."""
+
+    @asks("count")
+    async def waiting(self, actor: Actor) -> Waiting:
+        """How much waits for the owner's word."""
+        actor.may("everything")
+        params = Params(self.user_id)
+        sql = (f"SELECT (SELECT count(*) FROM jmem.memories m WHERE {condition(INBOX, now_iso(), params)}),"
+               f" (SELECT count(*) FROM jmem.memories m WHERE m.user_id = $1 AND {APART})")  # fmt: skip
+        async with self._reading() as raw:
+            found = await raw.fetchrow(sql, *params.values)
+        assert found is not None
+        return Waiting(*found)
 
     @asks("review")
     async def review(

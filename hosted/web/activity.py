@@ -22,7 +22,7 @@ BEGIN = 800
 _VERBS = {"add": "added", "search": "asked", "list": "listed memories", "get": "read", "edit": "changed", "delete": "deleted",
           "restore": "brought back", "undo": "took back", "redo": "did again", "batch": "changed", "purge": "forgot",
           "tag": "tagged", "archive": "archived", "pause": "paused", "resume": "resumed", "import": "imported",
-          "sync": "synced", "approve": "accepted", "reject": "rejected", "review": "put into review", "fetch": "read"}  # fmt: skip
+          "sync": "synced", "settle": "settled", "approve": "accepted", "reject": "rejected", "review": "put into review", "fetch": "read"}  # fmt: skip
 OWN = "web"
 
 

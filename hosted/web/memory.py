@@ -31,17 +31,19 @@ async def read(visit: Visit) -> Response:
     memory = await _memory(visit)
     if visit.live:
         return visit.page("_card.html", card=card(memory))
-    return visit.page("memory.html", m=memory, revisions=await _revisions(visit, memory))
+    apart = not memory.deleted and await visit.memories.written_apart(memory.id)
+    return visit.page("memory.html", m=memory, revisions=await _revisions(visit, memory), in_conflict=apart)
 
 
 @pages.get("/memories/{id}/edit")
 async def edit(visit: Visit) -> Response:
     """A form with the text as it stands; it knows the version it was made from."""
     memory = await _memory(visit)
-    return visit.page("_edit.html" if visit.live else "edit.html", **_form(memory))
+    return visit.page("_edit.html" if visit.live else "edit.html", **form_of(memory))
 
 
-def _form(memory: Memory, **changes: Any) -> dict[str, Any]:
+def form_of(memory: Memory, **changes: Any) -> dict[str, Any]:
+    """What the form of a memory shows: the memory as it stands, with `changes`."""
     form = {"m": memory, "content": memory.content, "tags": ", ".join(memory.tags), "version": memory.version,
             "problem": "", "secret": False, "theirs": None}  # fmt: skip
     return form | changes
@@ -66,10 +68,10 @@ async def save(visit: Visit) -> Response:
         theirs = {"diff": differs, "by": now.client, "at": now.updated_at, "content": now.content,
                   "tags": ", ".join(now.tags)}  # fmt: skip
         typed["version"] = now.version
-        return visit.page(template, 200 if visit.live else 409, **_form(now, **typed, theirs=theirs))
+        return visit.page(template, 200 if visit.live else 409, **form_of(now, **typed, theirs=theirs))
     except Invalid as error:
         said = {"problem": error.message, "secret": isinstance(error, SecretFound)}
-        return visit.page(template, 200 if visit.live else 422, **_form(await _memory(visit), **typed, **said))
+        return visit.page(template, 200 if visit.live else 422, **form_of(await _memory(visit), **typed, **said))
     flash = await said_of(visit, "edited" if edited.changed else "unchanged", [edited.memory.id], edited.changed)
     if visit.live:
         return _in_place(visit, card(edited.memory), flash)

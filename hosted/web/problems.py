@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from hosted.memories.inbox import NOTHING
 from hosted.web import browser
 from hosted.web.site import Site
 
@@ -86,7 +87,7 @@ def as_page(
         "status": status, "title": _TITLES.get(status, "That did not work"), "help": _HELP.get(status, ""),
         "message": str(said.get("title", "")), "fix": str(said.get("fix") or ""), "code": str(said.get("code", "")),
         "number": str(said.get("request", "")), "me": _signed_in(site, request, status), "csrf": "", "path": request.url.path, "flash": None,
-        "live": False, "waiting": 0,
+        "live": False, "waiting": NOTHING,
     }  # fmt: skip
     if status == 410:
         context["fix"] = ""

@@ -42,5 +42,6 @@ async def decide(visit: Visit) -> Response:
     saying = "approved" if decision == "approve" else "rejected"
     flash = await said_of(visit, saying, list(decided.ids), n=len(decided.ids))
     if visit.live and ids:
-        return visit.page("_changed.html", card=None, flash=flash)
+        await visit.count()
+        return visit.page("_decided.html", flash=flash)
     return visit.go("/review", flash)

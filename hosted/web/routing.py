@@ -17,13 +17,11 @@ from hosted.web import browser
 from hosted.web.flashes import Flash
 from hosted.web.site import SESSIONS, Form, Site, Visit
 from jmem.core.errors import Invalid, JmemError
-from jmem.core.filter import Filter
 
 Handler = Callable[[Visit], Awaitable[Response]]
 MAX_FORM = 512 * 1024
 """Bytes of a form: a memory of 64 KiB with every byte escaped, and room."""
 MAX_FIELDS = 3_000
-WAITING = Filter(states=("review",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def _endpoint(site: Site, declared: Declared) -> Callable[[Request], Awaitable[R
                 return Response(status_code=400)
             browser.check_form(request, visit.form.get("csrf"), visit.secret, site.origins)
         elif declared.private and not visit.live:
-            visit.waiting = await visit.memories.count(WAITING, visit.actor)
+            await visit.count()
         return finish(visit, await declared.handler(visit))
 
     return endpoint

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 import jmem
 from hosted.identity.principal import Identity, Principal, Via
 from hosted.identity.services import Services
+from hosted.memories.inbox import NOTHING, Waiting
 from hosted.memories.service import Backend, Memories
 from hosted.settings import Settings
 from hosted.web import browser, words
@@ -90,8 +91,8 @@ class Visit:
     principal: Principal | None = None
     visitor: str = ""
     flash: Flash | None = None
-    waiting: int = 0
-    """memories that wait for review"""
+    waiting: Waiting = NOTHING
+    """what waits for the person's word, once it was counted"""
     form: Form = field(default_factory=lambda: Form(()))
 
     @property
@@ -130,6 +131,10 @@ class Visit:
     def query(self) -> Mapping[str, str]:
         """The query string."""
         return self.request.query_params
+
+    async def count(self) -> None:
+        """Count what waits for the person's word."""
+        self.waiting = await self.memories.waiting(self.actor)
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page or a part of one."""

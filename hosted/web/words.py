@@ -150,6 +150,26 @@ def _compared(old: list[str], new: list[str]) -> list[Markup]:
     return parts
 
 
+_GONE, _CAME = re.compile(r"<del>.*?</del>", re.DOTALL), re.compile(r"<ins>.*?</ins>", re.DOTALL)
+_ONLY = re.compile(r'<(?:del|ins)><span class="sr">\w+: </span>(.*?)</(?:del|ins)>', re.DOTALL)
+_HERE = '<mark><span class="sr">only here: </span>'
+_BETWEEN = re.compile(rf"</mark>(\s+){re.escape(_HERE)}")
+
+
+def sides(left: str, right: str) -> tuple[Markup, Markup]:
+    """Two texts that stand side by side, each with what the other does not have marked; unmarked if they share no word."""
+    told = str(diff(left, right))
+    if not re.search(r"\w", _GONE.sub("", _CAME.sub("", told))):
+        return escape(shown(left)), escape(shown(right))
+    one, other = _CAME.sub("", told), _GONE.sub("", told)
+    return _only_here(one), _only_here(other)
+
+
+def _only_here(told: str) -> Markup:
+    marked = _ONLY.sub(rf"{_HERE}\1</mark>", told)
+    return Markup(_BETWEEN.sub(r"\1", marked))
+
+
 def _gone(text: str) -> Markup:
     return Markup('<del><span class="sr">removed: </span>{}</del>').format(text) if text else Markup("")
 

@@ -90,7 +90,7 @@
     setTimeout(() => {
       if (document.activeElement !== document.body) return;
       const place = item.isConnected ? item : next;
-      const found = (place && place.querySelector(".acts a, .acts button")) || document.getElementById("q");
+      const found = (place && place.querySelector(".acts a, .acts button, .texts button")) || document.getElementById("q");
       if (found) found.focus();
     }, 50);
   });

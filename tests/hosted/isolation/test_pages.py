@@ -28,7 +28,7 @@ FORMS: Mapping[str, dict[str, str]] = {
     "/connections/{id}": {"name": "=changed", "read": "=1"}, "/connections/{id}/rotate": {}, "/connections/{id}/revoke": {},
     "/keys/new": {"name": "=made", "read": "=1"}, "/keys/{id}": {"name": "=changed", "read": "=1"}, "/keys/{id}/rotate": {},
     "/keys/{id}/revoke": {}, "/settings/name": {"name": "=Somebody"}, "/export": {}, "/memories/counts": {"q": "words"},
-    "/devices/revoke": {"device": "machine"},
+    "/devices/revoke": {"device": "machine"}, "/conflicts/{id}": {"how": "=both"},
 }  # fmt: skip
 """Fields of the forms: the name of a place, or `=` and a value."""
 ELSEWHERE = frozenset((
@@ -91,9 +91,7 @@ def two(world: World, theirs: Owner) -> Iterator[tuple[Visitor, Visitor]]:
 
 
 def place_of(page: Declared) -> str:
-    return (
-        "key" if page.path.startswith("/keys/") else "connection" if page.path.startswith("/connections/") else "memory"
-    )
+    return {"keys": "key", "connections": "connection", "conflicts": "conflict"}.get(page.path.split("/")[1], "memory")
 
 
 def fields_of(page: Declared) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tests.hosted.world import World
 
 PUBLIC = ("/", "/privacy", "/support", "/status", "/sign-in", "/sign-up", "/forgot", "/goodbye", "/nowhere",
           "/auth/return/link?code=x", "/auth/return/provider?error=denied")  # fmt: skip
-PRIVATE = ("/welcome", "/memories", "/memories/new", "/memories?view=deleted", "/timeline", "/review", "/connections",
+PRIVATE = ("/welcome", "/memories", "/memories/new", "/memories?view=deleted", "/timeline", "/review", "/conflicts", "/connections",
            "/connections/new", "/keys/new", "/activity", "/activity?view=changes", "/devices", "/settings",
            "/settings/password", "/settings/delete", "/export",
            f"/devices/new?challenge={'c' * 43}&state={'s' * 32}&port=40000&name=laptop")  # fmt: skip
@@ -22,7 +22,7 @@ FILLED = ("/welcome", "/memories", "/memories?view=deleted", "/timeline", "/conn
           "/settings/password")  # fmt: skip
 """Pages that look different once there is something."""
 ELSEWHERE = {"/static/{name}", "/favicon.ico", "/robots.txt", "/auth/return/{flow}", "/sign-in/with/{provider}", "/oauth/consent",
-             "/memories/{id}", "/memories/{id}/edit", "/connections/{id}", "/connections/{id}/check", "/keys/{id}"}  # fmt: skip
+             "/memories/{id}", "/memories/{id}/edit", "/conflicts/{id}", "/connections/{id}", "/connections/{id}/check", "/keys/{id}"}  # fmt: skip
 """Looked at by other tests, or no page."""
 
 
@@ -153,6 +153,7 @@ def test_what_a_program_writes_waits_for_review(world: World, somebody: Callable
     assert accessible(page) == []
     page.locator(".card").filter(has_text="cheese").get_by_role("button", name="Reject").click()
     expect(page.locator(".toast")).to_contain_text("Rejected")
+    expect(page.get_by_role("link", name="Review 2 waiting")).to_be_visible()
     expect(page.locator(".card")).to_have_count(2)
     page.get_by_role("button", name="Accept all of it").click()
     expect(page.get_by_role("heading", name="Nothing waits")).to_be_visible()
