@@ -455,9 +455,7 @@ class Syncer:
             for number, seq in enumerate(hints):
                 if self._life is not life:
                     return False
-                here = self._read_to()
-                if seq > here or (number == 0 and seq != here):  # behind what was read: another feed
-                    self._hinted(seq)
+                self._hinted(seq, first=number == 0)
         return True
 
     def _hear(self, life: object, streaming: bool) -> None:
@@ -469,10 +467,12 @@ class Syncer:
                 self._read_at = None  # what was said while nobody listened
             self._wake.notify_all()
 
-    def _hinted(self, seq: int) -> None:
-        with self._wake:
-            self._hint = seq
-            self._wake.notify_all()
+    def _hinted(self, seq: int, *, first: bool) -> None:
+        with self._wake:  # so that no exchange ends between the two
+            here = self._read_to()
+            if seq > here or (first and seq != here):  # behind what was read: another feed
+                self._hint = seq
+                self._wake.notify_all()
 
     def _read_to(self) -> int:
         """The seq up to which the feed was read."""

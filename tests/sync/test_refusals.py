@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 import hosted
-from jmem.core.errors import JmemError
+from jmem.core.errors import Invalid, JmemError
 from sync.remote import OUR_401, AccountGone, Offline, Remote, SignedOut
 
 PORTAL = "<html>sign in to the café's network</html>"
@@ -44,6 +44,12 @@ def test_a_status_alone_ends_nothing(status: int, body: dict[str, object]):
 
 def test_a_page_in_the_place_of_an_answer_is_a_line_that_is_down():
     assert type(Asked(lambda request: httpx.Response(200, text=PORTAL)).fails()) is Offline
+
+
+def test_no_token_goes_to_an_address_that_is_neither_safe_nor_here():
+    with pytest.raises(Invalid) as refused:
+        Remote("http://127.0.0.1.evil.com", "d1", lambda refused: "a token")
+    assert refused.value.code == "bad_address"
 
 
 def test_the_account_ends_a_sign_in_by_its_codes():
