@@ -14,8 +14,8 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft, checked_fields
 from jmem.core.edits import Edited
 from jmem.core.errors import Invalid, JmemError, Refused
-from jmem.core.filter import Filter
 from jmem.core.model import Memory, new_id, now_iso
+from jmem.core.resemblance import equals_for
 from jmem.core.secrets import screened
 from jmem.core.spans import OPEN
 from jmem.core.texts import text_key
@@ -94,25 +94,16 @@ def _told(
 def _readable(fields: Mapping[str, Any], actor: Actor) -> bool:
     """Whether the actor is told of an equal one of a memory with these fields."""
     state = fields.get("state", "active")
-    return (actor.read and state == "active") or (
-        actor.review and state == "review" and fields["client"] == actor.client
-    )
+    own = fields["client"] == actor.client
+    return (state == "active" and (actor.read or own)) or (actor.review and state == "review" and own)
 
 
 async def _equal_memories(
     writer: Writer, drafts: Sequence[Mapping[str, Any]], actor: Actor, now: str
 ) -> dict[Key, Memory]:
-    """The oldest active memory that the actor may read, for each content, thread, speaker and time of the drafts.
-
-    Where what the actor writes waits for review, also what waits of it already, whether or not it may read.
-    """
-    filters = [Filter()] if actor.read else []
-    if actor.review:
-        filters.append(Filter(states=("review",), clients=(actor.client,)))
-    if not filters:
-        return {}
+    """The oldest of `equals_for` the actor, for each content, thread, speaker and time of the drafts."""
     params = Params(writer.user_id)
-    where = " OR ".join(f"({condition(actor.narrow(filter), now, params)})" for filter in filters)
+    where = " OR ".join(f"({condition(actor.narrow(filter), now, params)})" for filter in equals_for(actor))
     keys = params.add([text_key(fields["content"], fields.get("speaker")) for fields in drafts])
     records = await writer.raw.fetch(
         f"SELECT {COLUMNS} FROM jmem.memories m WHERE ({where}) AND m.text_key = ANY ({keys}::bytea[])"

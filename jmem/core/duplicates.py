@@ -11,26 +11,21 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Near
 from jmem.core.filter import Filter
 from jmem.core.model import SESSION_THREAD, Memory
-from jmem.core.resemblance import ENOUGH_TERMS, MAX_DOCS, MAX_LOOKED_AT, nearest, needed, telling
+from jmem.core.resemblance import ENOUGH_TERMS, MAX_DOCS, MAX_LOOKED_AT, equals_for, nearest, needed, telling
 from jmem.core.store.rows import MEMORY_COLUMNS, row_memory
 from jmem.core.texts import text_key
 from jmem.core.words import words
 
 
 def equal_memory(conn: sqlite3.Connection, fields: Mapping[str, Any], actor: Actor, now: str) -> Memory | None:
-    """The oldest active memory with the same content, thread, speaker and time that the actor may read.
+    """The oldest memory with the same content, thread, speaker and time, of `equals_for` the actor.
 
-    Whether or not it may read, also what it wrote itself: a write that is repeated because its answer was lost is one
-    memory. Where what it writes waits for review, that is what waits of it already.
     Threads of sessions count as none, so that a fact told in two sessions is one memory.
     """
-    filters = [Filter() if actor.read else Filter(clients=(actor.client,))]
-    if actor.review:
-        filters.append(Filter(states=("review",), clients=(actor.client,)))
     thread = fields.get("thread")
     if thread is not None and thread.startswith(SESSION_THREAD):
         thread = None
-    conditions = [actor.narrow(filter).sql(now) for filter in filters]
+    conditions = [actor.narrow(filter).sql(now) for filter in equals_for(actor)]
     where = " OR ".join(condition for condition, _ in conditions)
     row = conn.execute(
         f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.text_key = ? AND m.content = ?"

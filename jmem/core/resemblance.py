@@ -1,13 +1,16 @@
-"""What an add names as similar, on every backend: the few memories that hold its rare words and share enough of all.
+"""What an add is told of, on every backend: the equal one it does not store again, and those it resembles.
 
-Cheap on purpose, since an add waits for it: of a few long words, those are looked up that few memories have.
+Those are the few that hold its rare words and share enough of all. Cheap on purpose, since an add waits for it: of a few
+long words, those are looked up that few memories have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from jmem.core.actor import Actor
 from jmem.core.drafts import Near
+from jmem.core.filter import Filter
 from jmem.core.words import share, words
 
 MAX_TERMS = 6
@@ -18,6 +21,18 @@ MAX_DOCS = 32
 MAX_LOOKED_AT = 6
 _MAX_NEAR = 3
 _MIN_SCORE = 0.5
+
+
+def equals_for(actor: Actor) -> list[Filter]:
+    """Of which memories an add is told that it equals one: the active ones that the actor may read.
+
+    Whether or not it may read, also what it wrote itself: a write that is repeated because its answer was lost is one
+    memory. Where what it writes waits for review, that is what waits of it already.
+    """
+    filters = [Filter() if actor.read else Filter(clients=(actor.client,))]
+    if actor.review:
+        filters.append(Filter(states=("review",), clients=(actor.client,)))
+    return filters
 
 
 def telling(mine: set[str]) -> list[str]:

@@ -36,6 +36,7 @@ ACTORS = [
     Actor("reader", write=False, delete=False, owner=False),
     Actor("guest", review=True, owner=False),
     Actor("capped", writes_per_hour=3, owner=False),
+    Actor("writer", read=False, owner=False),
     Actor("both", read=False, review=True, writes_per_hour=2, owner=False),
 ]
 Command = tuple[str, Any]
