@@ -7,8 +7,11 @@ looked up for the best rows when the question comes, so that nothing hidden can 
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -86,7 +89,7 @@ class Lexical:
 
     def best(self, most: int) -> list[Candidate]:
         """The best rows, best first, with their scores and ranks."""
-        found = [self.rows[id].candidate for id in self.order() if id in self.rows][:most]
+        found = [self.rows[id].candidate for id in islice((id for id in self.order() if id in self.rows), most)]
         for rank, candidate in enumerate(found, 1):
             candidate.lexical, candidate.lexical_rank = self.scores[candidate.id], rank
         return found
@@ -102,15 +105,16 @@ class _Matches:
 
     terms: list[str]
     totals: list[int]
-    counts: dict[str, list[float]] = field(default_factory=dict)
+    counts: dict[str, dict[int, float]] = field(default_factory=dict)
+    """of each row, by the numbers of the words that it has: of a long question nearly every row has one alone"""
     lengths: dict[str, int] = field(default_factory=dict)
     weights: list[float] = field(default_factory=list)
     mean: float = 1.0
 
-    def score(self, id: str, counts: Sequence[float]) -> float:
+    def score(self, id: str, counts: Mapping[int, float]) -> float:
         """bm25."""
         norm = 1.2 * (0.25 + 0.75 * self.lengths.get(id, self.mean) / self.mean)
-        return sum(weight * 2.2 * n / (n + norm) for n, weight in zip(counts, self.weights, strict=True) if n)
+        return sum(self.weights[n] * 2.2 * times / (times + norm) for n, times in counts.items())
 
 
 async def search(
@@ -127,7 +131,8 @@ async def search(
     if past:
         await _match_past(raw, found, matches, past)
     if filter.visible is not None:  # how frequent a word is elsewhere would tell what the hidden part has
-        matches.totals = [sum(1 for counts in matches.counts.values() if counts[n]) for n in range(len(terms))]
+        having = Counter(n for counts in matches.counts.values() for n in counts)
+        matches.totals = [having[n] for n in range(len(terms))]
     found.weighed = await _weigh(raw, user_id, matches, filter, now)
     found.scores = {id: matches.score(id, counts) for id, counts in matches.counts.items()}
     if plain:
@@ -140,12 +145,13 @@ async def search(
 async def _match(raw: Driver, terms: list[str]) -> _Matches:
     matches = _Matches(terms, [0] * len(terms))
     for record in await raw.fetch(MATCHING, terms, TERM_ROWS) if terms else ():
+        await asyncio.sleep(0)  # others get their turn: a word may bring thousands
         n = record["term"] - 1
         matches.totals[n] = record["total"]
         for id, rank, length in zip(record["ids"] or (), record["ranks"] or (), record["lengths"] or (), strict=True):
             counts = matches.counts.get(id)
             if counts is None:
-                counts = matches.counts[id] = [0.0] * len(terms)
+                counts = matches.counts[id] = {}
                 matches.lengths[id] = length
             counts[n] = _times(rank)
     return matches
@@ -158,7 +164,7 @@ async def _match_past(raw: Driver, found: Lexical, matches: _Matches, past: Mapp
                [m.occurred_at for m in memories], [" ".join(m.tags) for m in memories]]  # fmt: skip
     for n, id, rank, length in await raw.fetch(_PAST, matches.terms, *columns):
         memory = past[id]
-        matches.counts.setdefault(id, [0.0] * len(matches.terms))[n - 1] = _times(rank)
+        matches.counts.setdefault(id, {})[n - 1] = _times(rank)
         matches.lengths[id] = length
         matches.totals[n - 1] += 1
         candidate = Candidate(
@@ -224,12 +230,11 @@ async def _add_context(
     near = await raw.fetch(_NEIGHBOURS, user_id, sources)
     unknown = {pair["id"] for pair in near} - found.rows.keys()
     found.rows |= await _rows(raw, user_id, list(unknown), filter, now)
-    nothing = [0.0] * len(matches.terms)
-    both: dict[str, list[float]] = {}
+    both: dict[str, dict[int, float]] = {}
     for pair in near:
         if pair["id"] in found.rows:
-            counts = both.setdefault(pair["id"], list(matches.counts.get(pair["id"], nothing)))
-            for n, count in enumerate(matches.counts[pair["source"]]):
-                counts[n] += CONTEXT_WEIGHT * count
+            counts = both.setdefault(pair["id"], dict(matches.counts.get(pair["id"], {})))
+            for n, count in matches.counts[pair["source"]].items():
+                counts[n] = counts.get(n, 0.0) + CONTEXT_WEIGHT * count
     for id, counts in both.items():
         found.scores[id] = matches.score(id, counts)

@@ -58,8 +58,8 @@ class FilterAsk(OpenAsk):
     page: int = Field(1, ge=1, le=100_000)
     size: int = Field(10, ge=1, le=MAX_PAGE)
     search_query: str | None = None
-    app_ids: tuple[_Id, ...] | None = Field(None, strict=False)
-    category_ids: tuple[_Id, ...] | None = Field(None, strict=False)
+    app_ids: tuple[_Id, ...] | None = Field(None, strict=False, max_length=1000)
+    category_ids: tuple[_Id, ...] | None = Field(None, strict=False, max_length=1000)
     sort_column: str | None = None
     sort_direction: str | None = None
     from_date: Moment | None = None
@@ -98,7 +98,7 @@ class PauseAsk(OpenAsk):
     """POST /memories/actions/pause"""
 
     memory_ids: tuple[_Id, ...] | None = Field(None, strict=False, max_length=1000)
-    category_ids: tuple[_Id, ...] | None = Field(None, strict=False)
+    category_ids: tuple[_Id, ...] | None = Field(None, strict=False, max_length=1000)
     app_id: _Id | None = None
     all_for_app: bool = False
     global_pause: bool = False

@@ -302,3 +302,14 @@ async def test_bad_requests_are_problems(me: Program) -> None:
         assert answer.status_code == 422, (path, answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("path", "field"), [
+    ("/memories/filter", "app_ids"), ("/memories/filter", "category_ids"), ("/memories/actions/pause", "category_ids"),
+])  # fmt: skip
+async def test_lists_of_ids_are_bounded(me: Program, path: str, field: str) -> None:
+    many = [str(uuid.uuid4()) for _ in range(1001)]
+    refused = await me.ask("POST", path, {"user_id": SOMEBODY, field: many})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    taken = await me.ask("POST", path, {"user_id": SOMEBODY, field: many[1:]})
+    assert taken.status_code == 200 or taken.json()["code"] == "empty"  # no such category: nothing to pause
