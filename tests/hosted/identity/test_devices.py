@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import secrets
+import time
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import httpx
 import pytest
 from supabase import AuthApiError
 
-from hosted.identity import device_codes
+from hosted.identity import device_codes, devices
 from jmem.core.errors import RateLimited
 from tests.hosted.identity.conftest import Running
 from tests.hosted.identity.test_double_python import opened
@@ -150,11 +151,14 @@ def test_a_busy_machine_is_written_down_once_a_minute(world: World) -> None:
     me = world.person()
     for _ in range(20):
         visit(me, "busy")
-    until(lambda: listed(me), "the machine is listed")
+    world.settle()
     before = world.query("SELECT xmin::text AS v FROM jmem.devices WHERE user_id = $1", me.user)
+    assert before
     for _ in range(20):
         visit(me, "busy")
+    time.sleep(devices.FIRST_S + 0.5)  # in which the first visit of all was written down
     assert world.query("SELECT xmin::text AS v FROM jmem.devices WHERE user_id = $1", me.user) == before
     for bad in ("", "-x", "x" * 65, "../etc", "a b"):
         me.ask("GET", "/api/v1/sync/hello", headers={"x-jmem-device": bad})
+    world.settle()
     assert [d["id"] for d in listed(me)] == ["busy"]

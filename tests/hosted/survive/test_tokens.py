@@ -17,6 +17,7 @@ from hosted.identity.jwt import LEEWAY
 from hosted.web import browser
 from tests.hosted.conftest import APP, Databases
 from tests.hosted.identity.conftest import Running
+from tests.hosted.isolation.test_pages import Visitor
 from tests.hosted.world import Person, World, served
 
 COOKIES = (f"jmem-{browser.SESSION}", f"__Host-jmem-{browser.SESSION}", "sb-access-token")
@@ -130,6 +131,22 @@ def test_a_good_token_is(world: World, somebody: tuple[Person, dict[str, Any]], 
     told = ways(world, GOOD[how](world.supabase, somebody[1]))
     assert (told["http"].status_code, told["sync"].status_code) == (200, 200)
     assert told["mcp"].status_code in (401, 403)  # a session is no program that was let in
+
+
+def test_every_way_lets_in_what_is_meant_for_it(world: World) -> None:
+    """Or nothing would be shown by a cookie and an address that are refused."""
+    me = world.person()
+    me.add("a secret of mine")
+    address = me.must("POST", "/connections", {"client": "claude"})["http"]
+    key = httpx.URL(address).path.rpartition("/")[2]
+    assert ways(world, key)["mcp url"].status_code == 200
+    browsing = Visitor(world, me)
+    (name,) = set(browsing.http.cookies) & set(COOKIES)
+    cookie = browsing.http.cookies[name]
+    browsing.http.close()
+    page = ways(world, cookie)["page"]
+    assert page.status_code == 200
+    assert "a secret of mine" in page.text
 
 
 def test_a_session_that_was_ended_is_refused_at_once(world: World) -> None:

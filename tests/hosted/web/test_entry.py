@@ -110,10 +110,18 @@ def test_private_pages_are_kept_nowhere_and_run_nothing_inline(visitors: Make) -
 def test_signing_out_ends_the_session_here_and_at_supabase(world: World, supabase: Running, visitors: Make) -> None:
     me = visitors(signed_in=True)
     cookie = me.http.cookies["jmem-session"]
+    assert sessions(supabase, me.email) == 1
     assert me.post("/sign-out").headers["location"] == "/sign-in"
     assert "You are signed out" in shown(me.get("/sign-in"))
     again = httpx.get(f"{world.url}/memories", cookies={"jmem-session": cookie})
     assert again.status_code == 303
+    assert sessions(supabase, me.email) == 0
+
+
+def sessions(supabase: Running, email: str) -> int:
+    """How many somebody has at Supabase."""
+    sql = "SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.email = ?"
+    return len(supabase.double._context.store.all(sql, email))
 
 
 def test_signing_out_everywhere_ends_other_browsers(visitors: Make) -> None:
@@ -325,10 +333,6 @@ def test_errors_help_people_and_stay_documents_for_programs(world: World, visito
     assert me.http.get("/nowhere", headers={"accept": "application/json"}).json()["code"] == "no_route"
     assert me.http.get("/api/v1/nowhere").headers["content-type"] == "application/problem+json"
 
-    async def broken(*_: Any, **__: Any) -> None:
-        raise RuntimeError("secret of ours")
-
-    monkeypatch.setattr("hosted.web.timeline._months", broken)
     monkeypatch.setattr("hosted.web.timeline.words.date", lambda _: 1 / 0)
     me.post("/memories/new", content="something")
     failed = me.get("/timeline")
