@@ -52,7 +52,7 @@ class Claims:
 
 
 class Verifier:
-    """Verifies tokens of one issuer. HS256 is taken only when its secret is given, and only with no key id of a pair."""
+    """Verifies tokens of one issuer. HS256 is taken only when its secret is given."""
 
     def __init__(
         self, issuer: str, keys: Keys, *, secret: str = "", audience: str = AUDIENCE, leeway: float = LEEWAY,

@@ -24,7 +24,7 @@ import asyncpg
 
 from hosted.db.engine import DATABASE_FAILURES, Database, driver
 from hosted.identity.errors import of_database
-from hosted.memories.finding import Params
+from hosted.memories.finding import Params, plain
 from hosted.ops.purge import NUMBER_ACCESSES
 from jmem.core.accesses import MAX_ACCESSES, Access, Answer, Told, Wanted, told_of
 from jmem.core.actor import Actor
@@ -286,7 +286,7 @@ async def _insert(raw: Driver, user_id: UUID, first: int, batch: Sequence[Access
     for number, access in enumerate(batch, first):
         gone = any(answer.id in purged for answer in access.answers)
         rows.append((
-            number, access.at, access.client, access.what, None if gone else _plain(access.query),
+            number, access.at, access.client, access.what, None if gone or access.query is None else plain(access.query),
             "{}" if gone else _encode(access.detail),
             ",".join("-" if answer.id in purged else answer.id for answer in access.answers), _scores(access),
         ))  # fmt: skip
@@ -309,11 +309,6 @@ def _scores(access: Access) -> str | None:
     if all(answer.score is None for answer in access.answers):
         return None
     return _encode([[answer.score, answer.legs] for answer in access.answers])
-
-
-def _plain(query: str | None) -> str | None:
-    """A query in a form that Postgres takes."""
-    return None if query is None else query.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def _encode(value: Any) -> str:

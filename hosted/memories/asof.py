@@ -80,7 +80,7 @@ async def page(
     after = None
     if cursor is not None:
         _, value, id = decode_cursor(cursor, cursor_kind(sort), 3)
-        after = (str(value).replace("\0", ""), str(id).replace("\0", ""))
+        after = (finding.plain(value), finding.plain(id))
     wanted = offset + check_limit(limit) + 1
     unchanged = replace(filter, before=bound_of(moment))
     found = await listing.rows(raw, user_id, unchanged, moment, wanted, after, sort)

@@ -13,7 +13,7 @@ from uuid import UUID
 from hosted.memories.activity import asks
 from hosted.memories.base import Account
 from hosted.memories.caps import spend
-from hosted.memories.finding import load, resolve
+from hosted.memories.finding import load, plain, resolve
 from hosted.ops import log
 from hosted.ops.rows import COLUMNS, IS_MEMORY, memory_of
 from jmem.core.actor import Actor
@@ -50,7 +50,7 @@ class Conflicts(Account):
                 found = [await _of(raw, self.user_id, await resolve(raw, self.user_id, id, actor))]
             self._log(actor, "get", [found[0].memory])
             return found, None
-        after = "" if cursor is None else str(decode_cursor(cursor, "conflicts", 1)[0]).replace("\0", "")
+        after = "" if cursor is None else plain(decode_cursor(cursor, "conflicts", 1)[0])
         async with self._reading() as raw:
             memories = [memory_of(record) for record in await raw.fetch(_PAGE, self.user_id, after, limit + 1)]
             found, looked_at = await _texts(raw, self.user_id, memories[:limit])

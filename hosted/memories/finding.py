@@ -9,7 +9,7 @@ from uuid import UUID
 from hosted.ops.rows import COLUMNS, IS_MEMORY, memory_of
 from jmem.core.actor import Actor
 from jmem.core.errors import NotFound
-from jmem.core.filter import Filter
+from jmem.core.filter import EVERYTHING, Filter
 from jmem.core.idparts import ambiguous, clean, forgotten, reverse_id, unknown, was_deleted
 from jmem.core.model import STATES, Memory, is_id
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from hosted.ops.rows import Driver
 
-EVERYTHING = Filter(states=())
 _LOOKED_AT = 50
 
 
@@ -51,7 +50,7 @@ def condition(filter: Filter, now: str, params: Params) -> str:
         ("m.thread", "=", filter.thread), ("m.source", "=", filter.source), ("m.version", "<", filter.before),
     ):  # fmt: skip
         if value is not None:
-            parts.append(f"{column} {compare} {add(_plain(value))}")
+            parts.append(f"{column} {compare} {add(plain(value))}")
     if filter.tags:
         parts.append(f"m.tags @> {add(list(filter.tags))}::text[]")
     return " AND ".join([scope(filter, params), *parts])
@@ -67,9 +66,10 @@ def scope(filter: Filter, params: Params) -> str:
     return " AND ".join(parts)
 
 
-def _plain(value: str) -> str:
-    """A value that Postgres takes as text: no memory has a NUL anywhere, so that one with it finds nothing."""
-    return value.replace("\0", "\ufffd")
+def plain(value: object) -> str:
+    """What somebody gave as a text that Postgres takes: no memory has a NUL or half a character anywhere, so that a value
+    with one finds nothing."""
+    return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 async def resolve(raw: Driver, user_id: UUID, part: str, actor: Actor, *, deleted: bool = False) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from hosted.memories.finding import EVERYTHING, Params, resolve, scope
+from hosted.memories.finding import Params, resolve, scope
 from hosted.ops import log
 from hosted.ops.rows import COLUMNS, memory_of
 from jmem.core.actor import Actor
+from jmem.core.filter import EVERYTHING
 from jmem.core.links import Chain, chain_of
 from jmem.core.model import MAX_LIMIT, Memory
 from jmem.core.paging import check_limit

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hosted.memories.finding import Params, condition
+from hosted.memories.finding import Params, condition, plain
 from hosted.ops.rows import COLUMNS, memory_of
 from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
@@ -34,8 +34,8 @@ async def page(
     """
     after = None
     if cursor is not None:
-        value, id = (str(one).replace("\0", "") for one in decode_cursor(cursor, _checked(sort), 2))
-        after = (value, id)
+        value, id = decode_cursor(cursor, _checked(sort), 2)
+        after = (plain(value), plain(id))
     found = await _records(raw, user_id, filter, now, check_limit(limit) + 1, after, sort, offset)
     memories = [memory_of(record) for record in found[:limit]]
     # most pages hold no such memory, and cost no second question

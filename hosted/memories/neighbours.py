@@ -14,7 +14,7 @@ from uuid import UUID
 from hosted.memories import similar, writes
 from hosted.memories.activity import asks
 from hosted.memories.base import Account
-from hosted.memories.finding import Params, condition, load, resolve
+from hosted.memories.finding import Params, condition, load, plain, resolve
 from hosted.ops.rows import COLUMNS, memory_of
 from hosted.vectors.client import VectorsUnavailable
 from jmem.core import pairs as told
@@ -163,7 +163,7 @@ class Neighbours(Account):
         where = condition(actor.narrow(Filter()), now_iso(), params)
         place = "true"
         if at is not None:
-            bound = (params.add(one.replace("\0", "")) for one in (at.created_at, at.id))
+            bound = (params.add(plain(one)) for one in (at.created_at, at.id))
             place = f"(m.created_at, m.id) <= ({next(bound)}, {next(bound)})"
         async with self._reading() as raw:
             rows = await raw.fetch(

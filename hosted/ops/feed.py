@@ -10,7 +10,6 @@ from uuid import UUID
 from hosted.db.engine import Database, driver
 from hosted.ops.apply import Outcome, check_all, op_of, take
 from hosted.ops.writer import writing
-from jmem.core.clock import wall_ms
 from jmem.core.errors import Conflict, JmemError, TooLarge
 from sync.protocol import MAX_PULL_BYTES, MAX_PUSH_OPS, VERSION, cursor_of, parse_cursor
 
@@ -91,8 +90,3 @@ async def newest(database: Database, user_id: UUID) -> int:
     """The last seq of the feed; 0 for one that is empty."""
     async with database.tenant(user_id) as conn:
         return await (await driver(conn)).fetchval(_NEWEST, user_id) or 0
-
-
-def server_now() -> int:
-    """The server's clock, ms since 1970."""
-    return wall_ms()

@@ -81,8 +81,7 @@ class Head:
 class Writer:
     """An open write; made by `lock` or `writing`, ended by `finish` before the transaction commits."""
 
-    def __init__(self, conn: AsyncConnection, raw: Driver, user_id: UUID, head: Head) -> None:
-        self.conn = conn
+    def __init__(self, raw: Driver, user_id: UUID, head: Head) -> None:
         self.raw = raw
         self.user_id = user_id
         self.head = head
@@ -267,7 +266,7 @@ async def lock(conn: AsyncConnection, user_id: UUID) -> Writer:
         await raw.execute(_FIRST, user_id)
         record = await raw.fetchrow(_HEAD, user_id)
     assert record is not None
-    return Writer(conn, raw, user_id, Head(*record))
+    return Writer(raw, user_id, Head(*record))
 
 
 @asynccontextmanager
