@@ -19,7 +19,7 @@ from bench.home import Home, temporary_home
 from jmem.client import Client
 from jmem.tui import state
 from jmem.tui.prefs import Prefs
-from jmem.tui.screens import onboarding, status
+from jmem.tui.screens import activity, onboarding, review, status
 from jmem.tui.widgets.log import Entry
 from tests.tui.conftest import NOW, STORE, Open, texts, until
 from tests.tui.snapshots import check
@@ -55,10 +55,22 @@ BARE: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+UNDER_WAY: list[str] = []
+"""the paths of the daemon's that are asked for and not answered yet"""
+
+
 @pytest.fixture
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon's answers without the moment and the machine of this run, whose processor rounds in its own way."""
     accesses, search, clients, read = Client.accesses, Client.search, Client.clients, state.read
+    request = Client.request
+
+    def noted(self: Client, method: str, path: str, *args: Any, **options: Any) -> Any:
+        UNDER_WAY.append(path)
+        try:
+            return request(self, method, path, *args, **options)
+        finally:
+            UNDER_WAY.remove(path)
 
     def told(self: Client, query: Any, id: str | None = None) -> Any:
         page = accesses(self, query, id)
@@ -100,6 +112,9 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> None:
         ("zed", "Zed", "not found"),
     ]
     monkeypatch.setattr(onboarding, "_programs", lambda user: programs)
+    for place, rest in ((activity, "SETTLE_S"), (review, "SETTLE_S"), (review, "REST_S")):
+        monkeypatch.setattr(place, rest, 0.02)  # below the pause that `play` waits for
+    monkeypatch.setattr(Client, "request", noted)
     monkeypatch.setattr(Client, "accesses", told)
     monkeypatch.setattr(Client, "clients", known)
     monkeypatch.setattr(Client, "search", asked)
@@ -128,14 +143,14 @@ def bare() -> Iterator[Home]:
 
 
 async def play(pilot: Pilot[None], sign: str, keys: tuple[str, ...]) -> None:
-    """Press the keys, wait for the sign, and until the screen has stood still for a moment."""
+    """Press the keys, wait for the sign, until nothing is asked and the screen has stood still for a moment."""
     for key in keys:
         await pilot.press({" ": "space"}.get(key, key))
         await pilot.pause()
     await until(pilot, lambda: sign in texts(pilot))
     before = ""
-    while before != (before := texts(pilot)):
-        await pilot.pause(0.4)
+    while before != (before := texts(pilot)) or UNDER_WAY:
+        await pilot.pause(0.1)
     for line in pilot.app.screen.query(Input):
         line.cursor_blink = False
 

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from fastapi import FastAPI
 from hosted.app import app_of, read_settings
 from hosted.operate import serving
 from hosted.settings import Settings
+from tests.hosted.conftest import APP, Databases
 from tests.hosted.identity.conftest import Running
 
 PUBLIC = "http://jmem.example"
@@ -69,14 +71,28 @@ def replica(environment: dict[str, str]) -> Iterator[Replica]:
                     process.wait()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def supabase() -> Iterator[Running]:
     """A double of the project."""
     with Running() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def database_name(databases: Databases) -> Iterator[str]:
+    """One for all modules, whose people are their own."""
+    name = databases.make()
+    yield name
+    databases.drop(name)
+
+
+@pytest.fixture(scope="session")
+def database_url(databases: Databases, database_name: str) -> str:
+    """As the application logs in."""
+    return databases.cluster.url(database_name, APP)
+
+
+@pytest.fixture(scope="session")
 def environment(supabase: Running, database_url: str) -> dict[str, str]:
     """The settings of every replica."""
     return {
@@ -86,11 +102,12 @@ def environment(supabase: Running, database_url: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def replicas(environment: dict[str, str]) -> Iterator[tuple[Replica, Replica]]:
-    """Two of them."""
-    with contextlib.ExitStack() as stack:
-        yield stack.enter_context(replica(environment)), stack.enter_context(replica(environment))
+    """Two of them, which start side by side."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(stack.enter_context, [replica(environment), replica(environment)])
+        yield one, two
 
 
 @dataclass
