@@ -224,6 +224,8 @@ class Engine:
 
     def _failed(self, texts: Mapping[str, str], error: JmemError) -> _Came:
         """Half of a batch that failed goes next, down to one op: it is left out while the others are offered."""
+        if isinstance(error, Rejected) and not error.of_body:
+            raise error
         if len(texts) > 1:
             self._batches.too_much(texts)
             return _Came.AGAIN

@@ -99,6 +99,8 @@ class Rejected(JmemError):
     code, status, exit_code = "sync_refused", 400, 1
     said: Mapping[str, Any] = {}
     """the account's problem document"""
+    of_body = False
+    """what was sent is refused, perhaps for one op of it; else whoever sent it is, whatever it was"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +357,7 @@ def _refusal(answer: httpx.Response) -> JmemError:
     if status < 400 or status in (401, 410, 413, 429) or status >= 500:
         return Offline(detail, retry_after=_seconds(answer.headers.get("retry-after")))
     rejected = Rejected(detail, code=code or "sync_refused", fix="jmem sync status")
-    rejected.said = problem
+    rejected.said, rejected.of_body = problem, not code or status in (400, 422)
     return rejected
 
 

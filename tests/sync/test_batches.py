@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ import pytest
 from jmem.core.drafts import Draft
 from sync.batches import Batches
 from sync.protocol import Limits
-from sync.remote import Offline
+from sync.remote import Offline, Pulled, Rejected
 from tests.sync.conftest import ME, Device, Devices
 
 Meets = Callable[[bytes], httpx.Response | None]
@@ -89,7 +90,7 @@ def test_a_first_push_is_small_enough_for_a_slow_line(devices: Devices):
         assert a.counts()["seen"] == 100
 
 
-@pytest.mark.parametrize("status", [400, 403, 500])
+@pytest.mark.parametrize("status", [400, 422, 500])
 def test_an_op_that_the_account_stumbles_over_stops_no_other(devices: Devices, status: int):
     with _device(devices) as (a, way):
         _fill(a, 60)
@@ -119,6 +120,24 @@ def test_an_account_that_fails_at_everything_is_tried_again_later(devices: Devic
         way.meets = lambda body: None
         assert a.exchange().stuck == {}
         assert a.counts()["seen"] == 60
+
+
+def test_what_lies_on_the_way_may_stumble_over_an_op_too(devices: Devices):
+    with _device(devices) as (a, way):
+        a.add("poison")
+        _fill(a, 60)
+        way.meets = lambda body: httpx.Response(403, text="<html>blocked</html>") if b"poison" in body else None
+        assert list(a.exchange().stuck.values()) == ["sync_refused"]
+        assert a.counts()["seen"] == 60
+
+
+def test_who_may_not_push_at_all_is_not_asked_op_by_op(devices: Devices):
+    with _device(devices) as (a, way):
+        _fill(a, 60)
+        way.meets = lambda body: _status(403, code="missing_scope")
+        with pytest.raises(Rejected):
+            a.exchange()
+        assert len(way.pushed) == 1
 
 
 def test_an_op_that_fails_alone_ends_only_the_first_exchanges(devices: Devices):
@@ -191,3 +210,20 @@ def test_a_pause_ends_a_first_read_between_two_pages(devices: Devices):
     with pytest.raises(Paused):
         b.exchange()
     assert b.counts()["seen"] == 1000
+
+
+def test_no_page_that_is_read_ahead_keeps_a_process_from_ending(devices: Devices, monkeypatch: pytest.MonkeyPatch):
+    a, b = devices.make(), devices.make()
+    a.user.service.add_many([Draft(f"fact {n}") for n in range(1000)], ME)
+    a.exchange()
+    pull, by = b.remote.pull, list[threading.Thread]()
+
+    def run(cursor: str | None) -> Pulled:
+        by.append(threading.current_thread())
+        return pull(cursor)
+
+    monkeypatch.setattr(b.remote, "pull", run)
+    b.exchange()
+    beside = [thread for thread in by if thread is not threading.current_thread()]
+    assert beside
+    assert all(thread.daemon for thread in beside)
