@@ -275,7 +275,7 @@ class Syncer:
             "held": counts["held"], "local": counts["local"], "seen": counts["seen"], "conflicts": apart, "rules": rules.as_dict(),
             "streaming": self._streaming, "last_exchange": None if self._last is None else iso(int(self._last * 1000)),
             "progress": None if progress is None or not self._exchanging else
-            {"sent": progress.sent, "received": progress.received, "waiting": progress.waiting},
+            {"sent": progress.sent, "received": progress.received, "coming": progress.coming, "waiting": progress.waiting},
             "stuck": {} if progress is None else dict(progress.stuck),
             "refused": {} if progress is None else dict(progress.refused),
             "error": None if self._error is None else self._error.problem(),

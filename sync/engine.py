@@ -42,6 +42,8 @@ class Progress:
     sent: int = 0
     received: int = 0
     waiting: int = 0
+    coming: int = 0
+    """how many ops of the feed are still to be read, as far as the account says"""
     restamped: int = 0
     stuck: dict[str, str] = field(default_factory=dict)
     """stamp -> why the account does not take it"""
@@ -140,6 +142,7 @@ class Engine:
 
     def _took(self, progress: Progress, pulled: Pulled, taken: TakenIn) -> None:
         progress.received += len(pulled.page.ops)
+        progress.coming = pulled.coming
         progress.waiting = max(0, progress.waiting - len(pulled.page.own))
         progress.refused.update(taken.refused)
         self._changed(taken)

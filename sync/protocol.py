@@ -120,11 +120,13 @@ class Seen(BaseModel):
 
 
 class PullAnswer(BaseModel):
-    """Ops in the order of the feed, the cursor after the last of them, and whether there are more already."""
+    """Ops in the order of the feed, the cursor after the last of them, and whether there are more already; `newest` is the
+    last seq of the feed."""
 
     ops: list[Op | Seen]
     cursor: str
     more: bool
+    newest: int = 0
 
 
 class SyncEvent(BaseModel):

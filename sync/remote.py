@@ -112,6 +112,8 @@ class Pulled:
     more: bool
     newer: bool
     """an op behind this page is of a kind that this program does not know"""
+    coming: int = 0
+    """how many ops the feed has behind this page, as far as the account says"""
 
 
 def connections(seconds: float = 30.0) -> httpx.Client:
@@ -387,8 +389,9 @@ def _page(cursor: str | None, answer: Any) -> Pulled:
         end = f"{seq}:{chain}"
         if not newer and end != answer["cursor"]:
             raise Rejected(f"the feed is not in order: {end} where {answer['cursor']} was said", fix="jmem sync verify")
-        return Pulled(Page(ops, own, end), len(ops) + len(own), bool(answer["more"]) or newer, newer)
-    except (KeyError, TypeError, AttributeError) as error:
+        coming = max(0, int(answer.get("newest", 0)) - seq)
+        return Pulled(Page(ops, own, end), len(ops) + len(own), bool(answer["more"]) or newer, newer, coming)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Rejected(f"not a page of a feed: {error!r}") from None
 
 

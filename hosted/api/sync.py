@@ -57,7 +57,7 @@ async def pull(call: Call, ask: _Pull) -> Response:
     """409 `cursor_invalid` when the server was restored from a copy: begin without a cursor, and push everything anew."""
     found = await feed.pull(call.backend.database, call.principal.user_id, ask.cursor, ask.limit, ask.device)
     _seen(call, ask.device, pulled=protocol.parse_cursor(found.cursor)[0])
-    end = to_json({"cursor": found.cursor, "more": found.more})[1:]
+    end = to_json({"cursor": found.cursor, "more": found.more, "newest": found.newest})[1:]
     body = b'{"ops":[' + ",".join(found.ops).encode() + b"]," + end  # the ops as they were sealed
     return Response(body, media_type="application/json")
 

@@ -36,11 +36,12 @@ class UpgradeRequired(JmemError):
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """A page of the feed: the ops as JSON texts, the cursor after them, whether there are more."""
+    """A page of the feed: the ops as JSON texts, the cursor after them, whether there are more, the last seq of the feed."""
 
     ops: list[str]
     cursor: str
     more: bool
+    newest: int
 
 
 async def push(
@@ -83,7 +84,7 @@ async def pull(
     texts = [f'{{"stamp":"{r["stamp"]}","digest":"{r["digest"]}"}}' if r["own"] else r["payload"] for r in page]
     if page:
         seq, chain = page[-1]["seq"], page[-1]["chain"]
-    return Pulled(texts, cursor_of(seq, chain if seq else ""), newest > seq)
+    return Pulled(texts, cursor_of(seq, chain if seq else ""), newest > seq, newest)
 
 
 async def newest(database: Database, user_id: UUID) -> int:

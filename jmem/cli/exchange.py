@@ -21,7 +21,8 @@ def progress(sync: Document) -> str | None:
     done = sync["progress"]
     if done is None:
         return None
-    return f"{done['sent']:,} sent, {done['received']:,} received, {done['waiting']:,} to go"
+    coming = f" and {done['coming']:,} to come" if done["coming"] else ""
+    return f"{done['sent']:,} sent and {done['waiting']:,} to go, {done['received']:,} received{coming}"
 
 
 def amiss(sync: Document) -> Iterator[tuple[str, str]]:

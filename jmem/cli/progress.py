@@ -31,15 +31,27 @@ class Progress:
 
     def update(self, count: int, done: int | None = None) -> None:
         """`count` things are finished; `done` of `total` (bytes, say) where that is not the count."""
+        if now := self._due():
+            self._show(f"{self._what} {count:,}{self._unit}" + self._left(count if done is None else done, count, now))
+
+    def say(self, text: str) -> None:
+        """How far it has come, in the words of who knows."""
+        if self._due():
+            self._show(text)
+
+    def _due(self) -> float | None:
+        """The moment, where something is to be shown at it."""
         now = time.monotonic()
         live = self._out.stderr_tty and not self._out.quiet
         if not live and not self._out.verbose:
-            return
+            return None
         if now - self._began < _SILENT or now - self._shown < (_EVERY if live else _EVERY_LINE):
-            return
+            return None
         self._shown = now
-        text = f"{self._what} {count:,}{self._unit}" + self._left(count if done is None else done, count, now)
-        if live:
+        return now
+
+    def _show(self, text: str) -> None:
+        if self._out.stderr_tty and not self._out.quiet:
             self._drawn = True
             self._out.write_error(f"\r\x1b[K{text}")
         else:

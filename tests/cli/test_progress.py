@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from jmem.cli import progress
+from jmem.cli.commands import sync
+from jmem.core.errors import Unreachable
 
 
 class Screen(SimpleNamespace):
@@ -73,3 +75,26 @@ def test_lines_with_verbose_and_silence_otherwise(clock: Any) -> None:
 @pytest.mark.parametrize(("seconds", "shown"), [(0.2, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (3900, "1 h 5 min")])
 def test_duration(seconds: float, shown: str) -> None:
     assert progress.duration(seconds) == shown
+
+
+def test_an_exchange_is_waited_for_however_long_it_takes() -> None:
+    """The daemon lets nobody wait for longer than a minute; the command asks on."""
+    asked: list[str] = []
+
+    def request(method: str, path: str, *_: Any, **__: Any) -> dict[str, Any]:
+        asked.append(method)
+        if asked.count("POST") < 3:
+            raise Unreachable("the exchange goes on", code="still_syncing")
+        return {"state": "on"}
+
+    screen = Screen(tty=False)
+    screen.json, screen.documents = True, []
+    screen.document = screen.documents.append
+    assert sync.now(SimpleNamespace(out=screen, daemon=SimpleNamespace(request=request))) == 0
+    assert (asked.count("POST"), screen.documents) == (3, [{"state": "on"}])
+
+    def ended(*_: Any, **__: Any) -> dict[str, Any]:
+        raise Unreachable("no daemon answers")
+
+    with pytest.raises(Unreachable):
+        sync.now(SimpleNamespace(out=screen, daemon=SimpleNamespace(request=ended)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -19,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
+import hosted.ops.feed
 from bench.home import JMEM, Api, Home, temporary_home, wait_for
 from bench.sync_wire import Line
 from jmem.core.model import Op, new_id, new_nonce
@@ -447,6 +449,28 @@ def test_an_older_program_says_that_it_is_one_and_goes_on_writing(
     assert (code, "install.sh" in said) == (1, True)
     status = one.jmem("sync")
     assert "newer form" in status.stdout + status.stderr
+
+
+def test_an_exchange_that_takes_long_is_waited_for_and_told_of(
+    pair: list[Machine], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = pair
+    me = account.world.person()
+    one.login(me)
+    one.jmem("add", "--lines", "-", input="\n".join(f"fact {n}" for n in range(1500)))
+    one.jmem("sync", "now")
+    pull = hosted.ops.feed.pull
+
+    async def slowly(database: Any, user_id: Any, cursor: str | None, *more: Any) -> Any:
+        if cursor is not None and cursor.startswith("500:"):
+            await asyncio.sleep(4)
+        return await pull(database, user_id, cursor, *more)
+
+    monkeypatch.setattr(hosted.ops.feed, "pull", slowly)
+    other.login(me)
+    said = other.jmem("--verbose", "sync", "now").stderr
+    assert re.search(r"[\d,]+ received and [\d,]+ to come", said), said
+    assert len(other.texts()) == 1500
 
 
 def test_pause_and_rules(pair: list[Machine], account: Account) -> None:

@@ -71,7 +71,11 @@ def test_more_than_one_page_goes_both_ways(devices: Devices):
 
         a.user.service.add_many([Draft(f"fact {n}") for n in range(number, number + 400)], ME)
     a.exchange()
+    told: list[tuple[int, int]] = []
+    b.engine._tell = lambda progress: told.append((progress.received, progress.coming))
     b.exchange()
+    assert (500, 700) in told, "how much is still to come"
+    assert told[-1] == (1200, 0)
     assert len(b.texts()) == 1000
     assert a.log() == b.log()
     assert a.counts() == {"new": 0, "seen": 1200, "local": 0, "held": 0, "offered": 0}

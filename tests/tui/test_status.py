@@ -153,7 +153,7 @@ async def test_every_size(some: Home, opened: Open, size: tuple[int, int]):
 SYNC = {
     "state": "waiting", "url": "https://memory.example.com", "email": "me@example.org", "account": "x", "waiting": 12,
     "lag_s": 7200, "held": 3, "local": 4, "seen": 5, "conflicts": 2, "rules": {}, "streaming": False,
-    "last_exchange": None, "progress": None, "stuck": {"a": "too_large", "b": "too_large"}, "refused": {"c": "bad_op"},
+    "last_exchange": None, "progress": {"sent": 1, "received": 2_000, "coming": 3_000, "waiting": 4}, "stuck": {"a": "too_large", "b": "too_large"}, "refused": {"c": "bad_op"},
     "error": {"title": "no route", "fix": "nothing to do"}, "next_try_s": 240,
 }  # fmt: skip
 
@@ -182,6 +182,7 @@ def test_what_is_told_of_work_trouble_and_sync():
         "stuck: 2 changes, the account does not take them: too_large",
         "refused: 1 changes, they can't be kept here: bad_op",
         "conflicts: 2 with texts written apart: jmem conflicts",
+        "1 sent and 4 to go, 2,000 received and 3,000 to come",
         "next try: in 4 min",
         "no route",
         "nothing to do",

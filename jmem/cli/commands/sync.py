@@ -5,14 +5,15 @@ from __future__ import annotations
 from jmem.cli import exchange
 from jmem.cli.render import ago
 from jmem.cli.spec import Command, Group, Option
-from jmem.core.errors import Invalid, from_problem
+from jmem.core.errors import Invalid, Unreachable, from_problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from jmem.cli.args import Args
+    from jmem.cli.progress import Progress
 
     Document = dict[str, Any]
 
@@ -32,7 +33,8 @@ COMMANDS = (
         "Exchange now, and wait until both know the same.",
         group="sync",
         run=_RUN + "now",
-        help="Needed by nobody in daily use: the daemon exchanges by itself within a second of a change.",
+        help="Needed by nobody in daily use: the daemon exchanges by itself within a second of a change. It waits however long it\n"
+        "takes, and tells on stderr how far it has come.",
         examples=(("jmem sync now", ""),),
     ),
     Command(
@@ -84,8 +86,21 @@ def status(args: Args) -> int:
 
 
 def now(args: Args) -> int:
-    """Exchange."""
-    answer = args.daemon.request("POST", "/sync/now", {})
+    """Exchange, however long it takes; how far it has come is shown meanwhile."""
+
+    def ask() -> Document:
+        while True:
+            try:
+                return args.daemon.request("POST", "/sync/now", {}, timeout=_LONG)
+            except Unreachable as error:
+                if error.code != "still_syncing":
+                    raise
+
+    def look(progress: Progress) -> None:
+        if said := exchange.progress(args.daemon.request("GET", "/sync")):
+            progress.say(said)
+
+    answer = _watched(args, "exchanged", ask, look)
     if args.out.json:
         args.out.document(answer)
     else:
@@ -122,15 +137,33 @@ _WHAT = {"missing_here": "is missing here", "missing_there": "is missing in the 
 
 def _verified(args: Args) -> Document:
     """The answer; how far it has come is shown meanwhile."""
-    from concurrent.futures import ThreadPoolExecutor, wait
+    return _watched(
+        args, "looked at", lambda: args.daemon.request("POST", "/sync/verify", {"fix": args.fix}, timeout=_LONG),
+        lambda progress: progress.update(args.daemon.request("GET", "/sync/verify")["done"]),
+    )  # fmt: skip
+
+
+def _watched(args: Args, what: str, ask: Callable[[], Document], look: Callable[[Progress], object]) -> Document:
+    """What the daemon answers; meanwhile one looks at how far it has come."""
+    import threading
+    from concurrent.futures import Future, wait
 
     from jmem.cli.progress import Progress
 
-    with Progress(args.out, "looked at") as progress, ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(args.daemon.request, "POST", "/sync/verify", {"fix": args.fix}, timeout=_LONG)
+    asked: Future[Document] = Future()
+
+    def run() -> None:
+        try:
+            asked.set_result(ask())
+        except BaseException as error:  # noqa: BLE001  raised where the result is asked for
+            asked.set_exception(error)
+
+    # nothing waits for the thread, so that Ctrl-C ends the command at once
+    threading.Thread(target=run, name="jmem-ask", daemon=True).start()
+    with Progress(args.out, what) as progress:
         while not wait((asked,), timeout=0.5).done:
-            progress.update(args.daemon.request("GET", "/sync/verify")["done"])
-        return asked.result()
+            look(progress)
+    return asked.result()
 
 
 _LONG = 3600.0
