@@ -58,11 +58,23 @@ check() {
     say "$*"
     "$@" || failed="$failed${failed:+, }$*"
 }
+
+# What needs no more than a processor works beside the tests, which mostly wait, and is told after them.
+mypy >.venv/mypy.said 2>&1 &
+mypy=$!
+lint-imports >.venv/lint-imports.said 2>&1 &
+imports=$!
+ended() {
+    say "$1"
+    wait "$2" || failed="$failed${failed:+, }$1"
+    cat ".venv/$1.said"
+}
+
 check ruff check
 check ruff format --check
-check mypy
-check lint-imports
-check python -m pytest -n 2 --dist loadfile "$@"
+check python -m pytest -n 3 --dist loadfile "$@"
+ended mypy "$mypy"
+ended lint-imports "$imports"
 
 if [ -n "$failed" ]; then
     echo "test.sh: failed: $failed"
