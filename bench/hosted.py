@@ -30,7 +30,7 @@ from hosted.db.migrate import upgrade
 from hosted.dev import cluster as postgres
 from hosted.identity.principal import Principal
 from hosted.memories.service import Backend
-from hosted.ops.apply import apply
+from hosted.ops import feed
 from hosted.ops.events import Bus
 from hosted.ops.rows import COLUMNS
 from jmem.core.actor import Actor
@@ -70,8 +70,7 @@ async def fill(database: Database, users: list[uuid.UUID], each: int) -> None:
                 }, (), "cli", new_nonce()).sealed()
                 for item in told[start : start + BATCH]
             ]  # fmt: skip
-            async with database.tenant(user) as conn:
-                outcomes = await apply(conn, user, ops, device="laptop")
+            outcomes = await feed.push(database, Bus(), user, "laptop", [json.loads(op.text()) for op in ops])
             assert all(outcome.code is None for outcome in outcomes), outcomes[0]
 
 

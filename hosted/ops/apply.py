@@ -9,9 +9,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from hosted.ops.writer import Writer, lock
+from hosted.ops.writer import Writer
 from jmem.core.clock import stamp_ms, wall_ms
 from jmem.core.errors import Invalid, JmemError
 from jmem.core.model import Op
@@ -19,7 +18,7 @@ from jmem.core.opcheck import check_fields, check_shape, checked_text, is_blank
 from sync.protocol import MAX_SKEW_MS
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    pass
 
 _AT_ONCE = 50
 """Ops that are checked before others get their turn on the event loop."""
@@ -75,21 +74,6 @@ def check(op: Op) -> Checked:
     return Checked(op, text)
 
 
-async def apply(
-    conn: AsyncConnection, user_id: UUID, ops: Sequence[Op], *, device: str | None, now: int | None = None
-) -> list[Outcome]:
-    """Take in ops inside a tenant's transaction, in their order; idempotent.
-
-    A known stamp is acknowledged, with another digest it is `stamp_reuse`. One that was refused before, or is more than
-    a minute ahead of the clock (`now` in ms), is `clock_skew` for ever.
-    """
-    checked = await check_all(ops)
-    writer = await lock(conn, user_id)
-    outcomes = await take(writer, checked, device=device, now=now)
-    await writer.finish()
-    return outcomes
-
-
 async def check_all(ops: Sequence[Op]) -> list[Checked | Outcome]:
     """Each op checked, or why it is refused."""
     found: list[Checked | Outcome] = []
@@ -108,7 +92,11 @@ async def take(
     writer: Writer, checked: Sequence[Checked | Outcome], *, device: str | None, now: int | None = None,
     client: str = "sync", kind: str = "sync",
 ) -> list[Outcome]:  # fmt: skip
-    """As `apply`, in a write that is open already."""
+    """Take in ops in their order; idempotent.
+
+    A known stamp is acknowledged, with another digest it is `stamp_reuse`. One that was refused before, or is more than
+    a minute ahead of the clock (`now` in ms), is `clock_skew` for ever.
+    """
     user_id, raw = writer.user_id, writer.raw
     stamps = [one.op.stamp for one in checked if isinstance(one, Checked)]
     known = {r["stamp"]: r for r in await raw.fetch(_KNOWN, user_id, stamps)}

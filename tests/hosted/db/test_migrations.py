@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from hosted.db.engine import Database
 from hosted.db.migrate import downgrade, revisions, upgrade
 from hosted.db.tables import metadata
-from hosted.ops.apply import apply
+from hosted.ops import feed
+from hosted.ops.events import Bus
 from jmem.core.clock import Clock
 from jmem.core.model import Op, new_id, new_nonce
 from tests.hosted.conftest import APP, Databases
@@ -50,8 +51,7 @@ async def fill(url: str) -> uuid.UUID:
         ).sealed(),
     ]
     database = Database(url, pool_size=1)
-    async with database.tenant(user) as conn:
-        await apply(conn, user, ops, device="d")
+    await feed.push(database, Bus(), user, "d", [{**op.body(), "digest": op.digest} for op in ops])
     await database.close()
     return user
 

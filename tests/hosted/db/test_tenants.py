@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from hosted.db.engine import Database, driver
 from hosted.db.tables import TENANT_TABLES
-from hosted.ops.apply import apply
+from hosted.ops import feed
+from hosted.ops.events import Bus
 from jmem.core.clock import Clock
 from jmem.core.model import Op, new_id, new_nonce
 
@@ -21,8 +22,7 @@ NAMES = [table.name for table in TENANT_TABLES]
 async def fill(database: Database, user: uuid.UUID) -> str:
     id = new_id()
     one = Op(Clock().tick(), id, {"content": "mine", "client": "cli"}, (), "cli", new_nonce()).sealed()
-    async with database.tenant(user) as conn:
-        await apply(conn, user, [one], device="d")
+    await feed.push(database, Bus(), user, "d", [{**one.body(), "digest": one.digest}])
     return id
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from hosted.db.engine import Database
 from hosted.ops import feed
-from hosted.ops.apply import apply
+from hosted.ops.apply import check_all, take
 from hosted.ops.events import Bus
 from hosted.ops.writer import writing
 from jmem.core.clock import Clock, wall_ms
@@ -166,8 +166,8 @@ async def test_nobody_reads_past_a_write_that_is_not_committed(database: Databas
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def slow() -> None:
-        async with database.tenant(user) as conn:
-            await apply(conn, user, [first], device="a")
+        async with writing(database, bus, user) as writer:
+            await take(writer, await check_all([first]), device="a")
             entered.set()
             await leave.wait()
 
@@ -184,8 +184,8 @@ async def test_nobody_reads_past_a_write_that_is_not_committed(database: Databas
 
 async def test_a_write_that_fails_leaves_nothing(database: Database, bus: Bus, user: uuid.UUID) -> None:
     async def fails() -> None:
-        async with database.tenant(user) as conn:
-            await apply(conn, user, [op()], device="a")
+        async with writing(database, bus, user) as writer:
+            await take(writer, await check_all([op()]), device="a")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

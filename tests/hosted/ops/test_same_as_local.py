@@ -14,7 +14,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from hosted.db.engine import Database
-from hosted.ops.apply import apply
+from hosted.ops import feed
+from hosted.ops.events import Bus
 from hosted.ops.rows import COLUMNS, IS_MEMORY, memory_of
 from jmem.core import merge
 from jmem.core.errors import JmemError
@@ -58,8 +59,8 @@ async def hosted(url: str, batches: list[list[Op]]) -> dict[str, object]:
     codes: list[tuple[str, str | None]] = []
     try:
         for batch in batches:
-            async with database.tenant(user) as conn:
-                codes += [(o.stamp, o.code) for o in await apply(conn, user, batch, device="d")]
+            raw = [{**op.body(), "digest": op.digest} for op in batch]
+            codes += [(o.stamp, o.code) for o in await feed.push(database, Bus(), user, "d", raw)]
     finally:
         await database.close()
     return {"codes": codes, **await looked_at(url, user)}

@@ -18,7 +18,8 @@ from qdrant_client import AsyncQdrantClient
 
 from hosted.db.engine import Database
 from hosted.dev.qdrant import Store, in_process, make_app
-from hosted.ops.apply import apply
+from hosted.ops import feed
+from hosted.ops.events import Bus
 from hosted.vectors.alias import Collections
 from hosted.vectors.client import Vectors, connect
 from hosted.vectors.drain import Drain, Target
@@ -73,8 +74,8 @@ class Account:
         return Op(self.clock.tick(), id, fields, client="cli", nonce=uuid.uuid4().hex).sealed()
 
     async def push(self, *ops: Op) -> None:
-        async with self.database.tenant(self.user) as conn:
-            codes = {outcome.code for outcome in await apply(conn, self.user, ops, device="d")}
+        raw = [{**op.body(), "digest": op.digest} for op in ops]
+        codes = {outcome.code for outcome in await feed.push(self.database, Bus(), self.user, "d", raw)}
         assert codes <= {None}, codes
 
     async def set(self, id: str, **fields: object) -> str:
