@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hosted.api import access
 from hosted.api.routing import Call, Routes, answer, problems_of
-from hosted.identity import grants
+from hosted.identity import grants, signing_out
 from hosted.identity.principal import person, token_of
 from hosted.identity.services import services_of
 from jmem.core.errors import Invalid
@@ -48,10 +48,13 @@ async def account(call: Call, ask: NoQuery) -> Response:
 async def sign_out(call: Call, ask: SignOutAsk) -> Response:
     """Here at once, and at Supabase: tokens of the sessions are refused from the next request on."""
     principal = call.principal
-    ended = (principal.session_id or "") if ask.scope == "local" else grants.EVERY_SESSION
-    async with call.backend.database.tenant(principal.user_id) as conn:
-        await grants.sign_out(conn, principal.user_id, ended)
-    await services_of(call.request).supabase.sign_out(token_of(call.request), ask.scope)
+    database, supabase = call.backend.database, services_of(call.request).supabase
+    if ask.scope == "global":
+        await signing_out.everywhere(database, supabase, principal.user_id, token_of(call.request))
+    else:
+        async with database.tenant(principal.user_id) as conn:
+            await grants.sign_out(conn, principal.user_id, principal.session_id or "")
+        await supabase.sign_out(token_of(call.request))
     return answer({"id": str(principal.user_id), "email": principal.email})
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 SystemRole = Literal["jmem_metrics", "jmem_deletion"]
 STATEMENT_TIMEOUT = "20s"
@@ -65,10 +66,17 @@ class Database:
     """A bounded pool. Row-level security knows a transaction's tenant by a setting that ends with the transaction."""
 
     def __init__(self, url: str, *, pool_size: int = 10, timeout: float = 5.0, pooler: bool = False) -> None:
+        self._size = pool_size
         self.engine = create_async_engine(
             asyncpg_url(url), pool_size=pool_size, max_overflow=0, pool_timeout=timeout, pool_recycle=1800,
             connect_args=connect_args(pooler=pooler),
         )  # fmt: skip
+
+    @property
+    def full(self) -> bool:
+        """Whether every connection of the pool is in use."""
+        pool = self.engine.pool
+        return isinstance(pool, QueuePool) and pool.checkedout() >= self._size
 
     @asynccontextmanager
     async def tenant(self, user_id: UUID, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:

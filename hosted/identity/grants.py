@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hosted.edge import audit
 from hosted.identity.keys import checked, checked_name
 from hosted.identity.lookup import Rights
-from hosted.identity.tables import grants, sign_outs
+from hosted.identity.tables import device_codes, grants, sign_outs
 from jmem.core.errors import Invalid, NotFound
 
 EVERY_SESSION = "*"
@@ -98,10 +98,19 @@ async def revoke(conn: AsyncConnection, user_id: UUID, client_id: str) -> Grant:
 async def sign_out(
     conn: AsyncConnection, user_id: UUID, session_id: str = EVERY_SESSION, *, for_ever: bool = False
 ) -> None:  # fmt: skip
-    """Refuse the tokens of a session from now on; by default of every session that began before this second's end.
+    """Refuse the tokens of a session from now on, and note it; by default of every session that began before this second's
+    end, with every machine that is being connected.
 
     `for_ever`: also tokens that the session is given later, as one may be that lives on at Supabase.
     """
+    await refuse_tokens(conn, user_id, session_id, for_ever=for_ever)
+    await audit.note(conn, user_id, "session.ended", every=session_id == EVERY_SESSION)
+
+
+async def refuse_tokens(
+    conn: AsyncConnection, user_id: UUID, session_id: str = EVERY_SESSION, *, for_ever: bool = False
+) -> None:  # fmt: skip
+    """As `sign_out`, without a note of it."""
     old = (sign_outs.c.user_id == user_id) & (sign_outs.c.at < func.now() - KEPT)
     await conn.execute(delete(sign_outs).where(old))
     at = text("'infinity'::timestamptz") if for_ever else func.now()
@@ -109,7 +118,8 @@ async def sign_out(
     later = func.greatest(sign_outs.c.at, added.excluded.at)
     again = added.on_conflict_do_update(index_elements=["user_id", "session_id"], set_={"at": later})
     await conn.execute(again)
-    await audit.note(conn, user_id, "session.ended", every=session_id == EVERY_SESSION)
+    if session_id == EVERY_SESSION:
+        await conn.execute(delete(device_codes).where(device_codes.c.user_id == user_id))
 
 
 def _found(row: RowMapping | None, client_id: str) -> Grant:

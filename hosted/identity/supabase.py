@@ -16,6 +16,9 @@ import httpx
 from hosted.identity.errors import IdentityUnavailable
 from jmem.core.errors import JmemError
 
+OFFERED_S = 300.0
+AGAIN_S = 15.0
+"""Seconds after which a project that could not tell what it offers is asked again."""
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 VERSION = "2024-01-01"
 MAX_ANSWER = 256 * 1024
@@ -108,13 +111,23 @@ class Supabase:
         return f"{self.base}/authorize?" + urlencode({"provider": provider, "redirect_to": redirect_to, **pkce.body()})
 
     async def offers(self) -> list[str]:
-        """Other accounts that one may sign in with (github, google, …), as the project is set up; kept for five minutes."""
+        """Other accounts that one may sign in with (github, google, …), as the project is set up; kept for five minutes.
+
+        While the project can't be asked these are the ones that were known last, and it is asked again after a while.
+        """
         if time.monotonic() > self._offered_until:
-            found = (await self._call("GET", "/settings")).get("external")
-            known = found if isinstance(found, dict) else {}
-            self._offered = sorted(name for name, on in known.items() if on is True and name not in _NO_PROVIDERS)
-            self._offered_until = time.monotonic() + 300
+            try:
+                await self.ask_offers()
+            except (SignInRefused, IdentityUnavailable):
+                self._offered_until = time.monotonic() + AGAIN_S
         return self._offered
+
+    async def ask_offers(self) -> None:
+        """Ask the project what it offers now."""
+        found = (await self._call("GET", "/settings")).get("external")
+        known = found if isinstance(found, dict) else {}
+        self._offered = sorted(name for name, on in known.items() if on is True and name not in _NO_PROVIDERS)
+        self._offered_until = time.monotonic() + OFFERED_S
 
     async def resend(self, kind: Literal["signup", "email_change"], email: str, *, redirect_to: str) -> None:
         """Mail the code of a sign-up or a change of address again."""
@@ -129,11 +142,11 @@ class Supabase:
         return await self._call("PUT", "/user", fields, bearer=access_token, params={"redirect_to": redirect_to})
 
     async def sign_out(self, access_token: str, scope: Scope = "local") -> None:
-        """End this session, all, or the others; one that is gone already is no error."""
+        """End this session, all, or the others. Where this one alone was to end, it is no error that it is gone already."""
         try:
             await self._call("POST", "/logout", bearer=access_token, params={"scope": scope})
         except SignInRefused as refused:
-            if refused.status not in (401, 403, 404):
+            if scope != "local" or refused.status not in (401, 403, 404):
                 raise
 
     async def authorization(self, access_token: str, authorization_id: str) -> dict[str, Any]:

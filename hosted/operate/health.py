@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hosted.db.engine import DATABASE_FAILURES, Database
 from hosted.db.migrate import revisions
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 PATIENCE_S = 3.0
 KEPT_S = 10.0
 """How long an answer about another service is kept: who looks each second must not become its load."""
-State = Literal["ok", "off", "unavailable", "behind", "unprepared"]
+DATABASE_KEPT_S = 1.0
+BUSY_S = 60.0
+"""How long after its last good answer a database whose connections are all in use is taken for busy, not for away."""
+State = Literal["ok", "busy", "off", "unavailable", "behind", "unprepared"]
 _REVISION = text("SELECT version_num FROM jmem.alembic_version")
 
 
@@ -36,33 +40,48 @@ class Readiness:
         self._backend, self._settings = backend, settings
         self._known = revisions()
         self._told: dict[str, tuple[float, State]] = {}
+        self._asked: dict[str, asyncio.Task[State]] = {}
+        self._good = float("-inf")
 
     async def ask(self) -> tuple[bool, dict[str, Any]]:
         """Whether it is ready, and the state of each part."""
         database, qdrant, supabase = await asyncio.gather(
-            self._database(), self._kept("qdrant", self._qdrant), self._kept("supabase", self._supabase)
+            self._kept("database", self._database, DATABASE_KEPT_S),
+            self._kept("qdrant", self._qdrant),
+            self._kept("supabase", self._supabase),
         )
-        ready = database == "ok"
+        ready = database in ("ok", "busy")
         degraded = [name for name, state in (("qdrant", qdrant), ("supabase", supabase)) if state == "unavailable"]
         status = "ready" if ready and not degraded else "degraded" if ready else "not ready"
         return ready, {"status": status, "database": database, "qdrant": qdrant, "supabase": supabase}
 
     async def _database(self) -> State:
+        database = self._backend.database
+        full = database.full
         try:
             async with asyncio.timeout(PATIENCE_S):
-                found = await revision(self._backend.database)
-        except DATABASE_FAILURES:
-            return "unavailable"
-        return revision_state(found, self._known)
+                state = revision_state(await revision(database), self._known)
+        except (TimeoutError, PoolTimeout):  # that a busy replica was replaced would make those that are left busier
+            return "busy" if full and database.full and time.monotonic() - self._good < BUSY_S else "unavailable"
+        if state == "ok":
+            self._good = time.monotonic()
+        return state
 
-    async def _kept(self, name: str, ask: Callable[[], Awaitable[State]]) -> State:
+    async def _kept(self, name: str, ask: Callable[[], Awaitable[State]], kept: float = KEPT_S) -> State:
+        """What `ask` told within the last `kept` seconds. It is asked once, however many want to know."""
         at, state = self._told.get(name, (float("-inf"), "ok"))
-        if time.monotonic() - at < KEPT_S:
+        if time.monotonic() - at < kept:
             return state
+        if (task := self._asked.get(name)) is None:
+            task = self._asked[name] = asyncio.create_task(self._ask(name, ask))
+            task.add_done_callback(lambda _: self._asked.pop(name))
+        return await asyncio.shield(task)
+
+    async def _ask(self, name: str, ask: Callable[[], Awaitable[State]]) -> State:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S + 1):
                 state = await ask()
-        except (JmemError, httpx.HTTPError, OSError, TimeoutError):
+        except (JmemError, httpx.HTTPError, *DATABASE_FAILURES):
             state = "unavailable"
         self._told[name] = (time.monotonic(), state)
         return state

@@ -84,13 +84,21 @@ def safe_next(wanted: str, otherwise: str = "/memories") -> str:
     return wanted if not parts.scheme and not parts.netloc else otherwise
 
 
+def path_of(address: str) -> str:
+    """The path of an address that a browser names; empty for what is none."""
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return ""
+
+
 def outside(address: str) -> str:
     """An address of another program that a person may be sent to; empty for one that would run something here."""
-    parts = urlsplit(address)
-    if (
-        parts.scheme.lower() in ("", "javascript", "data", "vbscript", "file", "blob", "about")
-        or not address.isprintable()
-    ):
+    try:
+        scheme = urlsplit(address).scheme.lower()
+    except ValueError:
+        return ""
+    if scheme in ("", "javascript", "data", "vbscript", "file", "blob", "about") or not address.isprintable():
         return ""
     return address
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.responses import RedirectResponse, Response
 
-from hosted.identity import grants
+from hosted.identity import grants, signing_out
 from hosted.identity.errors import IdentityUnavailable
 from hosted.identity.supabase import Pkce, Session, SignInRefused
 from hosted.web import browser
@@ -39,7 +41,7 @@ async def _sign_in_page(visit: Visit, status: int = 200, problem: str = "", emai
         problem=problem,
         email=email,
         next=browser.safe_next(wanted),
-        providers=await _providers(visit),
+        providers=await visit.site.supabase.offers(),
     )
 
 
@@ -67,7 +69,7 @@ async def sign_up(visit: Visit) -> Response:
 async def _sign_up_page(visit: Visit, status: int = 200, problem: str = "", email: str = "") -> Response:
     wanted = browser.safe_next(visit.form.get("next") or visit.query.get("next", ""), "/welcome")
     return visit.page(
-        "sign_up.html", status, problem=problem, email=email, next=wanted, providers=await _providers(visit)
+        "sign_up.html", status, problem=problem, email=email, next=wanted, providers=await visit.site.supabase.offers()
     )
 
 
@@ -141,7 +143,7 @@ async def with_code(visit: Visit) -> Response:
 async def with_provider(visit: Visit) -> Response:
     """Off to another account's sign-in; what comes back is worth something to this browser alone."""
     provider = visit.request.path_params["provider"]
-    if provider not in await _providers(visit):
+    if provider not in await visit.site.supabase.offers():
         raise NotFound("this way to sign in is not offered", fix="sign in with a password or a mailed link")
     pkce = Pkce.make()
     address = visit.site.supabase.authorize_url(provider, redirect_to=_back(visit, "provider"), pkce=pkce)
@@ -156,9 +158,8 @@ async def come_back(visit: Visit) -> Response:
         raise NotFound("there is no such way back")
     known = browser.unpacked(visit.site.cookies.read(visit.request, f"{browser.FLOW}-{flow}"))
     code, verifier = visit.query.get("code", ""), known.get("v")
-    refused = visit.query.get("error_description") or visit.query.get("error", "")
     if not code or not isinstance(verifier, str) or not verifier.isascii():
-        return visit.page("no_return.html", 400, flow=flow, refused=refused, code=bool(code))
+        return visit.page("no_return.html", 400, flow=flow, refused="", code=bool(code))
     try:
         session = await visit.site.supabase.exchange(code, verifier)
     except SignInRefused as error:
@@ -196,19 +197,21 @@ def remember(visit: Visit, response: Response, flow: str, pkce: Pkce, wanted: st
 @pages.post("/sign-out", private=True)
 async def sign_out(visit: Visit) -> Response:
     """This browser's session, or with `scope` global all of them: refused here at once, ended at Supabase too."""
-    everywhere = visit.form.get("scope") == "global"
-    me, held = visit.me, visit.session
-    async with visit.site.backend.database.tenant(me.user_id) as conn:
-        await grants.sign_out(conn, me.user_id, grants.EVERY_SESSION if everywhere else (me.session_id or ""))
-    if everywhere:
-        await visit.site.sessions.end_all(me.user_id)
+    me, held, site, saying = visit.me, visit.session, visit.site, "signed_out"
+    if visit.form.get("scope") == "global":
+        saying = "signed_out_everywhere"
+        await site.sessions.end_all(me.user_id)
+        try:
+            await signing_out.everywhere(site.backend.database, site.supabase, me.user_id, held.tokens.access_token)
+        except (SignInRefused, IdentityUnavailable):
+            saying = "signed_out_in_part"
     else:
-        await visit.site.sessions.end(held)
-    try:
-        await visit.site.supabase.sign_out(held.tokens.access_token, "global" if everywhere else "local")
-    except (SignInRefused, IdentityUnavailable):
-        pass  # refused here already; there it ends with its refresh token, which nobody has any more
-    response = visit.go("/sign-in", Flash("signed_out_everywhere" if everywhere else "signed_out"))
+        async with site.backend.database.tenant(me.user_id) as conn:
+            await grants.sign_out(conn, me.user_id, me.session_id or "")
+        await site.sessions.end(held)
+        with suppress(SignInRefused, IdentityUnavailable):  # there it ends with its refresh token, which nobody has
+            await site.supabase.sign_out(held.tokens.access_token)
+    response = visit.go("/sign-in", Flash(saying))
     visit.site.cookies.take(response, browser.SESSION)
     return response
 
@@ -222,11 +225,3 @@ def _next(visit: Visit) -> str:
 
 def _back(visit: Visit, flow: str) -> str:
     return f"{visit.site.public_url}/auth/return/{flow}"
-
-
-async def _providers(visit: Visit) -> list[str]:
-    """Other accounts that one may sign in with; none while the project can't be asked."""
-    try:
-        return await visit.site.supabase.offers()
-    except (SignInRefused, IdentityUnavailable):
-        return []

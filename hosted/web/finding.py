@@ -52,13 +52,19 @@ class Wanted:
         """Whether anything but the plain list is asked for."""
         return bool(self.q or self.tags or self.client or self.time or self.view != "active")
 
+    @property
+    def states(self) -> Sequence[str]:
+        """The states of the memories that the list is for."""
+        return ACCEPTED if self.view in ("all", "deleted") else (self.view,)
+
     def filter(self) -> Filter:
         """As the services take it; raises Invalid."""
         days = TIMES[self.time]
         since = None if days is None else (datetime.now(UTC) - timedelta(days=days)).isoformat()
-        states = ACCEPTED if self.view in ("all", "deleted") else (self.view,)
         clients = (self.client,) if self.client else ()
-        return make_filter(tags=self.tags, clients=clients, states=states, since=since, deleted=self.view == "deleted")
+        return make_filter(
+            tags=self.tags, clients=clients, states=self.states, since=since, deleted=self.view == "deleted"
+        )
 
     def address(self, **changes: Any) -> str:
         """The list's address with these filters; never with the question."""

@@ -33,6 +33,12 @@ _SAYINGS: Mapping[str, tuple[Tone, str, str]] = {
     "device_revoked": ("good", "That machine is shut out. What is on it stays there.", ""),
     "signed_out": ("good", "You are signed out.", ""),
     "signed_out_everywhere": ("good", "You are signed out, in every browser and program that used your session.", ""),
+    "signed_out_in_part": (
+        "bad",
+        "You are signed out here. The sign-in service could not be told to end your other sessions:"
+        " sign in again, and sign out everywhere once more.",
+        "",
+    ),
     "session_over": ("bad", "You were signed out. Sign in again to go on.", ""),
     "password_changed": ("good", "The password is changed. Other browsers are signed out.", ""),
     "name_saved": ("good", "The name is saved.", ""),
@@ -41,7 +47,6 @@ _SAYINGS: Mapping[str, tuple[Tone, str, str]] = {
     "connection_changed": ("good", "Saved. It counts from the program's next request on.", ""),
     "disconnected": ("good", "Disconnected. Its next request is refused.", ""),
     "key_revoked": ("good", "The key is revoked. Its next use is refused.", ""),
-    "mail_again": ("good", "The mail is sent again.", ""),
 }
 
 

@@ -46,7 +46,7 @@ async def status(visit: Visit) -> Response:
             await conn.execute(text("SELECT 1"))
 
     async def identity() -> None:
-        await site.supabase.offers()
+        await site.supabase.ask_offers()
 
     names = (("Your memories", database), ("Signing in", identity))
     parts = [(name, *await _asked(ask)) for name, ask in names]

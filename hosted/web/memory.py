@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hosted.web import words
-from hosted.web.finding import COUNTS, card
+from hosted.web.finding import COUNTS, card, wanted
 from hosted.web.flashes import Flash
 from hosted.web.rights import tags_of
 from hosted.web.routing import Pages
@@ -85,10 +85,10 @@ async def act(visit: Visit) -> Response:
     if do in STATES:
         state, saying = STATES[do]
         changed = (await visit.memories.edit(memory.id, {"state": state}, visit.actor)).memory
-        return await _done(visit, saying, changed, gone=visit.form.get("from") == "list" and do != "resume")
+        return await _done(visit, saying, changed, gone=changed.state not in wanted(visit.form).states)
     if do == "restore":
         changed = (await visit.memories.restore(memory.id, visit.actor)).memory
-        return await _done(visit, "restored", changed, gone=visit.form.get("from") == "list")
+        return await _done(visit, "restored", changed, gone=True)
     if do not in ("delete", "purge"):
         raise NotFound("there is no such action")
     seen = visit.form.get("version") or memory.version
@@ -106,17 +106,18 @@ async def act(visit: Visit) -> Response:
 
 
 async def _done(visit: Visit, saying: str, memory: Memory, *, gone: bool) -> Response:
+    """`gone`: the list that the card was in is no longer for this memory."""
     flash = await said_of(visit, saying, [memory.id])
     if visit.live:
-        return _in_place(visit, None if gone else card(memory), flash)
+        return _in_place(visit, None if gone else card(memory), flash, item=True)
     return visit.go(
         "/memories" if saying == "deleted" or visit.form.get("from") == "list" else f"/memories/{memory.id}", flash
     )
 
 
-def _in_place(visit: Visit, shown: dict[str, Any] | None, flash: Flash) -> Response:
-    """What htmx puts where the memory was; the numbers on the page follow."""
-    response = visit.page("_changed.html", card=shown, flash=flash)
+def _in_place(visit: Visit, shown: dict[str, Any] | None, flash: Flash, *, item: bool = False) -> Response:
+    """What htmx puts where the memory was, as an `item` of the list or as what is in one; the numbers on the page follow."""
+    response = visit.page("_changed.html", card=shown, item=item, flash=flash)
     response.headers["hx-trigger"] = COUNTS
     return response
 

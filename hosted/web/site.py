@@ -160,7 +160,7 @@ class Visit:
         if request.method == "GET" and not self.live:
             back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         else:
-            back = urlsplit(request.headers.get("hx-current-url", "")).path or "/memories"
+            back = browser.path_of(request.headers.get("hx-current-url", "")) or "/memories"
         return self.go(f"/sign-in?next={quote(browser.safe_next(back), safe='')}")
 
 

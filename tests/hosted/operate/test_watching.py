@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -14,7 +17,7 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from hosted.operate import logs
+from hosted.operate import health, logs
 from tests.hosted.conftest import Databases
 from tests.hosted.identity.conftest import Running
 from tests.hosted.world import World, served, until
@@ -76,7 +79,33 @@ def test_health_asks_nobody(world: World, databases: Databases, database_name: s
     until(lambda: world.http.get("/ready").status_code == 200, "not ready again")
 
 
-def test_a_database_that_is_behind_is_not_ready_and_a_newer_one_is(world: World) -> None:
+def test_who_asks_whether_it_is_ready_is_told_of_a_full_pool_as_busy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = world.app.state.backend.database
+    monkeypatch.setattr(health, "PATIENCE_S", 0.3)
+    until(lambda: world.http.get("/ready").json()["database"] == "ok", "not ready")
+    time.sleep(health.DATABASE_KEPT_S + 0.05)
+
+    async def full() -> set[tuple[int, str]]:
+        async with contextlib.AsyncExitStack() as stack:
+            while not database.full:
+                await stack.enter_async_context(database.engine.connect())
+            async with httpx.AsyncClient(base_url=world.url, timeout=10) as http:
+                told = await asyncio.gather(*(http.get("/ready") for _ in range(20)))
+            return {(one.status_code, one.json()["database"]) for one in told}
+
+    assert world.run(full()) == {(200, "busy")}
+    monkeypatch.setattr(health, "BUSY_S", 0.0)
+    time.sleep(health.DATABASE_KEPT_S + 0.05)
+    assert world.run(full()) == {(503, "unavailable")}
+    until(lambda: world.http.get("/ready").json()["database"] == "ok", "not ready again")
+
+
+def test_a_database_that_is_behind_is_not_ready_and_a_newer_one_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "DATABASE_KEPT_S", 0.0)
     (now,) = world.query("SELECT version_num FROM jmem.alembic_version")
     try:
         world.query("UPDATE jmem.alembic_version SET version_num = '0001'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from hosted.identity import device_codes
+from hosted.identity.errors import IdentityUnavailable
+from hosted.identity.supabase import SignInRefused, Supabase
 from hosted.web.browser import outside, safe_next
 from tests.hosted.identity.conftest import Running
 from tests.hosted.web.conftest import PASSWORD, Visitor, shown
@@ -133,6 +137,87 @@ def test_signing_out_everywhere_ends_other_browsers(visitors: Make) -> None:
     me.get("/devices")
     me.post("/sign-out", scope="global")
     assert elsewhere.get("/memories").status_code == 303
+
+
+def test_signing_out_everywhere_tells_what_could_not_be_done(
+    world: World, visitors: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = visitors(signed_in=True)
+    call = Supabase._call
+
+    async def gone(self: Supabase, method: str, path: str, *given: Any, **named: Any) -> Any:
+        if path == "/logout":
+            raise SignInRefused(403, "session_not_found", "the session is gone")
+        return await call(self, method, path, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Supabase, "_call", gone)
+        assert me.post("/sign-out", scope="global").headers["location"] == "/sign-in"
+    assert "could not be told to end your other sessions" in shown(me.get("/sign-in"))
+    assert me.get("/memories").status_code == 303
+    time.sleep(1.1)  # a sign-out is told from sessions that began within its second
+    me.get("/sign-in")
+    me.post("/sign-in", email=me.email, password=PASSWORD)
+    me.get("/devices")
+    me.post("/sign-out", scope="global")
+    assert "You are signed out, in every browser" in shown(me.get("/sign-in"))
+
+
+def test_what_a_machine_was_given_while_everybody_was_signed_out_counts_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = world.person()
+    project, supabase = world.app.state.services.supabase, Supabase.sign_out
+    between: list[str] = []
+
+    async def slow(self: Supabase, access_token: str, scope: Any = "local") -> None:
+        await asyncio.sleep(1.1)  # the machine asks once more before its session ends, and after the first note
+        between.append((await project.refresh(me.refresh)).access_token)
+        await supabase(self, access_token, scope)
+
+    made = {"challenge": "c" * 43, "name": "laptop"}
+    world.run(_allowed(world, me.user, **made))
+    monkeypatch.setattr(Supabase, "sign_out", slow)
+    me.must("POST", "/account/sign-out", {"scope": "global"})
+    me.token = between[0]
+    assert me.ask("GET", "/api/v1/account").status_code == 401
+    assert world.query("SELECT 1 FROM jmem.device_codes WHERE user_id = $1", me.user) == []
+
+
+async def _allowed(world: World, user: uuid.UUID, **named: str) -> None:
+    async with world.app.state.backend.database.tenant(user) as conn:
+        await device_codes.make(conn, user, **named)
+
+
+def test_the_status_is_asked_and_a_sign_in_waits_for_nobody_twice(
+    world: World, visitors: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me, asked = visitors(), []
+    me.get("/sign-in")
+
+    async def away(self: Supabase, method: str, path: str, *given: Any, **named: Any) -> Any:
+        asked.append(path)
+        raise IdentityUnavailable("ConnectError")
+
+    project = world.app.state.site.supabase
+    monkeypatch.setattr(Supabase, "_call", away)
+    assert me.get("/status").status_code == 503  # though what it offers is known still
+    assert asked == ["/settings"]
+    monkeypatch.setattr(project, "_offered_until", 0.0)
+    assert [me.get("/sign-in").status_code for _ in range(3)] == [200] * 3
+    assert asked == ["/settings"] * 2
+
+
+def test_a_link_that_failed_says_nothing_that_stands_in_its_address(visitors: Make) -> None:
+    answer = visitors().get("/auth/return/link", params={"error_description": "Call 555-0100 now"})
+    assert answer.status_code == 400
+    assert "555" not in answer.text
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://[::1/memories", "x"])
+def test_whatever_page_a_browser_says_it_is_on(visitors: Make, address: str) -> None:
+    answer = visitors().get("/memories", headers={"hx-request": "true", "hx-current-url": address})
+    assert answer.headers["hx-redirect"].startswith("/sign-in?next=")
 
 
 def test_a_new_password_signs_other_browsers_out_and_counts(visitors: Make) -> None:
@@ -343,8 +428,6 @@ def test_errors_help_people_and_stay_documents_for_programs(world: World, visito
 
 
 def test_supabase_away_is_told_as_not_now(world: World, visitors: Make, monkeypatch: Any) -> None:
-    from hosted.identity.errors import IdentityUnavailable
-
     async def away(*_: Any, **__: Any) -> None:
         raise IdentityUnavailable("ConnectError")
 
@@ -354,6 +437,5 @@ def test_supabase_away_is_told_as_not_now(world: World, visitors: Make, monkeypa
     answer = me.post("/sign-in", email="a@example.com", password="x" * 9)
     assert answer.status_code == 503
     assert "Nothing that you had saved is lost" in shown(answer)
-    world.app.state.site.supabase._offered_until = 0.0
     assert me.get("/status").status_code == 503
     assert "does not answer now" in shown(me.get("/status"))

@@ -144,6 +144,26 @@ def test_delete_and_take_it_back(somebody: Somebody) -> None:
     expect(page.locator(".toast").get_by_role("button", name="Undo")).to_have_count(0)
 
 
+def test_make_active_in_lists(somebody: Somebody) -> None:
+    me = somebody()
+    me.remember("Kept for later")
+    page = me.go("/memories")
+    page.get_by_role("button", name="Archive").click()
+    expect(page.locator(".card")).to_have_count(0)
+    page.goto(f"{me.url}/memories?view=all")
+    page.get_by_role("button", name="Make active").click()
+    expect(page.get_by_role("button", name="Archive")).to_be_visible()  # it is for every state
+    expect(page.locator("#cards > li > .card")).to_have_count(1)
+    page.get_by_role("button", name="Archive").click()  # what has come in its place is a card as it was
+    expect(page.get_by_role("button", name="Make active")).to_be_visible()
+    page.goto(f"{me.url}/memories?view=archived")
+    page.get_by_role("button", name="Make active").click()
+    expect(page.locator(".toast")).to_contain_text("Active again")
+    expect(page.locator(".card")).to_have_count(0)
+    page.goto(f"{me.url}/memories")
+    assert me.texts() == ["Kept for later"]
+
+
 def test_several_at_once_are_one_step(somebody: Somebody) -> None:
     me = somebody()
     for number in range(4):
