@@ -222,6 +222,28 @@ def test_a_line_that_closes_each_stream_at_once_is_left_alone_for_longer_each_ti
     assert waits[:4] == [2, 3, 4, 5]
 
 
+def test_a_stream_that_the_account_ends_after_a_while_is_opened_again_at_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    hints, waits, ended = Remote.hints, list[int](), 0
+
+    @contextmanager
+    def thrice(self: Remote) -> Iterator[Iterator[int]]:
+        nonlocal ended
+        if ended < 3:
+            ended += 1
+            yield iter(())
+        else:
+            with hints(self) as seqs:
+                yield seqs
+
+    monkeypatch.setattr(Remote, "hints", thrice)
+    monkeypatch.setattr(daemon.syncer, "LIVED_S", 0.0)
+    monkeypatch.setattr(daemon.syncer, "backoff", lambda failures, *_: waits.append(failures) or 5.0)
+    make().quiet()
+    assert (ended, waits) == (3, [])
+
+
 def test_whatever_fails_at_the_end_of_an_account_the_thread_goes_on(make: Make, monkeypatch: pytest.MonkeyPatch):
     a = make()
     a.quiet()
