@@ -49,7 +49,7 @@ class Away(Database):
         super().__init__(SQL)
         self._error = error
 
-    async def _begin(self, settings: dict[str, str]) -> AsyncConnection:
+    async def _begin(self, settings: dict[str, str], *, snapshot: bool = False) -> AsyncConnection:
         raise self._error
 
 
