@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 import uuid
@@ -40,12 +41,24 @@ async def _let_in(request: Request) -> Principal:
         raise BadToken("this needs a bearer token", code="unauthorized", missing=True) from None
 
 
+class _Server(uvicorn.Server):
+    """Ends its streams of hints before it waits for its connections."""
+
+    bus: Bus
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.bus.end_streams()
+        await super().shutdown(sockets)
+
+
 @pytest.fixture(scope="module")
 def account_url(database_url: str) -> Iterator[str]:
     """Where the account is served."""
-    app = make_app(Backend(Database(database_url, pool_size=5), Bus()), identity=None)
+    bus = Bus()
+    app = make_app(Backend(Database(database_url, pool_size=5), bus), identity=None)
     app.dependency_overrides[current] = app.dependency_overrides[owner] = _let_in
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on", ws="none"))
+    server = _Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on", ws="none"))
+    server.bus = bus
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
