@@ -23,8 +23,8 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _STAMP = re.compile(r"\b[0-9a-f]{12}-[0-9a-f]{4}-[0-9a-f]{8}\b")
 _DIGEST = re.compile(r"\bsha256:[0-9a-f]{64}\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
-_OWN = re.compile(r'"(took_ms|now)":[\d.]+|"(key|hint|sse|http|request)":"[^"]*"')
-_TEXT = re.compile(rf"{NEW} [0-9a-f]{{32}}")
+_OWN = re.compile(r'"(took_ms|now)":[\d.]+|"(key|hint|sse|http|request|nonce)":"[^"]*"')
+_TEXT = re.compile(rf"({NEW}|mine) [0-9a-f]{{32}}")
 _HEADERS = frozenset(("date", "content-length", "x-request-id", "server-timing"))
 _FOLLOWING = frozenset(("index_heads", "index_state"))
 """Tables that follow the others, in their own time."""
