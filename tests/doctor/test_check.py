@@ -18,6 +18,7 @@ import pytest
 from daemon.check.derived import _index_at_work
 from daemon.check.process import at_rest
 from daemon.check.store import users_of
+from jmem.core import places
 from jmem.core.access import AccessLog
 from jmem.core.backup import copies
 from jmem.core.index import VectorIndex
@@ -157,7 +158,7 @@ def test_damaged_users_and_vectors(home: Home) -> None:
 
 
 def test_a_stale_socket_is_removed(home: Home) -> None:
-    path = home.path / "run" / "jmem.sock"
+    path = Path(places.socket_path(str(home.path)))
     path.parent.mkdir(exist_ok=True)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
