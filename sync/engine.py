@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
-from jmem.core import outbox
+from jmem.core import clocks, outbox
 from jmem.core.clock import wall_ms
 from jmem.core.errors import JmemError
 from jmem.core.outbox import TakenIn
@@ -59,8 +59,6 @@ class _Came(Enum):
     DONE = 0
     AGAIN = 1
     """take the same place of the log again: less of it, or what may leave now"""
-    STAMPED = 2
-    """ops have new stamps: the outbox is to be read from its start"""
 
 
 class Engine:
@@ -75,6 +73,10 @@ class Engine:
         self._store, self._remote, self._changed, self._tell, self._go_on = store, remote, changed, tell, go_on
         self._batches = Batches()
         self._greeted: float | None = None
+        self._refused: set[str] = set()
+        """what was refused for its clock in this round"""
+        self._offset_ms = 0
+        """the account's clock less this machine's, as it was told with that"""
         self._stuck: dict[str, str] = {}
         """what need not be offered again before the account is asked anew what it takes"""
         self._doubts: dict[str, JmemError] = {}
@@ -158,6 +160,7 @@ class Engine:
             return False
         if self._greeted is None:
             self._greet(progress)
+        self._refused.clear()
         after, again, repeats, offered = 0, False, 0, False
         while True:
             self._go_on()
@@ -170,14 +173,17 @@ class Engine:
             offered = offered or bool(texts)
             if came is _Came.AGAIN:
                 continue
-            if came is _Came.STAMPED:
-                repeats, after = repeats + 1, 0
-                if repeats > MAX_REPEATS:
-                    raise Offline("the account refuses this machine's clock")
-                continue
             after = batch.upto
             self._tell(progress)
             if not batch.texts or after >= end:
+                if self._refused:  # all of them are known by now: together they keep their order
+                    repeats, after = repeats + 1, 0
+                    if repeats > MAX_REPEATS:
+                        raise Offline("the account refuses this machine's clock")
+                    refused, self._refused = self._refused, set()
+                    progress.restamped += clocks.set_right(self._store, self._offset_ms, MAX_SKEW_MS, refused)
+                    end = self._store.last_seq
+                    continue
                 if not again:
                     self._judge()
                     return offered
@@ -221,9 +227,9 @@ class Engine:
         self._stuck.update({r.stamp: r.code for r in answer.rejected if r.code != "clock_skew"})
         if not skewed:
             return _Came.DONE
-        outbox.set_clock(self._store, answer.now - wall_ms())
-        progress.restamped += outbox.stamp_anew(self._store, answer.now, skewed)
-        return _Came.STAMPED
+        self._refused.update(skewed)
+        self._offset_ms = answer.now - wall_ms()
+        return _Came.DONE
 
     def _failed(self, texts: Mapping[str, str], error: JmemError) -> _Came:
         """Half of a batch that failed goes next, down to one op: it is left out while the others are offered."""
@@ -268,8 +274,9 @@ class Engine:
             known = outbox.position(conn).offset_ms
         off = abs(offset - known) >= MAX_SKEW_MS // 2
         if off:
-            outbox.set_clock(self._store, offset)
-            progress.restamped += outbox.stamp_anew(self._store, hello.now)
+            progress.restamped += clocks.set_right(self._store, offset, MAX_SKEW_MS)
+        else:
+            progress.restamped += clocks.go_on(self._store)  # where an earlier process ended
         self._stuck.clear()
         self._batches.learn(hello.limits)
         self._greeted = time.monotonic()

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from jmem.core import outbox, tree, treescan
-from jmem.core.outbox import Mended
 from jmem.core.store import Store
 from jmem.core.tree import NODE, Leaf
 from sync.protocol import MAX_MEND, Limits, TreeAnswer
@@ -94,7 +93,7 @@ class _Verifying:
         for n, some in enumerate(_parts(ids, self._limits.logs)):
             logs = self._patient(lambda some=some: self._remote.logs_of(some))  # type: ignore[misc]
             for id, theirs in logs.items():
-                if outbox.mend(self._store, id, theirs, "sync") is Mended.PURGED:
+                if outbox.mend(self._store, id, theirs, "sync"):
                     self._purged()
             self._tell("mended", n * self._limits.logs + len(some))
         self._patient(self._exchange)

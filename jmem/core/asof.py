@@ -25,7 +25,7 @@ from jmem.core.merge import Registers
 from jmem.core.model import Memory, Op
 from jmem.core.moments import bound_of, cursor_kind, newest_of, there
 from jmem.core.paging import Page
-from jmem.core.store import MEMORY_COLUMNS, Store, fts, row_memory, rows
+from jmem.core.store import MEMORY_COLUMNS, Store, fts, oplog, row_memory, rows
 from jmem.core.store.schema import MIGRATIONS
 from jmem.core.texts import CONTEXT_AFTER, CONTEXT_BEFORE, spoken
 
@@ -166,7 +166,7 @@ def opened(store: Store, moment: str, kept: Kept | None = None) -> Iterator[Past
         conn.execute("BEGIN")
         past = None
         try:
-            (seq,) = conn.execute("SELECT COALESCE(MAX(seq), 0) FROM ops").fetchone()
+            seq = oplog.newest_seq(conn)
             past = kept.take(moment, seq) if kept is not None else None
             if past is None:
                 past = Past(moment, bound_of(moment), conn, seq)

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
-from jmem.core import merge
 from jmem.core.model import Op
-from jmem.core.opcheck import is_blank, seal
-from jmem.core.store import Tx, oplog, rows
+from jmem.core.store import Tx, oplog
 from jmem.core.store.oplog import Sent
 
 T = TypeVar("T")
@@ -39,13 +37,10 @@ def as_one(tx: Tx, ops: Sequence[Op], take: Callable[[], T]) -> T:
     taken = take()
     for one in again:
         tx.conn.execute("UPDATE ops SET action = ? WHERE stamp = ?", (one.action, one.there))
+    for one in again:
+        oplog.name_anew(tx, one.id, one.here, one.there)
     for id in dict.fromkeys(one.id for one in again):
-        _name_anew(tx, id, {one.here: one.there for one in again})
-        held, log = rows.read_registers(tx.conn, id), oplog.ops_of(tx.conn, id)
-        if held is not None:
-            (seq,) = tx.conn.execute("SELECT MAX(seq) FROM ops WHERE memory_id = ?", (id,)).fetchone()
-            rows.write_row(tx, id, merge.fold(log).registers, seq, held)
-            oplog.mark_conflict(tx, id, log)
+        oplog.fold_anew(tx, id)
     return taken
 
 
@@ -60,14 +55,3 @@ def _again(tx: Tx, ops: Sequence[Op]) -> list[_Again]:
         if now is not None and now != stamp:
             found.append(_Again(held.id, stamp, now, action))
     return found
-
-
-def _name_anew(tx: Tx, id: str, moved: dict[str, str]) -> None:
-    """What nobody else has seen yet names the ops it was based on by the stamps that count."""
-    new = tx.conn.execute("SELECT payload FROM ops WHERE memory_id = ? AND sent = ?", (id, Sent.NEW)).fetchall()
-    for (payload,) in new:
-        op = Op.parse(payload)
-        if op.extra or is_blank(op) or moved.keys().isdisjoint(op.base):
-            continue
-        sealed, text = seal(replace(op, base=tuple(moved.get(stamp, stamp) for stamp in op.base), digest=""))
-        tx.conn.execute("UPDATE ops SET payload = ?, digest = ? WHERE stamp = ?", (text, sealed.digest, op.stamp))

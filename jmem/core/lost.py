@@ -61,13 +61,14 @@ class Watch:
 def lost(folder: Path, conn: sqlite3.Connection | None) -> Lost | None:
     """Whether the store of a user's folder, read by `conn` (None: there is no file), follows one that was lost.
 
-    No backup holds an older operation than the store: its first one outlives undo, purge and restore. Without a
+    No backup holds an older operation than the store, of a memory that the store has no operation of: its first one outlives
+    undo, purge and restore, though it may get another stamp when a clock is set right. Without a
     backup, a store that never held anything is judged by the files beside it.
     """
     oldest = conn.execute("SELECT MIN(stamp) FROM ops").fetchone()[0] if conn else None
     for path in copies(folder, _KINDS):
-        first = _first_stamp(path)
-        if first is not None and (oldest is None or first < oldest):
+        first = _first(path)
+        if first is not None and (conn is None or oldest is None or (first[0] < oldest and not _knows(conn, first[1]))):
             return Lost(f"the memories that the backup {path.name} holds are not here: {folder / DATABASE} was lost "
                         "or replaced", f"jmem backup restore {path.name}", path)  # fmt: skip
     left = ", ".join(_leftovers(folder)) if oldest is None else ""
@@ -88,9 +89,15 @@ def _leftovers(folder: Path) -> Iterator[str]:
             yield PURGED_FILE
 
 
-def _first_stamp(path: Path) -> str | None:
-    """The stamp of a copy's oldest operation; None for one that holds none or can't be read."""
+def _knows(conn: sqlite3.Connection, id: str) -> bool:
+    return conn.execute("SELECT 1 FROM ops WHERE memory_id = ? LIMIT 1", (id,)).fetchone() is not None
+
+
+def _first(path: Path) -> tuple[str, str] | None:
+    """The oldest stamp of a copy and the memory of its first operation; None for one that holds none or can't be read."""
     with suppress(sqlite3.Error), reading(path, still=True) as conn:
-        found: str | None = conn.execute("SELECT MIN(stamp) FROM ops").fetchone()[0]
-        return found
+        stamp, id = conn.execute(
+            "SELECT MIN(stamp), (SELECT memory_id FROM ops ORDER BY seq LIMIT 1) FROM ops"
+        ).fetchone()
+        return None if stamp is None else (stamp, id)
     return None

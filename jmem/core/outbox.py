@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from jmem.core import merge
 from jmem.core.clock import stamp_ms
 from jmem.core.errors import Conflict, TooLarge
 from jmem.core.model import Op, canonical, check_client, check_tags, check_text
-from jmem.core.opcheck import is_blank, seal
-from jmem.core.store import Store, Tx, oplog, rows
+from jmem.core.opcheck import is_blank
+from jmem.core.store import Store, Tx, oplog
 from jmem.core.store.oplog import Sent
 from jmem.core.store.store import CLOCK_OFFSET
 
@@ -38,6 +37,11 @@ _SAYS_LOCAL = '"privacy":"local"'
 """In the canonical text of every op that makes its memory local."""
 _LEAST_ROWS = 50
 """Rows that a page of the log has at least: those that stay here count too."""
+_PURGE_ANYWAY = f"""
+UPDATE ops SET sent = {Sent.NEW:d} WHERE sent = {Sent.LOCAL:d} AND seq IN (
+    SELECT p.seq FROM ops k JOIN purged p ON p.id = k.memory_id
+    WHERE k.sent = {Sent.SEEN:d} AND k.stamp IN (SELECT value FROM json_each(?)))"""
+"""What was forgotten here goes there too once an op of it is there after all: it was late on the wire."""
 _KNOWN_THERE = f"SELECT 1 FROM ops WHERE memory_id = ? AND sent IN ({Sent.SEEN:d}, {Sent.OFFERED:d}) LIMIT 1"
 
 
@@ -102,7 +106,8 @@ def position(conn: sqlite3.Connection) -> Position:
     )  # fmt: skip
 
 
-def _set(tx: Tx, key: str, value: str | None) -> None:
+def set_meta(tx: Tx, key: str, value: str | None) -> None:
+    """Keep a value in the store, or (None) forget it."""
     if value is None:
         tx.conn.execute("DELETE FROM meta WHERE key = ?", (key,))
     else:
@@ -124,7 +129,7 @@ def bind(store: Store, account: str) -> None:
         if held not in (None, account):
             raise Conflict("these memories belong to another account", code="bound", account=held,
                            fix="jmem --user NAME login   keeps that account's memories apart")  # fmt: skip
-        _set(tx, _ACCOUNT, account)
+        set_meta(tx, _ACCOUNT, account)
 
     store.write(run)
 
@@ -134,8 +139,8 @@ def unbind(store: Store) -> None:
 
     def run(tx: Tx) -> None:
         tx.conn.execute("UPDATE ops SET sent = ? WHERE sent IN (?, ?)", (Sent.NEW, Sent.SEEN, Sent.OFFERED))
-        for key in (_ACCOUNT, _CURSOR, CLOCK_OFFSET, _FROM):
-            _set(tx, key, None)
+        for key in (_ACCOUNT, _CURSOR, CLOCK_OFFSET, _FROM, "sync.stamping"):
+            set_meta(tx, key, None)
         tx.clock.offset_ms = 0
 
     store.write(run)
@@ -149,7 +154,7 @@ def set_rules(store: Store, rules: Rules) -> None:
     rules = Rules(tuple(check_tags(rules.tags)), tuple(map(check_client, rules.clients)), tuple(folders))
 
     def run(tx: Tx) -> None:
-        _set(tx, _RULES, canonical(rules.as_dict()))
+        set_meta(tx, _RULES, canonical(rules.as_dict()))
         tx.conn.execute(f"UPDATE ops SET sent = ? WHERE {_HELD}", (Sent.OFFERED,))
 
     store.write(run)
@@ -297,7 +302,10 @@ def take_in(store: Store, page: Page, client: str) -> TakenIn:
                 "UPDATE ops SET sent = ? WHERE stamp = ? AND digest = ?",
                 [(Sent.SEEN, op.stamp, op.digest) for op in page.ops],
             )
-        _set(tx, _CURSOR, page.cursor)
+        set_meta(tx, _CURSOR, page.cursor)
+        stamps = json.dumps([stamp for stamp, _ in page.own] + [op.stamp for op in page.ops])
+        if tx.conn.execute(_PURGE_ANYWAY, (stamps,)).rowcount:
+            from_start(tx)
         if _holds(tx.conn):
             for id in taken.ids:  # another machine may have taken away what a rule goes by
                 _release(tx.conn, id)
@@ -312,12 +320,17 @@ def _seen(conn: sqlite3.Connection, stamp: str, digest: str) -> bool:
     return bool(changed.rowcount)
 
 
+def from_start(tx: Tx) -> None:
+    """Something that was behind waits anew: look for it from the start of the log."""
+    set_meta(tx, _FROM, None)
+
+
 def _advance(tx: Tx) -> None:
     start = _start(tx.conn)
     row = tx.conn.execute(f"SELECT MIN(seq) FROM ops WHERE seq > ? AND {_NEW}", (start,)).fetchone()
     upto = tx.last_seq if row[0] is None else row[0] - 1
     if upto > start:
-        _set(tx, _FROM, str(upto))
+        set_meta(tx, _FROM, str(upto))
 
 
 def begin_again(store: Store) -> None:
@@ -325,7 +338,7 @@ def begin_again(store: Store) -> None:
 
     def run(tx: Tx) -> None:
         tx.conn.execute("UPDATE ops SET sent = ? WHERE sent = ?", (Sent.OFFERED, Sent.SEEN))
-        _set(tx, _CURSOR, None)
+        set_meta(tx, _CURSOR, None)
 
     store.write(run)
 
@@ -356,20 +369,12 @@ def purge_way(conn: sqlite3.Connection, ids: Sequence[str]) -> Way:
     return Way.REACHED if any(sent == Sent.SEEN for sent, _ in ways) else Way.NEVER_LEFT
 
 
-class Mended(Enum):
-    """What `mend` did to a memory here."""
-
-    NOTHING = 0
-    CHANGED = 1
-    PURGED = 2
-
-
-def mend(store: Store, id: str, theirs: Sequence[Op], client: str) -> Mended:
+def mend(store: Store, id: str, theirs: Sequence[Op], client: str) -> bool:
     """Bring a memory and the account's ops of it together: take in what is missing here, offer again what is missing there,
-    and fold the row anew. All in one transaction; it is harmless to repeat."""
-    from jmem.core import foreign, treescan
+    and fold the row anew; whether it was forgotten for ever. All in one transaction; it is harmless to repeat."""
+    from jmem.core import foreign
 
-    def run(tx: Tx) -> Mended:
+    def run(tx: Tx) -> bool:
         taken = foreign.take(tx, theirs, client, "sync", Sent.SEEN)
         known = {op.stamp: op.digest for op in theirs}
         held = tx.conn.execute("SELECT stamp, digest, sent FROM ops WHERE memory_id = ?", (id,)).fetchall()
@@ -378,69 +383,15 @@ def mend(store: Store, id: str, theirs: Sequence[Op], client: str) -> Mended:
                 tx.conn.execute("UPDATE ops SET sent = ? WHERE stamp = ?", (Sent.SEEN, stamp))
             elif stamp not in known and sent == Sent.SEEN:
                 tx.conn.execute("UPDATE ops SET sent = ? WHERE stamp = ?", (Sent.OFFERED, stamp))
-        changed = treescan.fold_again(tx, id)
-        return Mended.PURGED if taken.purged else Mended.CHANGED if changed or taken.applied else Mended.NOTHING
+        # its tags are told by the row, which may be wrong
+        tx.conn.execute("DELETE FROM memory_tags WHERE rowid = (SELECT rowid FROM memories WHERE id = ?)", (id,))
+        oplog.fold_anew(tx, id)
+        return bool(taken.purged)
 
     return store.write(run)
 
 
-# ---- clocks -----------------------------------------------------------------------------------
-
-
-def set_clock(store: Store, offset_ms: int) -> None:
-    """Stamp by the account's clock from now on."""
-
-    def run(tx: Tx) -> None:
-        tx.clock.offset_ms = offset_ms
-        _set(tx, CLOCK_OFFSET, str(offset_ms))
-
-    store.write(run)
-
-
-def stamp_anew(store: Store, server_now_ms: int, refused: Iterable[str] = ()) -> int:
-    """Give new stamps, in order, to what nobody else has or will ever have: new ops, and those that the account refused
-    for their clock. The number of them. What they add up to is folded anew."""
-
-    def run(tx: Tx) -> int:
-        wanted = sorted(
-            {*refused, *(s for (s,) in tx.conn.execute("SELECT stamp FROM ops WHERE sent = ?", (Sent.NEW,)))}
-        )
-        held = {s: tx.conn.execute("SELECT payload FROM ops WHERE stamp = ?", (s,)).fetchone() for s in wanted}
-        mine = [Op.parse(row[0]) for row in held.values() if row is not None]
-        if not mine:
-            return 0
-        stamps = json.dumps([op.stamp for op in mine])
-        others = "SELECT COALESCE(MAX(stamp), '') FROM ops WHERE stamp NOT IN (SELECT value FROM json_each(?))"
-        tx.clock.last = tx.conn.execute(others, (stamps,)).fetchone()[0]
-        fresh: dict[str, str] = {}
-        for op in mine:
-            fresh[op.stamp] = tx.clock.tick(server_now_ms)
-            _restamped(tx, op, fresh)
-        _set(tx, _FROM, None)  # what was refused is new again, wherever it is in the log
-        for id in dict.fromkeys(op.id for op in mine):
-            _fold_again(tx, id)
-        return len(mine)
-
-    return store.write(run)
-
-
-def _restamped(tx: Tx, op: Op, fresh: Mapping[str, str]) -> None:
-    moved = replace(op, stamp=fresh[op.stamp], base=tuple(fresh.get(b, b) for b in op.base), digest="")
-    if op.extra or is_blank(op):
-        moved = moved.sealed()
-        text = moved.text()
-    else:
-        moved, text = seal(moved)
-    tx.conn.execute("UPDATE ops SET stamp = ?, payload = ?, digest = ?, sent = ? WHERE stamp = ?",
-                    (moved.stamp, text, moved.digest, Sent.NEW, op.stamp))  # fmt: skip
-
-
-def _fold_again(tx: Tx, id: str) -> None:
-    held = rows.read_registers(tx.conn, id)
-    if held is None:
-        return
-    seq = tx.conn.execute("SELECT MAX(seq) FROM ops WHERE memory_id = ?", (id,)).fetchone()[0]
-    rows.write_row(tx, id, merge.fold(oplog.ops_of(tx.conn, id)).registers, seq, held)
+# ---- what is told ---------------------------------------------------------------------------
 
 
 def oldest_waiting(conn: sqlite3.Connection) -> float | None:
@@ -462,13 +413,7 @@ def paused(conn: sqlite3.Connection) -> bool:
 
 def set_paused(store: Store, paused: bool) -> None:
     """Stop or go on, also over a restart."""
-    store.write(lambda tx: _set(tx, _PAUSED, "1" if paused else None))
-
-
-def account_of(store: Store) -> str | None:
-    """The account that the store is bound to."""
-    with store.reader() as conn:
-        return position(conn).account
+    store.write(lambda tx: set_meta(tx, _PAUSED, "1" if paused else None))
 
 
 def preview(conn: sqlite3.Connection, samples: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The device's side of the hash tree: what of its store counts, and a row put right.
+"""The device's side of the hash tree: what of its store counts.
 
 Counted on a device is what may leave it: ops that are private or that a rule holds back are not, and a memory that has
 such ops counts with the row that its other ops add up to, which is what the account shall know of it.
@@ -14,7 +14,7 @@ from typing import Any
 
 from jmem.core import merge
 from jmem.core.model import Op
-from jmem.core.store import MEMORY_COLUMNS, Tx, oplog, row_memory, rows
+from jmem.core.store import MEMORY_COLUMNS, row_memory
 from jmem.core.store.oplog import Sent
 from jmem.core.store.rows import MEMORY_WIDTH
 from jmem.core.tree import BUCKET, Leaf, Sums, folded_hash, op_hash, place, row_hash
@@ -23,6 +23,9 @@ _KEPT = f"({Sent.LOCAL:d}, {Sent.HELD:d})"
 _OPS = f"SELECT memory_id, stamp, digest FROM ops WHERE sent NOT IN {_KEPT}"
 _ROWS = f"SELECT {MEMORY_COLUMNS}, m.stamps, m.extra FROM memories m"
 _PARTLY = f"SELECT DISTINCT memory_id FROM ops WHERE sent IN {_KEPT}"
+
+_MIXED = f"""
+{_PARTLY} AND EXISTS (SELECT 1 FROM ops k WHERE k.memory_id = ops.memory_id AND k.sent NOT IN {_KEPT})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,15 @@ def _hashes(conn: sqlite3.Connection, buckets: frozenset[str] | None = None) -> 
         for row in conn.execute(_ROWS):
             if row[0] not in partly and (buckets is None or place(row[0]) in buckets):
                 yield row[0], 0, _stored_hash(row)
-        for id in partly:
-            if buckets is None or place(id) in buckets:
-                yield id, 0, folded_hash(id, merge.fold(shared_ops(conn, id)).registers)
+        for (id,) in conn.execute(_MIXED):
+            if (buckets is None or place(id) in buckets) and (row := _shared_hash(conn, id)):
+                yield id, 0, row
     finally:
         conn.execute("ROLLBACK")
+
+
+def _shared_hash(conn: sqlite3.Connection, id: str) -> int:
+    return folded_hash(id, merge.fold(shared_ops(conn, id)).registers)
 
 
 def _stored_hash(row: Sequence[Any]) -> int:
@@ -83,23 +90,3 @@ def shared_ops(conn: sqlite3.Connection, id: str) -> list[Op]:
     """The ops of a memory that may leave."""
     found = conn.execute(f"SELECT payload FROM ops WHERE memory_id = ? AND sent NOT IN {_KEPT}", (id,))
     return [Op.parse(text) for (text,) in found]
-
-
-def fold_again(tx: Tx, id: str) -> bool:
-    """Make the row of a memory what its ops add up to; whether it was another one."""
-    held, ops = rows.read_registers(tx.conn, id), oplog.ops_of(tx.conn, id)
-    folded = merge.fold(ops)
-    oplog.mark_conflict(tx, id, () if folded.purged else ops)
-    if folded.purged:
-        return rows.remove_row(tx, id)
-    stored = tx.conn.execute(_ROWS + " WHERE m.id = ?", (id,)).fetchone()
-    if "content" not in folded.registers:
-        return False
-    if stored is not None and _stored_hash(stored) == folded_hash(id, folded.registers):
-        return False
-    (seq,) = tx.conn.execute("SELECT MAX(seq) FROM ops WHERE memory_id = ?", (id,)).fetchone()
-    if held is not None:  # its tags are told by the row that may be wrong: all of them are written anew
-        tx.conn.execute("DELETE FROM memory_tags WHERE rowid = ?", (held.rowid,))
-        held = rows.Held(held.rowid, held.registers, (), held.spot)
-    rows.write_row(tx, id, folded.registers, seq, held)
-    return True

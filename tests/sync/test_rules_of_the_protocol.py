@@ -14,7 +14,7 @@ from hosted.ops import apply as hosted_apply
 from hosted.ops import feed
 from hosted.ops import writer as hosted_writer
 from hosted.ops.feed import Pulled
-from jmem.core import clock, copies, merge, outbox
+from jmem.core import clock, clocks, copies, merge, outbox
 from jmem.core.clock import Clock
 from jmem.core.model import Op, new_id, new_nonce
 from jmem.core.outbox import Page
@@ -250,7 +250,7 @@ def no_chain(patch: pytest.MonkeyPatch, tables: Tables) -> None:
 
 def no_restamp(patch: pytest.MonkeyPatch, tables: Tables) -> None:
     """What was refused for its clock is offered as it is."""
-    patch.setattr(outbox, "stamp_anew", lambda *_: 0)
+    patch.setattr(clocks, "_part", lambda *_: None)
 
 
 def edit_revives(patch: pytest.MonkeyPatch, tables: Tables) -> None:
@@ -378,6 +378,123 @@ def test_with_neither_question_asked_a_private_text_is_seen_at_the_wire(world: W
 
 
 # ---- other courses of events -----------------------------------------------------------------
+
+
+def test_a_copy_of_a_memory_with_one_write_whose_stamp_was_lost(world: World):
+    a = world.replica(world.account())
+    a.jump(HOUR)
+    world.add(a)
+    a.snapshot()
+    a.exchange()
+    world.roll_back(a)
+    a.exchange()
+    world.settle()
+    world.check()
+
+
+@pytest.mark.parametrize("kind", ["local", "held"])
+def test_what_stays_here_and_is_ahead_stops_nothing(world: World, kind: str):
+    a = world.replica(world.account())
+    world.add(a)
+    a.exchange()
+    if kind == "held":
+        world.hold(a)
+    a.jump(HOUR)
+    world.add(a, local=kind == "local", tags=(HELD_TAG,))
+    world.add(a)
+    a.jump(0)
+    world.add(a)
+    a.exchange()
+    assert outbox_counts(a)["new"] == outbox_counts(a)["offered"] == 0
+    world.settle()
+    world.check()
+
+
+def test_a_first_exchange_keeps_the_times_between_writes(world: World):
+    me = world.account()
+    b = world.replica(me)
+    for off in (2 * HOUR, -DAY):
+        a = world.replica(me)
+        a.jump(off)
+        ids = []
+        for _ in range(3):
+            ids.append(world.add(a))
+            world.rewrite(a, ids[-1])
+            world.time.passed += HOUR
+        before = {id: clock.stamp_ms(a.query("SELECT version FROM memories WHERE id = ?", id)[0][0]) for id in ids}
+        world.add(b)
+        b.exchange()
+        a.exchange()
+        after = {id: clock.stamp_ms(a.query("SELECT version FROM memories WHERE id = ?", id)[0][0]) for id in ids}
+        assert all(abs(after[id] - before[id] + off) < 5_000 for id in ids)
+    world.settle()
+    world.check()
+
+
+def test_clocks_are_set_right_part_by_part_and_after_an_end_in_between(world: World, monkeypatch: pytest.MonkeyPatch):
+    a = world.replica(world.account())
+    a.jump(-DAY)
+    id = world.add(a)
+    for _ in range(6):
+        world.rewrite(a, id)
+    monkeypatch.setattr(clocks, "PART", 2)
+    part, parts = clocks._part, []
+
+    def two(*asked: Any) -> int | None:
+        parts.append(asked)
+        if len(parts) == 3:
+            raise Offline("killed")
+        return part(*asked)
+
+    monkeypatch.setattr(clocks, "_part", two)
+    a.exchange()
+    a.restart()
+    a.exchange()
+    assert len(parts) > 5
+    assert all(abs(clock.stamp_ms(stamp) - world.time()) < 60_000 for stamp, *_ in a.ops())
+    assert len(a.user.service.history(id, ME).heads) == 1
+    world.settle()
+    world.check()
+
+
+def test_a_batch_that_is_refused_in_parts_keeps_its_order(world: World):
+    a = world.replica(world.account())
+    id = world.add(a)
+    a.exchange()
+    a.jump(HOUR)
+    world.rewrite(a, id)
+    world.edit(a, id, content="the last word")
+    a.exchange("push:too_large")
+    a.exchange()
+    world.settle()
+    world.check()
+    assert a.user.service.get(id, ME).content == "the last word"
+    assert len(a.user.service.history(id, ME).heads) == 1
+
+
+def test_a_purge_reaches_what_arrived_late(world: World):
+    a = world.replica(world.account())
+    id = world.add(a, tags=(HELD_TAG,))
+    a.exchange("push:delayed")
+    world.hold(a)
+    a.exchange()
+    world.purge(a, id)
+    a.exchange()
+    world.deliver(world.late[0])
+    world.settle()
+    world.check()
+
+
+def test_what_follows_rows_is_told_of_a_new_stamp(world: World):
+    a = world.replica(world.account())
+    a.jump(HOUR)
+    id = world.add(a)
+    before = a.user.store.last_seq
+    a.exchange()
+    (seq,) = a.query("SELECT seq FROM memories WHERE id = ?", id)[0]
+    assert seq > before
+    a.restart()
+    assert a.user.store.last_seq == seq
 
 
 def test_a_device_that_was_away_for_a_year_and_whose_clock_stands_still(world: World):

@@ -11,7 +11,7 @@ import pytest
 
 from hosted.db.engine import Database, driver
 from hosted.ops import tree as hosted_tree
-from jmem.core import outbox, tree
+from jmem.core import outbox, tree, treescan
 from jmem.core.drafts import Draft
 from jmem.core.outbox import Rules
 from jmem.core.store import Tx
@@ -100,6 +100,25 @@ def test_private_and_held_memories_do_not_count(devices: Devices):
     assert b.texts() == {shared: "we share this"}
     clean(a, b)
     assert check(a).local == 1
+
+
+def test_an_id_that_stays_here_is_never_named(devices: Devices, tables: Tables, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(treescan, "place", lambda id: "abcd")
+    monkeypatch.setattr(tree, "place", lambda id: "abcd")
+    a = devices.make()
+    a.add("my diagnosis", privacy="local")
+    id = a.add("we share this")
+    devices.settle()
+    with a.user.store.reader() as conn:
+        assert set(treescan.leaves(conn, ["abcd"])) == {id}
+
+
+def test_a_row_whose_ops_are_gone_is_mended(devices: Devices):
+    a, b, ids = lived(devices)
+    devices.settle()
+    change(a, "DELETE FROM ops WHERE memory_id = ?", ids[1])
+    assert check(a, fix=True).as_dict()["equal"]
+    clean(a, b)
 
 
 def test_a_wrong_row_is_named_and_folded_anew(devices: Devices, tables: Tables):

@@ -7,7 +7,8 @@ set of ops, whatever order they came in.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any, Literal
 
@@ -126,7 +127,9 @@ def apply(tx: Tx, op: Op, action: int, sent: Sent = Sent.NEW) -> Applied:
         _insert(tx, op, op.blanked().text(), action, sent)
     elif tx.conn.execute("SELECT 1 FROM ops WHERE memory_id = ? LIMIT 1", (op.id,)).fetchone() is None:
         seq = _insert(tx, op, text, action, sent)
-        rows.write_row(tx, op.id, {name: (op.stamp, value) for name, value in op.set.items()}, seq, None)
+        # a row whose ops are gone says nothing, and stands in the way of another one
+        stale = rows.read_registers(tx.conn, op.id)
+        rows.write_row(tx, op.id, {name: (op.stamp, value) for name, value in op.set.items()}, seq, stale)
     else:
         _absorb(tx, op, _insert(tx, op, text, action, sent))
     return "applied"
@@ -188,6 +191,50 @@ def _absorb(tx: Tx, op: Op, seq: int, *, informed: bool = False) -> Memory | Non
         mark_conflict(tx, op.id, () if informed else ops_of(tx.conn, op.id))
     merge.merge_op(held.registers, op)
     return rows.write_row(tx, op.id, held.registers, seq, held)
+
+
+def fold_anew(tx: Tx, id: str) -> None:
+    """Make the row of a memory what its ops add up to. It counts as changed from then on, for whatever follows the rows."""
+    held, ops = rows.read_registers(tx.conn, id), ops_of(tx.conn, id)
+    folded = merge.fold(ops)
+    mark_conflict(tx, id, () if folded.purged else ops)
+    if "content" not in folded.registers:
+        rows.remove_row(tx, id)
+        return
+    tx.last_seq += 1
+    rows.write_row(tx, id, folded.registers, tx.last_seq, None if held is None else rows.without_tags(tx, held))
+
+
+def newest_seq(conn: sqlite3.Connection) -> int:
+    """The greatest number that an op or a change of a row has; 0 without one."""
+    found = conn.execute(
+        "SELECT MAX(COALESCE((SELECT MAX(seq) FROM ops), 0), COALESCE((SELECT MAX(seq) FROM memories), 0))"
+    )
+    return int(found.fetchone()[0])
+
+
+def reseal(tx: Tx, seq: int, op: Op, sent: Sent) -> None:
+    """Put an op that nobody else has in the place of the one with that number; its digest is computed."""
+    if op.extra or is_blank(op):
+        op = op.sealed()
+        text = op.text()
+    else:
+        op, text = seal(op)
+    tx.conn.execute("UPDATE ops SET stamp = ?, payload = ?, digest = ?, sent = ? WHERE seq = ?",
+                    (op.stamp, text, op.digest, int(sent), seq))  # fmt: skip
+
+
+def name_anew(tx: Tx, id: str, old: str, new: str, also: Collection[str] = ()) -> None:
+    """What nobody else has of a memory (and the ops `also`, by their stamps) names an op it was based on by its new stamp."""
+    found = tx.conn.execute(
+        "SELECT seq, stamp, sent, payload FROM ops WHERE memory_id = ? AND sent <> ? AND instr(payload, ?)",
+        (id, int(Sent.SEEN), old),
+    ).fetchall()
+    for seq, stamp, sent, payload in found:
+        op = Op.parse(payload)
+        if old in op.base and (sent != Sent.OFFERED or stamp in also):
+            base = tuple(new if named == old else named for named in op.base)
+            reseal(tx, seq, replace(op, base=base, digest=""), Sent(sent))
 
 
 def mark_conflict(tx: Tx, id: str, ops: Sequence[Op]) -> None:

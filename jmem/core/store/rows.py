@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jmem.core import merge
@@ -112,6 +112,12 @@ def write_row(tx: Tx, id: str, registers: Registers, seq: int, held: Held | None
     if held is not None and held.spot is not None:
         tx.spots.add(held.spot)
     return memory
+
+
+def without_tags(tx: Tx, held: Held) -> Held:
+    """A row that has no tag any more, so that those it gets are all written."""
+    _remove_tags(tx.conn, held.rowid, held.tags)
+    return replace(held, tags=())
 
 
 def insert_at(conn: sqlite3.Connection, rowid: int, memory: Memory, registers: Registers) -> None:

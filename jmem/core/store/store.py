@@ -7,14 +7,12 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from jmem.core import merge
 from jmem.core.clock import Clock
 from jmem.core.errors import StorageFailed
-from jmem.core.store import fts, oplog, rows
+from jmem.core.store import fts, oplog
 from jmem.core.store.failures import is_damage, storage_failed
 from jmem.core.store.migrate import copy_database, migrate
 from jmem.core.store.writer import Pending, Tx, Writer
@@ -38,8 +36,7 @@ class Store:
         self._readers: list[sqlite3.Connection] = []
         self._open = True
         self.store_id = _store_id(conn)
-        seq, stamp = conn.execute("SELECT COALESCE(MAX(seq), 0), COALESCE(MAX(stamp), '') FROM ops").fetchone()
-        clock = Clock(stamp)
+        clock = Clock(conn.execute("SELECT COALESCE(MAX(stamp), '') FROM ops").fetchone()[0])
         offset = conn.execute("SELECT value FROM meta WHERE key = ?", (CLOCK_OFFSET,)).fetchone()
         clock.offset_ms = 0 if offset is None else int(offset[0])
         self._writer = Writer(
@@ -50,7 +47,7 @@ class Store:
             self._finish_group,
             self._committed,
             fts.tend,
-            seq,
+            oplog.newest_seq(conn),
         )
 
     @staticmethod
@@ -159,13 +156,7 @@ class Store:
                 "DELETE FROM memories WHERE id NOT IN (SELECT memory_id FROM ops) OR id IN (SELECT id FROM purged)"
             )
             for id in ids:
-                held = rows.read_registers(tx.conn, id)
-                seq = tx.conn.execute("SELECT MAX(seq) FROM ops WHERE memory_id = ?", (id,)).fetchone()[0]
-                folded = merge.fold(oplog.ops_of(tx.conn, id))
-                if "content" in folded.registers:
-                    rows.write_row(tx, id, folded.registers, seq, None if held is None else replace(held, tags=()))
-                elif held is not None:
-                    tx.conn.execute("DELETE FROM memories WHERE rowid = ?", (held.rowid,))
+                oplog.fold_anew(tx, id)
             tx.touched.clear()
             tx.spots.clear()
             fts.rebuild(tx.conn)

@@ -233,6 +233,7 @@ class Writer:
         """Run the jobs and commit; an exception means that nothing of the group is stored."""
         conn = self._conn
         tx = Tx(conn, self._clock, self.last_seq)
+        last, offset_ms = tx.clock.last, tx.clock.offset_ms
         try:
             conn.execute("BEGIN IMMEDIATE")
             outcomes = [self._run_job(tx, job) for job in group]
@@ -244,13 +245,14 @@ class Writer:
         except BaseException:
             if conn.in_transaction:
                 conn.execute("ROLLBACK")
+            tx.clock.last, tx.clock.offset_ms = last, offset_ms
             raise
         self._commits += 1 + len(tx.touched) // JOBS_A_COMMIT
         self.last_seq = tx.last_seq
         return outcomes
 
     def _run_job(self, tx: Tx, job: Pending[Any]) -> Outcome:
-        conn, seq = tx.conn, tx.last_seq
+        conn, seq, last, offset_ms = tx.conn, tx.last_seq, tx.clock.last, tx.clock.offset_ms
         conn.execute("SAVEPOINT job")
         try:
             assert job.fn is not None
@@ -260,7 +262,7 @@ class Writer:
                 raise  # disk full, I/O error and the like: the group is lost and is tried one by one
             conn.execute("ROLLBACK TO job")
             conn.execute("RELEASE job")
-            tx.last_seq = seq
+            tx.last_seq, tx.clock.last, tx.clock.offset_ms = seq, last, offset_ms
             return None, error
         conn.execute("RELEASE job")
         return value, None

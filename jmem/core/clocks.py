@@ -1,0 +1,103 @@
+"""A device's clock set right by its account's, and the stamps that the wrong one gave.
+
+Stamps move by as much as the clock was off, but never beyond now. The order of the log decides what a writer had seen: an
+op comes after every op that was in the log before it, wherever both lie then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from jmem.core.clock import Clock, new_node, stamp_ms, wall_ms
+from jmem.core.model import Op
+from jmem.core.outbox import from_start, set_meta
+from jmem.core.store import Store, Tx, oplog
+from jmem.core.store.oplog import Sent
+from jmem.core.store.store import CLOCK_OFFSET
+
+MARK = "sync.stamping"
+"""The key in `meta` of stamps that are being moved: by how much, which, and how far that has come"""
+PART = 200
+"""Ops in one transaction: writes wait for no more than that."""
+_LOG = """
+SELECT o.seq, o.stamp, o.sent, o.memory_id, a.kind FROM ops o LEFT JOIN actions a ON a.id = o.action
+WHERE o.seq > ? ORDER BY o.seq"""
+
+
+def set_right(store: Store, offset_ms: int, ahead_ms: int, refused: Collection[str] | None = None) -> int:
+    """Stamp by the account's clock, which is `offset_ms` ahead of this machine's, from now on. The number of ops that got
+    another stamp: of those that nobody else has, what was made here; or, with `refused`, what the account refused for its
+    clock. Either way also what is more than `ahead_ms` ahead of the account's clock, which will never take it.
+    """
+    moved = go_on(store)
+
+    def begin(tx: Tx) -> None:
+        shift, tx.clock.offset_ms = offset_ms - tx.clock.offset_ms, offset_ms
+        set_meta(tx, CLOCK_OFFSET, str(offset_ms))
+        mark = {"shift": shift, "ahead": ahead_ms, "all": refused is None, "upto": 0, "last": ""}
+        set_meta(tx, MARK, json.dumps(mark))
+
+    store.write(begin)
+    return moved + go_on(store, refused or ())
+
+
+def go_on(store: Store, refused: Collection[str] = ()) -> int:
+    """Move the stamps that are still to be moved, part by part; the number of them."""
+    refused, moved = frozenset(refused), 0
+    while (part := store.write(lambda tx: _part(tx, refused))) is not None:
+        moved += part
+    return moved
+
+
+def _part(tx: Tx, refused: frozenset[str]) -> int | None:
+    """The next ops of the log; None when there is nothing to move."""
+    found = tx.conn.execute("SELECT value FROM meta WHERE key = ?", (MARK,)).fetchone()
+    if found is None:
+        return None
+    mark = json.loads(found[0])
+    now = wall_ms() + tx.clock.offset_ms
+    chosen: list[tuple[int, str, Sent, str, str]] = []
+    floor, whole = str(mark["last"]), True
+    for seq, stamp, sent, id, kind in tx.conn.execute(_LOG, (mark["upto"],)):
+        mark["upto"] = seq
+        if not _moves(mark, now, stamp, sent, kind, refused):
+            floor = max(floor, stamp)
+            continue
+        chosen.append((seq, stamp, Sent(sent), id, floor))
+        if len(chosen) == PART:
+            whole = False
+            break
+    clock = Clock(mark["last"], new_node())
+    for seq, stamp, sent, id, seen in chosen:
+        clock.see(seen)
+        new = clock.tick(min(max(stamp_ms(stamp) + mark["shift"], 0), now))
+        _move(tx, seq, stamp, new, Sent.NEW if sent is Sent.OFFERED else sent, id, refused)
+    if any(sent is Sent.OFFERED for _, _, sent, _, _ in chosen):
+        from_start(tx)  # what was refused is new again, wherever it is in the log
+    for id in dict.fromkeys(id for *_, id, _ in chosen):
+        oplog.fold_anew(tx, id)
+    clock.see(floor)
+    mark["last"] = clock.last
+    set_meta(tx, MARK, None if whole else json.dumps(mark))
+    if whole:
+        tx.clock.last = clock.last
+    return len(chosen)
+
+
+def _moves(mark: dict[str, Any], now: int, stamp: str, sent: int, kind: str, refused: frozenset[str]) -> bool:
+    if sent == Sent.SEEN or sent == Sent.OFFERED:  # what was on the wire may be there, until it is refused
+        return sent == Sent.OFFERED and stamp in refused
+    if stamp in refused or stamp_ms(stamp) > now + mark["ahead"]:
+        return True
+    return bool(mark["all"]) and sent == Sent.NEW and kind not in ("sync", "import")
+
+
+def _move(tx: Tx, seq: int, old: str, new: str, sent: Sent, id: str, refused: frozenset[str]) -> None:
+    (payload,) = tx.conn.execute("SELECT payload FROM ops WHERE seq = ?", (seq,)).fetchone()
+    op = Op.parse(payload)
+    oplog.reseal(tx, seq, replace(op, stamp=new, digest=""), sent)
+    if "content" in op.set:
+        oplog.name_anew(tx, id, old, new, refused)
