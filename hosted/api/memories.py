@@ -8,6 +8,7 @@ from fastapi import Response
 
 from hosted.api.routing import Call, Routes, answer, page
 from jmem.core.errors import NotFound
+from jmem.core.model import MAX_BATCH_BYTES
 from jmem.core.moments import moment_of
 from jmem.core.wire import answers
 from jmem.core.wire.asks import BatchAsk, DeleteQuery, EditAsk, ListQuery, MemoryAsk, MemoryQuery
@@ -95,7 +96,7 @@ async def delete(call: Call, ask: DeleteQuery) -> Response:
 
 
 @routes.route("POST", "/memories/batch", BatchAsk, "Several operations as one action", answers={200: answers.BatchResults},
-              problems=(413,))  # fmt: skip
+              problems=(413,), body_limit=MAX_BATCH_BYTES)  # fmt: skip
 async def batch(call: Call, ask: BatchAsk) -> Response:
     """Each operation stands or falls by itself; one undo takes all of them back.
 

@@ -23,7 +23,7 @@ from hosted.identity.principal import Principal, current
 from hosted.memories.service import Backend, Memories
 from jmem.core.actor import Actor
 from jmem.core.errors import JmemError, TooLarge
-from jmem.core.model import MAX_ANSWER_BYTES, MAX_BATCH_BYTES
+from jmem.core.model import MAX_ANSWER_BYTES
 from jmem.core.wire.base import Ask, parse_query, wants_lists
 from jmem.core.wire.common import ROOM, bounded
 
@@ -33,6 +33,8 @@ _TITLES = {401: "No token, or a wrong one", 403: "Not permitted", 404: "There is
            409: "Ambiguous, or changed since it was read", 410: "The account was deleted", 413: "Too large",
            422: "Something in the request is not as it should be", 426: "Made by a newer version",
            429: "Too many requests", 503: "Not now: ask again"}  # fmt: skip
+MAX_BODY_BYTES = 1024 * 1024
+"""Bytes of a body, where a route takes no list of memories: a text of 64 KiB with every byte escaped, and room."""
 ALWAYS = (401, 403, 410, 422, 429, 503)
 IDEMPOTENCY = {
     "Idempotency-Key": "a random text for each thing to be done: sent again within a day with the same request, it is not"
@@ -86,7 +88,7 @@ class Routes:
     def route(
         self, method: str, path: str, ask: type[A], summary: str, *, answers: Mapping[int, Any],
         problems: tuple[int, ...] = (), headers: Mapping[str, str] | None = None, who: Who = current,
-        body_limit: int = MAX_BATCH_BYTES, writes: bool | None = None, also: tuple[str, ...] = (),
+        body_limit: int = MAX_BODY_BYTES, writes: bool | None = None, also: tuple[str, ...] = (),
     ) -> Callable[[Callable[[Call, A], Awaitable[Response]]], Callable[[Call, A], Awaitable[Response]]]:  # fmt: skip
         """Declare a route. `answers` are the models (or a media type) by status, `problems` statuses beyond ALWAYS.
 

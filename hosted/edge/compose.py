@@ -16,7 +16,7 @@ from jmem.core.errors import Invalid
 from jmem.core.model import MAX_BATCH_BYTES
 
 PAGE_BYTES = 1024 * 1024
-"""What a form or a call of an assistant may be; batches, pushes and imports are larger."""
+"""What a form or a call of an assistant may be; batches and pushes are larger."""
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 _TAKEN = ("authorization", "content-type", "idempotency-key", "if-match", "last-event-id", "x-request-id", "mcp-protocol-version",
           "mcp-session-id", "x-api-key")  # fmt: skip
@@ -66,6 +66,6 @@ def origins_of(settings: Settings) -> list[str]:
 
 def body_limit(method: str, path: str) -> int:
     """How many bytes a request to an address may have, whether there is anything at it or not."""
-    if path.startswith(("/api/", "/openmemory/")) or path.rstrip("/").endswith("/import"):
+    if path.startswith("/api/"):
         return MAX_BATCH_BYTES
     return PAGE_BYTES

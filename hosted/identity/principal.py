@@ -147,18 +147,19 @@ def token_of(request: Request) -> str:
     return request.headers["authorization"].partition(" ")[2].strip()
 
 
-async def still_owner(request: Request) -> bool:
+async def still_owner(request: Request, *, expired: bool = False) -> bool:
     """Whether who opened a stream as the owner would be let in as the owner now; a stream asks before it tells anything.
 
     Not after the key was revoked or restricted, the session signed out, its token out of time, or the account deleted.
+    With `expired` a token may have gone out of time meanwhile, as what can't be asked for anew is let come to its end.
     """
     again: Callable[[], Awaitable[Principal]] | None = getattr(request.state, "again", None)
     if again is None:
         return True  # let in by something other than a token
     try:
         (await again()).may("everything")
-    except JmemError:
-        return False
+    except JmemError as error:
+        return expired and error.code == "token_expired"
     return True
 
 

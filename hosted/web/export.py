@@ -1,15 +1,13 @@
-"""The whole account as a file: every memory with every revision, in the form that `jmem import` takes back."""
+"""The whole account as a file: the archive that programs get, with every memory in the form that `jmem import` takes back."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from starlette.responses import Response
 
-from starlette.responses import Response, StreamingResponse
-
+from hosted.api.portable import archived
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
-from jmem.core.filter import EVERYTHING, Filter
+from jmem.core.filter import Filter
 from jmem.core.model import STATES
 
 pages = Pages(private=True)
@@ -25,11 +23,6 @@ async def export(visit: Visit) -> Response:
 @pages.post("/export")
 async def download(visit: Visit) -> Response:
     """The file, as it stands when it begins, some memories at a time, so that its size costs no memory."""
-    name = f"jmem-{datetime.now(UTC):%Y-%m-%d}.jsonl"
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_lines(visit), headers=headers, media_type="application/x-ndjson")
-
-
-async def _lines(visit: Visit) -> AsyncIterator[str]:
-    async for line in visit.memories.export(EVERYTHING, visit.actor):
-        yield line + "\n"
+    token, identity = visit.session.tokens.access_token, visit.site.identity
+    visit.request.state.again = lambda: identity.again(token)
+    return await archived(visit.request, visit.site.backend, visit.me)

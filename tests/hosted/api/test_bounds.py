@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hosted.api.routing import MAX_BODY_BYTES
 from jmem.core.model import MAX_CONTENT_BYTES, MAX_LIMIT
 from jmem.core.wire.common import make_filter
 from tests.hosted.api.conftest import Client
@@ -23,6 +24,14 @@ async def test_a_question_has_an_end(me: Client, asked: dict[str, Any], field: s
     answer = await me.ask("POST", "/search", asked)
     assert (answer.status_code, answer.json()["field"]) == (413, field)
     assert (await me.ask("GET", "/access")).json()["accesses"] == []
+
+
+@pytest.mark.parametrize("path", ["/memories", "/search", "/undo", "/review"])
+async def test_what_is_no_batch_has_a_smaller_body(me: Client, path: str) -> None:
+    answer = await me.ask("POST", path, {"content": "a", "metadata": {"note": "x" * MAX_BODY_BYTES}})
+    assert (answer.status_code, answer.json()["limit"]) == (413, MAX_BODY_BYTES)
+    adds = [{"op": "add", "content": f"{n} " + "long " * 12_000} for n in range(20)]
+    assert (await me.ask("POST", "/memories/batch", {"operations": adds})).status_code == 200
 
 
 async def test_the_longest_question_is_answered(me: Client) -> None:

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 
-from hosted.api import events, sync
+from hosted.api import events, portable, sync
 from hosted.ops import events as bus
 from tests.hosted.identity.conftest import Running
 from tests.hosted.world import Person, World, served, until
@@ -107,6 +107,33 @@ def test_streams_of_an_account_that_is_deleted_end(world: World, path: str, monk
         me.must("DELETE", "/account", {"confirm": me.email})
         until(lambda: heard.ended, "the stream does not end")
         assert heard.told() == 1
+
+
+@pytest.mark.parametrize("shut_out", [True, False])
+def test_a_download_ends_when_its_key_is_revoked(world: World, shut_out: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    me, go_on = world.person(), threading.Event()
+    key = me.must("POST", "/keys", {"name": "one"})
+
+    async def slow(lines: Any) -> AsyncIterator[bytes]:
+        yield b"one"
+        while not go_on.is_set():
+            await asyncio.sleep(0.02)
+        yield b"two"
+
+    monkeypatch.setattr(portable, "_pieces", slow)
+    monkeypatch.setattr(portable, "ASK_AGAIN_S", 0.0)
+    got: list[bytes] = []
+    with httpx.stream(
+        "GET", f"{world.url}/api/v1/export", headers={"authorization": f"Bearer {key['key']}"}, timeout=30
+    ) as said:
+        pieces = said.iter_raw()
+        got.append(next(pieces))
+        if shut_out:
+            revoke(me, key)
+        go_on.set()
+        with pytest.raises(httpx.RemoteProtocolError) if shut_out else contextlib.nullcontext():
+            got += pieces
+    assert b"".join(got) == (b"one" if shut_out else b"onetwo")
 
 
 @pytest.mark.parametrize("path", STREAMS)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
+import zipfile
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.hosted.web.conftest import Person, Visitor
@@ -162,6 +165,25 @@ def test_make_active_in_lists(somebody: Somebody) -> None:
     expect(page.locator(".card")).to_have_count(0)
     page.goto(f"{me.url}/memories")
     assert me.texts() == ["Kept for later"]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_notice_lies_over_no_button(somebody: Somebody, width: int) -> None:
+    me = somebody(viewport={"width": width, "height": 600})
+    for n in range(5):
+        me.remember(f"Fact {n} " + "with more to read " * 12)
+    page = me.go("/memories")
+    for n in (1, 2):
+        page.get_by_role("button", name="Archive").first.click()
+        expect(page.locator(".toast")).to_have_count(n)
+    page.wait_for_timeout(300)  # the focus goes to the next card, and the page with it
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    last, notice = page.locator(".card .acts").last.bounding_box(), page.locator(".toast").first.bounding_box()
+    assert last
+    assert notice
+    assert last["y"] + last["height"] <= notice["y"]
+    beside = "getComputedStyle(document.getElementById('toasts')).pointerEvents"
+    assert page.evaluate(beside) == "none"
 
 
 def test_several_at_once_are_one_step(somebody: Somebody) -> None:
@@ -435,7 +457,9 @@ def test_the_download_is_what_a_machine_takes_back(visitors: Callable[..., Visit
     me.post(f"/memories/{id}/act", do="delete")
     answer = me.post("/export")
     assert "attachment" in answer.headers["content-disposition"]
-    lines = [json.loads(line) for line in answer.text.splitlines()]
+    whole = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert {"memories.jsonl", "keys.json", "connections.json", "activity.jsonl", "audit.jsonl"} < set(whole.namelist())
+    lines = [json.loads(line) for line in whole.read("memories.jsonl").splitlines()]
     assert {line["content"] for line in lines} == {"Goes with me", "Deleted, and still mine"}
     assert [len(line["ops"]) for line in lines] == [1, 2]
     assert all(parse_item(line) for line in lines)
