@@ -38,10 +38,6 @@
 
   document.addEventListener("change", (event) => {
     if (event.target.matches('input[form="marked"]')) count();
-    if (event.target.matches("[data-reveal]")) {
-      for (const part of document.querySelectorAll(`[data-for="${event.target.dataset.reveal}"]`))
-        part.hidden = !(event.target.value === part.dataset.value);
-    }
   });
 
   document.addEventListener("click", async (event) => {
