@@ -14,7 +14,7 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft
 from jmem.core.duplicates import equal_memory
 from jmem.core.edits import Edited
-from jmem.core.errors import Refused
+from jmem.core.errors import Invalid, Refused
 from jmem.core.merge import fold
 from jmem.core.model import Memory, new_id, now_iso
 from jmem.core.secrets import screened
@@ -30,6 +30,7 @@ def add(
         return Added(equal, duplicate=True, differs=edits.differs(equal, draft, fields))
     if draft.supersedes is not None:
         fields = {**fields, "supersedes": ids.resolve(tx.conn, draft.supersedes, actor)}
+        _check_link(tx, fields, fields.get("privacy", "synced"))
     quota.spend(tx, actor)
     memory = oplog.write(tx, action, id or new_id(), fields, actor.client, fresh=True)
     assert memory is not None
@@ -49,10 +50,23 @@ def edit(
     if not fields:
         return Edited(memory, changed=False)
     edits.check_review(memory, fields, actor)
+    _check_link(tx, fields, fields.get("privacy", memory.privacy))
     quota.spend(tx, actor)
     if "privacy" in fields:
         return _move(tx, memory, fields, actor)
     return Edited(_written(tx, action, memory.id, fields, actor))
+
+
+def _check_link(tx: Tx, fields: Mapping[str, Any], privacy: str) -> None:
+    """What is synced can't name what is only here: the id would leave with it. Raises Invalid `privacy_differs`."""
+    if privacy != "local" and _stays(tx, fields.get("supersedes")):
+        raise Invalid("what is synced can't supersede what is only on this machine", code="privacy_differs",
+                      field="supersedes", fix="make it local too, or leave supersedes out")  # fmt: skip
+
+
+def _stays(tx: Tx, id: str | None) -> bool:
+    found = tx.conn.execute("SELECT 1 FROM memories WHERE id = ? AND privacy = 'local'", (id,)).fetchone()
+    return found is not None
 
 
 def _written(tx: Tx, action: int, id: str, fields: Mapping[str, Any], actor: Actor) -> Memory:
@@ -66,12 +80,16 @@ def _move(tx: Tx, memory: Memory, fields: Mapping[str, Any], actor: Actor) -> Ed
     held = rows.read_registers(tx.conn, memory.id)
     assert held is not None
     started = edits.moved_fields(memory, fields, held.registers)
+    if started.get("privacy") != "local" and _stays(tx, started.get("supersedes")):
+        del started["supersedes"]
     # an action of its own: taking the rest of a batch back must not hide what can't come back as it was
     id, own = new_id(), oplog.begin_action(tx, actor.client, "privacy")
     moved = oplog.write(tx, own, id, started, actor.client, fresh=True)
     assert moved is not None
-    for (other,) in tx.conn.execute("SELECT id FROM memories WHERE supersedes = ?", (memory.id,)).fetchall():
-        oplog.write(tx, own, other, {"supersedes": id}, actor.client)
+    found = tx.conn.execute("SELECT id, privacy FROM memories WHERE supersedes = ?", (memory.id,)).fetchall()
+    for other, privacy in found:
+        named = id if privacy == "local" or moved.privacy != "local" else None
+        oplog.write(tx, own, other, {"supersedes": named}, actor.client)
     oplog.write(tx, own, memory.id, {}, actor.client, purge=True)
     return Edited(moved, replaces=memory.id)
 

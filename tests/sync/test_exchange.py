@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jmem.core import outbox
-from jmem.core.errors import Conflict
+from jmem.core.errors import Conflict, Invalid
 from jmem.core.outbox import Rules
 from tests.sync.conftest import ME, Devices
 
@@ -160,3 +160,25 @@ def test_what_a_rule_held_back_goes_once_another_machine_takes_the_tag_away(devi
     devices.settle()
     assert a.texts() == b.texts() == {id: "green tea"}
     assert a.log() == b.log()
+
+
+def test_what_is_synced_never_names_what_stays_here(devices: Devices):
+    a = devices.make()
+    old, kept = a.add("tea"), a.add("my diagnosis", privacy="local")
+    new = a.add("green tea", supersedes=old)
+    below = a.add("my newer diagnosis", privacy="local", supersedes=kept)
+    service = a.user.service
+    for write in (
+        lambda: a.add("about it", supersedes=kept),
+        lambda: service.edit(new, {"supersedes": kept}, ME),
+    ):
+        with pytest.raises(Invalid) as caught:
+            write()
+        assert caught.value.code == "privacy_differs"
+    hidden = service.edit(old, {"privacy": "local"}, ME).memory.id
+    shown = service.edit(below, {"privacy": "synced"}, ME).memory
+    assert (service.get(new, ME).supersedes, shown.supersedes) == (None, None)
+    with a.user.store.reader() as conn:
+        leaves = "".join(text for (text,) in conn.execute("SELECT payload FROM ops WHERE sent <> 2"))
+    assert hidden not in leaves
+    assert kept not in leaves
