@@ -21,12 +21,13 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
-from redis.asyncio import ConnectionPool
 
 from hosted.edge.context import current
 from jmem.core.errors import RateLimited
 
 if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
+
     from hosted.identity.principal import Principal
 
 Kind = Literal["read", "search", "write", "sync", "sign_in"]
@@ -171,6 +172,8 @@ async def _hit(
 
 
 def _redis(url: str) -> tuple[ConnectionPool, SlidingWindowCounterRateLimiter]:
+    from redis.asyncio import ConnectionPool  # a replica that counts for itself needs none of it
+
     pool: ConnectionPool = ConnectionPool.from_url(
         url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S, max_connections=100
     )

@@ -129,10 +129,6 @@ class Supabase:
         self._offered = sorted(name for name, on in known.items() if on is True and name not in _NO_PROVIDERS)
         self._offered_until = time.monotonic() + OFFERED_S
 
-    async def resend(self, kind: Literal["signup", "email_change"], email: str, *, redirect_to: str) -> None:
-        """Mail the code of a sign-up or a change of address again."""
-        await self._call("POST", "/resend", {"type": kind, "email": email}, params={"redirect_to": redirect_to})
-
     async def user(self, access_token: str) -> dict[str, Any]:
         """The user as Supabase knows it: this also tells whether the session lives there."""
         return await self._call("GET", "/user", bearer=access_token)

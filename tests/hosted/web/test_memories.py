@@ -42,8 +42,10 @@ def test_add_search_and_narrow(somebody: Somebody) -> None:
     assert "penicillin" not in answered.value.url + page.url  # a question is in no address
     page.locator(".why summary").first.click()
     expect(page.locator(".why dl").first).to_contain_text("place 1 by words")
+    expect(page.get_by_label("Order")).to_be_hidden()
     page.get_by_label("Search your memories").fill("")
     expect(page.locator("#results")).to_contain_text("3 memories")
+    expect(page.get_by_label("Order")).to_be_visible()
     page.locator(".chip").filter(has_text="ops").click()
     expect(page.locator("#results")).to_contain_text("1 memory")
     assert me.texts() == ["Deploys go out on Tuesdays"]
