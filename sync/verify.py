@@ -91,9 +91,11 @@ class _Verifying:
             return verdict
         ids = [one.id for one in verdict.differing]
         for n, some in enumerate(_parts(ids, self._limits.logs)):
+            with self._store.reader() as conn:
+                seen = outbox.seen_of(conn, some)
             logs = self._patient(lambda some=some: self._remote.logs_of(some))  # type: ignore[misc]
             for id, theirs in logs.items():
-                if outbox.mend(self._store, id, theirs, "sync"):
+                if outbox.mend(self._store, id, theirs, "sync", seen):
                     self._purged()
             self._tell("mended", n * self._limits.logs + len(some))
         self._patient(self._exchange)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -369,9 +369,18 @@ def purge_way(conn: sqlite3.Connection, ids: Sequence[str]) -> Way:
     return Way.REACHED if any(sent == Sent.SEEN for sent, _ in ways) else Way.NEVER_LEFT
 
 
-def mend(store: Store, id: str, theirs: Sequence[Op], client: str) -> bool:
+def seen_of(conn: sqlite3.Connection, ids: Sequence[str]) -> set[str]:
+    """The stamps of the ops of memories that were seen in the feed."""
+    sql = "SELECT stamp FROM ops WHERE sent = ? AND memory_id IN (SELECT value FROM json_each(?))"
+    return {stamp for (stamp,) in conn.execute(sql, (Sent.SEEN, json.dumps(list(ids))))}
+
+
+def mend(store: Store, id: str, theirs: Sequence[Op], client: str, seen: Collection[str]) -> bool:
     """Bring a memory and the account's ops of it together: take in what is missing here, offer again what is missing there,
-    and fold the row anew; whether it was forgotten for ever. All in one transaction; it is harmless to repeat."""
+    and fold the row anew; whether it was forgotten for ever. All in one transaction; it is harmless to repeat.
+
+    `seen` are the stamps that had been seen when the account was asked: what came there since is not missing.
+    """
     from jmem.core import foreign
 
     def run(tx: Tx) -> bool:
@@ -381,7 +390,7 @@ def mend(store: Store, id: str, theirs: Sequence[Op], client: str) -> bool:
         for stamp, digest, sent in held:
             if known.get(stamp) == digest and sent not in (Sent.SEEN, Sent.LOCAL):
                 tx.conn.execute("UPDATE ops SET sent = ? WHERE stamp = ?", (Sent.SEEN, stamp))
-            elif stamp not in known and sent == Sent.SEEN:
+            elif stamp not in known and sent == Sent.SEEN and stamp in seen:
                 tx.conn.execute("UPDATE ops SET sent = ? WHERE stamp = ?", (Sent.OFFERED, stamp))
         # its tags are told by the row, which may be wrong
         tx.conn.execute("DELETE FROM memory_tags WHERE rowid = (SELECT rowid FROM memories WHERE id = ?)", (id,))

@@ -312,3 +312,18 @@ async def test_a_part_of_the_tree_is_of_one_moment_and_found_by_an_index(
             plan = await raw.fetch(f"EXPLAIN {asked}", devices.account, [tree.place(ids[0])])
             assert "_bucket" in str(plan), plan
     await database.close()
+
+
+def test_what_came_there_after_the_account_was_asked_is_not_missing(devices: Devices):
+    a = devices.make()
+    id = a.add("tea")
+    a.exchange()
+    with a.user.store.reader() as conn:
+        seen = outbox.seen_of(conn, [id])
+    theirs = a.remote.logs_of([id])[id]
+    a.user.service.edit(id, {"content": "green tea"}, ME)
+    a.exchange()
+    outbox.mend(a.user.store, id, theirs, "sync", seen)
+    assert a.counts()["offered"] == 0
+    outbox.mend(a.user.store, id, [], "sync", seen)
+    assert a.counts()["offered"] == 1

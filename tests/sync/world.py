@@ -8,6 +8,7 @@ from typing import Any
 from jmem.core.model import Op
 from jmem.core.opcheck import is_blank
 from jmem.core.store.oplog import Sent
+from sync.verify import verify
 from tests.sync.faults import Tables, Time
 from tests.sync.people import ME, People, Told
 from tests.sync.replica import HELD_TAG, Replica, outbox_counts
@@ -64,6 +65,10 @@ class World(People):
                 assert (counts["new"], counts["offered"], counts["held"]) == (0, 0, 0), f"the outbox drains: {counts}"
                 assert replica.shared() == feed, f"I1: {replica.name} holds other ops than the account"
             assert len({replica.digest() for replica in devices}) <= 1, "I1: devices differ"
+            for replica in devices:
+                with replica.here():
+                    verdict = verify(replica.user.store, replica.remote, replica.engine.exchange)
+                assert verdict.as_dict()["equal"], f"{replica.name} and the account compare as different: {verdict}"
             self._check_rows(account, feed, devices)
             self._check_told(account, told, feed)
 
