@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jmem.core import clocks
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
 from jmem.core.backup import prune, write_backup
@@ -82,4 +83,12 @@ def test_traces_without_a_backup(tmp_path: Path):
     assert found is not None
     assert "traces of some in access.db, purged.jsonl:" in found.reason
     remember(tmp_path, "two")
+    assert look(tmp_path) is None
+
+
+def test_a_clock_that_was_set_right_makes_no_older_backup_another_store(tmp_path: Path):
+    remember(tmp_path, "one")
+    write_backup(tmp_path, "daily")
+    with Store.open(tmp_path) as store:
+        assert clocks.set_right(store, 3_600_000, 60_000) == 1
     assert look(tmp_path) is None

@@ -340,3 +340,16 @@ def test_nothing_is_acknowledged_into_a_file_that_was_replaced(store: Store):
     copy.replace(store.path)
     with pytest.raises(StorageFailed, match="replaced"):
         store.write(lambda tx: put(tx, "lost", 2))
+
+
+def test_a_write_that_fails_leaves_the_clock_as_it_was(user: User):
+    user.store.write(lambda tx: tx.clock.tick())
+
+    def fail(tx: Tx) -> None:
+        tx.clock.offset_ms, tx.clock.last = 3_600_000, ""
+        raise ValueError("no")
+
+    before = user.store.write(lambda tx: (tx.clock.last, tx.clock.offset_ms))
+    with pytest.raises(ValueError, match="no"):
+        user.store.write(fail)
+    assert user.store.write(lambda tx: (tx.clock.last, tx.clock.offset_ms)) == before
