@@ -43,6 +43,8 @@ async def one(visit: Visit) -> Response:
         if error.code != "no_conflict":
             raise
         return visit.go(f"/memories/{id}")
+    except Invalid:  # what helps at a terminal does not help here
+        raise NotFound(f"no memory has the id '{words.line(id, 80)}'") from None
     return await _page(visit, found)
 
 

@@ -6,10 +6,12 @@ import json
 import uuid
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
-from hosted.db.engine import Database
+from hosted.db.engine import Database, driver
+from hosted.memories.conflicts import _PAGE, APART
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
 from hosted.ops.tree import mend
@@ -163,6 +165,23 @@ async def test_long_texts_are_read_no_further_than_an_answer_has_room(me: Client
     first = await me.ask("GET", "/conflicts", params={"limit": 100})
     assert len(first.content) <= MAX_ANSWER_BYTES
     assert first.json()["next_cursor"]
+
+
+async def test_the_list_and_the_count_read_nothing_but_conflicts(
+    me: Client, database: Database, owner_url: str
+) -> None:
+    operations = [{"op": "add", "content": f"memory {n}"} for n in range(1000)]
+    assert (await me.ask("POST", "/memories/batch", {"operations": operations})).status_code == 200
+    await apart(me)
+    behind = await asyncpg.connect(owner_url)
+    await behind.execute("ANALYZE jmem.memories")
+    await behind.close()
+    async with database.tenant(me.user) as conn:
+        raw = await driver(conn)
+        count = f"SELECT count(*) FROM jmem.memories m WHERE m.user_id = $1 AND {APART}"
+        for sql, values in ((_PAGE, (me.user, "", 51)), (count, (me.user,))):
+            plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {sql}", *values))
+            assert "memories_apart" in plan
 
 
 async def test_search_finds_the_live_text_alone(me: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class Pair:
         id = self.here.add(first, tags=tags)
         self.devices.settle()
         self.here.user.service.edit(id, {"content": left}, ME)
+        time.sleep(0.003)
         self.there.user.service.edit(id, {"content": right}, ME)
         self.devices.settle()
         return id
@@ -236,7 +238,8 @@ def test_a_form_that_makes_no_sense_does_nothing(visitors: Callable[..., Visitor
     for how in ("both", "text"):
         assert other.post(f"/conflicts/{id}", how=how, content="mine now").status_code == 404
     assert "green" not in other.get("/conflicts").text
-    assert other.get(f"/conflicts/{id}").status_code == 404
+    for nothing in (id, "0199f3a1", "no-id"):
+        assert other.get(f"/conflicts/{nothing}").status_code == 404
     assert "green tea" in shown(me.get("/conflicts"))
 
 
