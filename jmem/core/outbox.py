@@ -29,7 +29,7 @@ _LOCAL, _HELD, _OFFERED = (f"sent = {way:d}" for way in (Sent.LOCAL, Sent.HELD, 
 """Conditions as the partial index `ops_kept` has them."""
 _NEW = f"sent = {Sent.NEW:d}"
 _PAGE = f"""
-SELECT o.seq, o.stamp, o.memory_id, o.payload, m.rowid, m.privacy, m.client, m.source FROM (
+SELECT o.seq, o.stamp, o.memory_id, o.payload, m.rowid, m.tags, m.privacy, m.client, m.source FROM (
   SELECT seq FROM ops WHERE {_OFFERED} AND seq > :after
   UNION ALL SELECT seq FROM ops WHERE {_NEW} AND seq > MAX(:after, :start) ORDER BY seq LIMIT :limit
 ) w CROSS JOIN ops o ON o.seq = w.seq LEFT JOIN memories m ON m.id = o.memory_id ORDER BY w.seq"""
@@ -179,10 +179,9 @@ def take(store: Store, after: int, limit: int, max_bytes: int) -> Batch:
             wanted = max(limit - len(texts), _LEAST_ROWS)
             page = tx.conn.execute(_PAGE, {"after": upto, "start": start, "limit": wanted}).fetchall()
             more = len(page) == wanted
-            for seq, stamp, id, payload, rowid, privacy, client, source in page:
-                tags = _tags(tx.conn, rowid) if rules.tags and rowid is not None else ()
+            for seq, stamp, id, payload, rowid, tags, privacy, client, source in page:
                 way = _allowed(tx.conn, id, payload, rowid, privacy)
-                if way is None and rowid is not None and rules.keep(tags, client, source):
+                if way is None and rowid is not None and rules.keep(json.loads(tags), client, source):
                     way, holds = Sent.HELD, True
                 if way is not None:
                     tx.conn.execute("UPDATE ops SET sent = ? WHERE seq = ?", (way, seq))
@@ -225,10 +224,6 @@ def _allowed(conn: sqlite3.Connection, id: str, payload: str, rowid: int | None,
     ):
         return Sent.LOCAL
     return None
-
-
-def _tags(conn: sqlite3.Connection, rowid: int) -> list[str]:
-    return [tag for (tag,) in conn.execute("SELECT tag FROM memory_tags WHERE rowid = ?", (rowid,))]
 
 
 def _release(conn: sqlite3.Connection, id: str) -> bool:
@@ -431,12 +426,12 @@ def preview(conn: sqlite3.Connection, samples: int) -> dict[str, Any]:
     rules = position(conn).rules
     going: dict[str, list[str]] = {"memories": [], "deleted": []}
     counts = {"memories": 0, "deleted": 0, "local": 0, "held": 0, "bytes": 0}
-    for rowid, content, client, source, privacy, deleted in conn.execute(
-        "SELECT rowid, content, client, source, privacy, deleted FROM memories ORDER BY created_at DESC, id"
+    for content, tags, client, source, privacy, deleted in conn.execute(
+        "SELECT content, tags, client, source, privacy, deleted FROM memories ORDER BY created_at DESC, id"
     ):
         if privacy == "local":
             counts["local"] += 1
-        elif rules.keep(_tags(conn, rowid) if rules.tags else (), client, source):
+        elif rules.keep(json.loads(tags), client, source):
             counts["held"] += 1
         else:
             kind = "deleted" if deleted else "memories"
