@@ -115,6 +115,7 @@ def _usable(folder: Path) -> Path:
         if not copy.exists():  # the libraries are looked for beside the package
             shutil.copytree(there, copy, symlinks=True)
             shutil.copytree(there.parent.parent / f"{PACKAGE}.libs", folder / f"{PACKAGE}.libs")
+            copy.parent.chmod(0o755)  # made on the way, as nobody else's
         return copy
     return there
 

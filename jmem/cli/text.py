@@ -104,14 +104,19 @@ def _fitting(word: str, columns: int) -> str:
 
 
 def epoch(moment: str) -> float:
-    """Seconds since 1970 of an ISO time in UTC with a Z (`datetime` costs 3 ms)."""
+    """Seconds since 1970 of an ISO time in UTC, which ends with Z or +00:00 (`datetime` costs 3 ms)."""
     year, month, day = int(moment[:4]), int(moment[5:7]), int(moment[8:10])
     year -= month <= 2
     era = year // 400
     of_era = year - era * 400
     of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
     days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    return days * 86400 + int(moment[11:13]) * 3600 + int(moment[14:16]) * 60 + float(moment[17:].rstrip("Z"))
+    return (
+        days * 86400
+        + int(moment[11:13]) * 3600
+        + int(moment[14:16]) * 60
+        + float(moment[17:].removesuffix("+00:00").rstrip("Z"))
+    )
 
 
 _UNITS = ((31557600, "y"), (2629800, "mo"), (604800, "w"), (86400, "d"), (3600, "h"), (60, "m"))

@@ -81,6 +81,7 @@ def test_epoch(moment: datetime) -> None:
     iso = moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
     iso = iso.rjust(24, "0")
     assert abs(text.epoch(iso) - moment.timestamp()) < 1e-3
+    assert text.epoch(moment.isoformat()) == pytest.approx(moment.timestamp(), abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import secrets
+import shlex
 import subprocess
 import threading
 import time
@@ -60,6 +61,12 @@ class Machine:
         done = self.home.jmem(*args, input=input, check=False)
         assert done.returncode, done
         return done.returncode, done.stderr
+
+    def on_a_terminal(self, *args: str) -> str:
+        """What a person sees of it."""
+        done = subprocess.run(["script", "-qec", shlex.join([JMEM, *args]), "/dev/null"], env=self.home.env, stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=60, check=True, text=True)  # fmt: skip
+        return done.stdout
 
     def login(self, person: Person, **more: Any) -> subprocess.CompletedProcess[str]:
         return self.jmem("login", "--url", self.account.url, "--email", person.email, "--password-stdin", "--yes",
@@ -361,6 +368,23 @@ def test_a_line_that_hangs_keeps_nobody_waiting(pair: list[Machine], account: Ac
     assert one.texts() == {"nobody waits for this"}
 
 
+def test_an_address_set_under_a_running_daemon_is_taken_and_a_restore_says_what_the_account_does(
+    pair: list[Machine], account: Account
+) -> None:
+    one, _ = pair
+    me = account.world.person()
+    one.jmem("add", "kept in the account")
+    made = one.home.json("backup")["path"]
+    assert "account" not in one.jmem("backup", "restore", made, "--yes").stderr
+    one.jmem("config", "set", "hosted.url", account.url)
+    try:
+        one.jmem("login", "--email", me.email, "--password-stdin", "--yes", input=PASSWORD)
+        assert one.home.json("whoami")["url"] == account.url
+    finally:
+        one.jmem("config", "unset", "hosted.url")
+    assert "jmem logout" in one.jmem("backup", "restore", made, "--yes").stderr
+
+
 def test_a_device_that_is_shut_out_says_so_and_comes_back_by_signing_in(pair: list[Machine], account: Account) -> None:
     one, other = pair
     me = account.world.person()
@@ -374,6 +398,8 @@ def test_a_device_that_is_shut_out_says_so_and_comes_back_by_signing_in(pair: li
     (here,) = [device for device in found if device["here"]]
     (there,) = [device for device in found if not device["here"]]
     assert here["name"] == there["name"] != ""
+    screen = one.on_a_terminal("account", "devices")
+    assert (screen.count("now"), "bug" in screen) == (2, False)
     assert there["platform"].startswith("Linux")
     one.jmem("account", "devices", "revoke", there["id"])
     assert one.fails("account", "devices", "revoke", there["id"])[0] == 5

@@ -31,6 +31,7 @@ def apart(devices: Devices) -> tuple[Device, Device, str]:
     id = a.add("tea", tags=("drinks",))
     devices.settle()
     a.user.service.edit(id, {"content": "green tea"}, ME)
+    time.sleep(0.002)  # within one millisecond chance says which is the later one
     b.user.service.edit(id, {"content": "black tea"}, ME)
     devices.settle()
     return a, b, id

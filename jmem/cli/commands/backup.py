@@ -112,6 +112,8 @@ def restore(args: Args) -> int:
     out.note(f"restored {restored['memories']:,} memories{again}")
     if restored["replaced"]:
         out.note(f"what was there before is kept: jmem backup restore {os.path.basename(restored['replaced'])}")
+    if args.daemon.request("GET", "/account")["signed_in"]:
+        out.note("the account gives back what it knows; to go on without it: jmem logout")
     return 0
 
 

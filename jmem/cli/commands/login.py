@@ -61,7 +61,7 @@ def run(args: Args) -> int:
     if args.token_stdin and args.email:
         raise Invalid("an API key knows its account: say --email or --token-stdin", code="usage")
     known = args.daemon.request("GET", "/account")
-    url = (args.url or known["url"]).rstrip("/")
+    url = (args.url or _address(args, known)).rstrip("/")
     if not url:
         raise Invalid("no hosted account is named", code="no_account_url", field="url",
                       fix="jmem config set hosted.url https://…")  # fmt: skip
@@ -92,6 +92,13 @@ def run(args: Args) -> int:
         out.note(f"what proves it is kept in {answer['kept']}")
         out.note("it exchanges by itself from now on; how it goes: jmem sync")
     return 0
+
+
+def _address(args: Args, known: dict[str, Any]) -> str:
+    """Of the account that is signed in, else as the settings have it now: a daemon that runs may not know them yet."""
+    from jmem.core.settings import load
+
+    return str(known["url"] if known["signed_in"] else load(args.environ)["hosted.url"] or known["url"])
 
 
 def _by_browser(args: Args, url: str) -> dict[str, str]:

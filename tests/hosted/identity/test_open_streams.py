@@ -54,7 +54,7 @@ def listening(world: World, path: str, token: str) -> Iterator[Heard]:
         heard.ended = True
 
     threading.Thread(target=listen, daemon=True).start()
-    until(lambda: heard.told() == 1, "the stream does not begin")
+    until(lambda: heard.told() >= 1, "the stream does not begin")
     yield heard
 
 
