@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from hosted.ops.rows import Driver
 
-_SUPERSEDED = "EXISTS (SELECT 1 FROM jmem.memories s WHERE s.user_id = m.user_id AND s.supersedes = m.id) AS superseded"
+# with LIMIT it is looked up by the index, row for row; an EXISTS would first gather whatever supersedes anything
+_SUPERSEDED = (
+    "(SELECT true FROM jmem.memories s WHERE s.user_id = m.user_id AND s.supersedes = m.id LIMIT 1) AS superseded"
+)
 SORTS = {"created": "created_at", "updated": "updated_at", "occurred": "at"}
 
 
