@@ -16,7 +16,7 @@ from hosted.identity.lookup import Rights
 from hosted.identity.supabase import SignInRefused
 from hosted.web.flashes import Flash
 from hosted.web.programs import PROGRAMS, program_of
-from hosted.web.rights import rights_asked
+from hosted.web.rights import rights_asked, typed
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import JmemError, NotFound
@@ -52,8 +52,9 @@ async def new(visit: Visit) -> Response:
 
 
 def _new(visit: Visit, chosen: str, status: int = 200, problem: str = "") -> Response:
-    return visit.page("connect.html", status, programs=PROGRAMS.values(), chosen=chosen, problem=problem, rights=Rights("claude"),
-                      client=visit.form.get("client"), tags=visit.form.get("tags"))  # fmt: skip
+    changed = visit.form.has("permissions")
+    return visit.page("connect.html", status, programs=PROGRAMS.values(), chosen=chosen, problem=problem,
+                      client=visit.form.get("client"), changed=changed, rights=typed(visit.form) if changed else Rights("claude"))  # fmt: skip
 
 
 @pages.post("/connections/new")
@@ -98,7 +99,16 @@ async def check(visit: Visit) -> Response:
 @pages.get("/connections/{id}")
 async def connection(visit: Visit) -> Response:
     """One program: its permissions, and the ways to end it."""
-    return visit.page("connection.html", c=await _one(visit), problem="", back="/connections", what="connection")
+    found = await _one(visit)
+    return visit.page(
+        "connection.html",
+        c=found,
+        rights=found,
+        named=found["name"],
+        problem="",
+        back="/connections",
+        what="connection",
+    )
 
 
 @pages.post("/connections/{id}")
@@ -116,7 +126,14 @@ async def change(visit: Visit) -> Response:
         if error.status >= 500:
             raise
         return visit.page(
-            "connection.html", 422, c=known, problem=error.message, back="/connections", what="connection"
+            "connection.html",
+            422,
+            c=known,
+            rights=typed(visit.form),
+            named=visit.form.get("name"),
+            problem=error.message,
+            back="/connections",
+            what="connection",
         )
     return visit.go("/connections", Flash("connection_changed"))
 

@@ -10,9 +10,10 @@ import structlog
 from starlette.responses import Response
 
 from hosted.identity import grants
+from hosted.identity.lookup import Rights
 from hosted.identity.supabase import SignInRefused
 from hosted.web import browser
-from hosted.web.rights import rights_asked
+from hosted.web.rights import rights_asked, typed
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import Invalid, NotFound, Refused
@@ -30,7 +31,7 @@ async def ask(visit: Visit) -> Response:
     asked = await _asked(visit, visit.query.get("authorization_id", ""))
     if "client" not in asked:  # it was let in before, here too
         return _onward(visit, str(asked.get("redirect_url") or ""), let_in=True)
-    return visit.page("consent.html", **_shown(asked), problem="")
+    return visit.page("consent.html", **_shown(asked), rights=Rights("program"), problem="")
 
 
 @pages.post("/oauth/consent")
@@ -46,9 +47,11 @@ async def decide(visit: Visit) -> Response:
     try:
         given = rights_asked(visit.form, shown["slug"])
     except Invalid as error:
-        return visit.page("consent.html", 422, **shown, problem=error.message)
+        return visit.page("consent.html", 422, **shown, rights=typed(visit.form), problem=error.message)
     if not (given.read or given.write or given.delete):
-        return visit.page("consent.html", 422, **shown, problem="Choose at least one permission, or refuse.")
+        return visit.page(
+            "consent.html", 422, **shown, rights=typed(visit.form), problem="Choose at least one permission, or refuse."
+        )
     address = await _decided(visit, authorization_id, "approve")
     # the program learns its code by the answer to this: it is let in before it can ask anything
     async with visit.site.backend.database.tenant(visit.me.user_id) as conn:

@@ -12,7 +12,7 @@ from hosted.identity import keys
 from hosted.identity.keys import OVERLAP
 from hosted.identity.lookup import Rights
 from hosted.web.flashes import Flash
-from hosted.web.rights import rights_asked
+from hosted.web.rights import rights_asked, typed
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import JmemError, NotFound
@@ -28,8 +28,8 @@ async def new(visit: Visit) -> Response:
 
 
 def _new(visit: Visit, status: int = 200, problem: str = "") -> Response:
-    return visit.page("new_key.html", status, problem=problem, name=visit.form.get("name"), rights=Rights("api"),
-                      tags=visit.form.get("tags"))  # fmt: skip
+    return visit.page("new_key.html", status, problem=problem, name=visit.form.get("name"), days=visit.form.get("days"),
+                      rights=typed(visit.form) if problem else Rights("api"))  # fmt: skip
 
 
 @pages.post("/keys/new")
@@ -54,7 +54,10 @@ async def make(visit: Visit) -> Response:
 @pages.get("/keys/{id}")
 async def key(visit: Visit) -> Response:
     """One key: its permissions, and the ways to end it."""
-    return visit.page("connection.html", c=await _one(visit), problem="", back="/connections", what="key")
+    found = await _one(visit)
+    return visit.page(
+        "connection.html", c=found, rights=found, named=found["name"], problem="", back="/connections", what="key"
+    )
 
 
 @pages.post("/keys/{id}")
@@ -68,7 +71,16 @@ async def change(visit: Visit) -> Response:
     except JmemError as error:
         if error.status >= 500:
             raise
-        return visit.page("connection.html", 422, c=known, problem=error.message, back="/connections", what="key")
+        return visit.page(
+            "connection.html",
+            422,
+            c=known,
+            rights=typed(visit.form),
+            named=visit.form.get("name"),
+            problem=error.message,
+            back="/connections",
+            what="key",
+        )
     return visit.go("/connections", Flash("connection_changed"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hosted.identity.lookup import Rights
 from hosted.web.site import Form
 from jmem.core.errors import Invalid
@@ -11,6 +13,15 @@ def tags_of(text: str) -> tuple[str, ...]:
     """Tags as people write them: with commas or spaces between, with or without `#`."""
     parts = text.split(",") if "," in text else text.split()
     return tuple(dict.fromkeys(tag for part in parts if (tag := part.strip().lstrip("#").strip())))
+
+
+def typed(form: Form) -> dict[str, Any]:
+    """The permissions as the form has them, right or wrong, under the names of Rights: what a form with a problem shows again."""
+    return {
+        "read": form.has("read"), "write": form.has("write"), "delete": form.has("delete"), "review": form.has("review"),
+        "tags": tags_of(form.get("tags")) if form.get("scope") == "tags" else None,
+        "writes_per_hour": form.get("writes_per_hour"),
+    }  # fmt: skip
 
 
 def rights_asked(form: Form, client: str) -> Rights:

@@ -110,3 +110,14 @@ def test_what_is_no_request_is_told_as_one(visitors: Make, id: str) -> None:
     assert me.get("/oauth/consent", params={"authorization_id": id}).status_code == 404
     me.get("/memories/new")
     assert me.post("/oauth/consent", authorization_id=id, decision="allow").status_code == 404
+
+
+def test_a_consent_with_a_wrong_number_keeps_what_was_ticked(visitors: Make, program: Program) -> None:
+    me = visitors(signed_in=True)
+    path = program.ask()
+    me.get(path)
+    id = parse_qs(urlsplit(path).query)["authorization_id"][0]
+    page = me.post("/oauth/consent", authorization_id=id, decision="allow", read="on", writes_per_hour="many")
+    assert page.status_code == 422
+    ticked = re.findall(r'type="checkbox" name="(\w+)" value="1" checked', page.text)
+    assert (ticked, 'value="many"' in page.text) == (["read"], True)

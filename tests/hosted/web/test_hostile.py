@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -45,3 +46,39 @@ def test_a_filter_with_a_nul_is_refused(world: World) -> None:
         answer = me.ask("GET", f"/api/v1{path}", params={"client": "a\0b"})
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), path
     assert me.ask("DELETE", "/api/v1/connections/a%00b").status_code == 422
+
+
+WRONG = {
+    "permissions": "1",
+    "read": "on",
+    "review": "on",
+    "scope": "tags",
+    "tags": "work, home",
+    "writes_per_hour": "many",
+}
+
+
+def assert_kept(answer: httpx.Response) -> None:
+    assert answer.status_code == 422, shown(answer)
+    ticked = {field for field in ("read", "write", "delete", "review")
+              if re.search(rf'name="{field}" value="1" checked', answer.text)}  # fmt: skip
+    assert ticked == {"read", "review"}
+    assert re.search(r'name="scope" value="tags" checked', answer.text)
+    assert 'value="work, home"' in answer.text
+    assert 'value="many"' in answer.text
+
+
+def test_a_form_with_a_wrong_number_keeps_what_was_ticked(visitors: Make) -> None:
+    me = visitors(signed_in=True)
+    page = me.post("/connections/new", program="claude-code", **WRONG)
+    assert_kept(page)
+    assert re.search(r'<details class="why" open>', page.text), "where the wrong number is"
+    page = me.post("/keys/new", name="Script", days="90", **WRONG)
+    assert_kept(page)
+    assert '<option value="90" selected>' in page.text
+    me.post("/keys/new", name="Script", permissions="1", read="on", write="on")
+    found = re.search(r'href="(/keys/[0-9a-f-]{36})"', me.get("/connections").text)
+    assert found
+    page = me.post(found[1], name="Other", **WRONG)
+    assert_kept(page)
+    assert 'value="Other"' in page.text
