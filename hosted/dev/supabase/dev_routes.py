@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from html import escape
-from typing import get_args
+from typing import Any, get_args
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -23,6 +23,15 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="view
 <p><label>Password <input name="password" type="password" required></label></p>
 <button name="action" value="approve">Allow</button> <button name="action" value="deny" formnovalidate>Refuse</button>
 </form></main></body></html>"""
+_MAILS = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Mails (development)</title><body><main><h1>Mails, newest first</h1><ul>{mails}</ul></main></body></html>"""
+
+
+def _mail(mail: dict[str, Any]) -> str:
+    said = {name: escape(str(value)) for name, value in mail.items() if value}
+    link = f' <a href="{said["link"]}">Follow the link</a>' if "link" in said else ""
+    code = f" Code: <code>{said['token']}</code>" if "token" in said else ""
+    return f"<li>{said['at']}, to {said['to']}: {said['type']}.{link}{code}</li>"
 
 
 class DevRoutes:
@@ -42,13 +51,18 @@ class DevRoutes:
         ]
 
     async def mails(self, request: Request) -> Response:
-        """Every mail, newest first; `to` narrows it to one address."""
+        """Every mail, newest first, as JSON or, to a browser, as a list; `to` narrows it to one address."""
         to = request.query_params.get("to")
         found = self._store.all("SELECT * FROM mails WHERE ?1 IS NULL OR recipient=lower(?1) ORDER BY id DESC", to)
-        return JSONResponse({"mails": [
+        mails = [
             {"id": row["id"], "at": iso(row["at"]), "to": row["recipient"], "type": row["type"], **json.loads(row["body"])}
             for row in found
-        ]})  # fmt: skip
+        ]  # fmt: skip
+        if "text/html" not in request.headers.get("accept", ""):
+            return JSONResponse({"mails": mails})
+        return HTMLResponse(
+            _MAILS.format(mails="".join(_mail(mail) for mail in mails) or "<li>Nothing is mailed yet.</li>")
+        )
 
     async def forget_mails(self, request: Request) -> Response:
         """Empty the mailbox."""

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -439,3 +440,15 @@ def test_supabase_away_is_told_as_not_now(world: World, visitors: Make, monkeypa
     assert "Nothing that you had saved is lost" in shown(answer)
     assert me.get("/status").status_code == 503
     assert "does not answer now" in shown(me.get("/status"))
+
+
+def test_a_browser_shows_the_mails_of_the_double_as_a_list(world: World, visitors: Callable[..., Visitor]) -> None:
+    me = visitors(signed_in=True)
+    me.get("/forgot")
+    me.post("/forgot", email=me.email)
+    address = f"{world.supabase.url}/dev/mails"
+    (mail,) = httpx.get(address, params={"to": me.email}).json()["mails"]
+    page = httpx.get(address, params={"to": me.email}, headers={"accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert f'<a href="{escape(mail["link"])}">' in page.text
+    assert f"<code>{mail['token']}</code>" in page.text
