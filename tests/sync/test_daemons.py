@@ -139,6 +139,8 @@ class Pair:
             wait_for(lambda m=machine: m.api.must("GET", "/sync")["state"] == "on", PATIENCE_S, "sync is on")  # type: ignore[misc]
             status = machine.api.must("GET", "/sync")
             assert (status["waiting"], status["error"], status["stuck"], status["refused"]) == (0, None, {}, {})
+            verdict = machine.api.must("POST", "/sync/verify", {"fix": False})
+            assert verdict["equal"], verdict
         here, there = self.one.memories(), self.other.memories()
         assert here == there
         for machine in (self.one, self.other):
@@ -333,3 +335,13 @@ def test_a_write_is_found_on_the_other_machine_within_a_second_or_so(pair: Pair)
     began = time.monotonic()
     wait_for(lambda: pair.other.api.search(word, mode="text")["results"], 10, "the word is found")
     assert time.monotonic() - began < 5, "one second alone on a machine; here others work too"
+
+
+def test_a_write_comes_by_itself_after_the_account_was_away(pair: Pair):
+    pair.converge()
+    with pair.line.in_mood("down"):
+        id = pair.one.add("written while the account was away")
+        wait_for(lambda: pair.one.api.must("GET", "/sync")["error"], PATIENCE_S, "the machine misses the account")
+        assert id not in pair.other.memories()
+    wait_for(lambda: id in pair.other.memories(), 30, "the other machine has it, and nobody asked for it")
+    pair.converge()
