@@ -33,6 +33,12 @@ class Told:
     forgotten: set[str] = field(default_factory=set)
     """ids that were purged, as far as anybody still knows"""
     ever_forgotten: set[str] = field(default_factory=set)
+    stayed: dict[str, tuple[Replica, Op]] = field(default_factory=dict)
+    """writes that stay on their device, by their nonces"""
+    emptied: set[str] = field(default_factory=set)
+    """ids that were ever purged on a device they never left"""
+    rows: dict[tuple[str, int, str, str], list[str]] = field(default_factory=dict)
+    """what one device wrote to one field, one after the other: nonces by device, its life, id and field"""
 
 
 class People:
@@ -95,12 +101,18 @@ class People:
             op = Op.parse(payload)
             assert op.stamp > newest, "I4: a write comes after everything its writer had seen"
             if sent == Sent.LOCAL:
+                if op.purge:
+                    told.emptied.add(id)
+                elif not is_blank(op):
+                    told.stayed[op.nonce] = (replica, op)
                 continue
             if op.purge:
                 told.forgotten.add(id)
                 told.ever_forgotten.add(id)
             elif not is_blank(op):
                 told.ops[op.nonce] = op
+                for name in op.set:
+                    told.rows.setdefault((replica.name, replica.life, id, name), []).append(op.nonce)
         return done
 
     def add(self, replica: Replica, *, local: bool = False, tags: tuple[str, ...] = ()) -> str:
@@ -226,6 +238,7 @@ class People:
                 alive.add(Op.parse(text).nonce)
             gone |= {id for (id,) in replica.query("SELECT id FROM purged")}
         told.ops = {nonce: op for nonce, op in told.ops.items() if nonce in alive}
+        told.stayed = {nonce: kept for nonce, kept in told.stayed.items() if nonce in alive}
         told.forgotten &= gone
 
     def feed(self, account: uuid.UUID) -> dict[str, tuple[str, str]]:

@@ -39,6 +39,8 @@ class Replica:
     private: dict[str, str] = field(default_factory=dict)
     """what may not be seen at the wire -> the id of its memory"""
     copy: Path | None = None
+    life: int = 0
+    """how often it was put back from a copy, after which it knows nothing of what it wrote since"""
 
     def __post_init__(self) -> None:
         self.wire.replica = self
@@ -92,6 +94,7 @@ class Replica:
     def roll_back(self) -> None:
         """Put the copy in the place of what is on disk, as from a backup of the whole machine."""
         assert self.copy is not None
+        self.life += 1
         self.close()
         for path in self.folder.glob("memories.db*"):
             path.unlink()

@@ -94,6 +94,19 @@ def an_hour_ahead(world: World) -> None:
     world.check()
 
 
+def rewritten_an_hour_ahead(world: World) -> None:
+    a = world.replica(world.account())
+    world.add(a)
+    a.exchange()
+    a.jump(HOUR)
+    id = world.add(a)
+    world.rewrite(a, id)
+    world.rewrite(a, id)
+    a.exchange()
+    world.settle()
+    world.check()
+
+
 def edited_after_its_end(world: World) -> None:
     me = world.account()
     a, b = world.replica(me), world.replica(me)
@@ -324,6 +337,11 @@ def copies_are_others(patch: pytest.MonkeyPatch, tables: Tables) -> None:
     patch.setattr(copies, "as_one", lambda tx, ops, take: take())
 
 
+def newest_first(patch: pytest.MonkeyPatch, tables: Tables) -> None:
+    """New stamps are given from the end of the log."""
+    patch.setattr(clocks, "_LOG", clocks._LOG + " DESC")
+
+
 @dataclass(frozen=True)
 class Case:
     off: Callable[[pytest.MonkeyPatch, Tables], None]
@@ -337,6 +355,7 @@ CASES = [
     Case(ack_is_final, restored_before_it_was_seen, AssertionError, "I1"),
     Case(no_chain, restored_and_written_over, AssertionError, "I1"),
     Case(no_restamp, an_hour_ahead, Offline, "refuses this machine's clock"),
+    Case(newest_first, rewritten_an_hour_ahead, AssertionError, "I4: writes of d0 to content"),
     Case(edit_revives, edited_after_its_end, AssertionError, "I5"),
     Case(fixed_node, at_the_same_moment, AssertionError, "stamp_reuse"),
     Case(wall_clock, a_day_behind, AssertionError, "I4"),
@@ -375,6 +394,17 @@ def test_with_neither_question_asked_a_private_text_is_seen_at_the_wire(world: W
         a.exchange()
         with pytest.raises(AssertionError, match="I9: canary"):
             world.check_wire()
+
+
+def test_a_lost_write_that_stays_on_its_device_is_seen(world: World):
+    a = world.replica(world.account())
+    id = world.add(a, local=True)
+    world.rewrite(a, id)
+    world.settle()
+    world.check()
+    a.user.store.write(lambda tx: tx.conn.execute("DELETE FROM ops WHERE seq = (SELECT MAX(seq) FROM ops)") and None)
+    with pytest.raises(AssertionError, match="I2: d0 lost a write that stays there"):
+        world.check()
 
 
 # ---- other courses of events -----------------------------------------------------------------

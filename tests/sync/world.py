@@ -85,6 +85,16 @@ class World(People):
                 continue
             assert nonce in held, f"I2: lost a write that was told to be kept: {op}"
             assert held[nonce].set == op.set, "I2: a write is another one"
+        for (name, _, id, what), nonces in told.rows.items():
+            stamps = [held[nonce].stamp for nonce in nonces if nonce in held]
+            assert stamps == sorted(stamps), f"I4: writes of {name} to {what} of {id} are in another order"
+        here = {at.name: {op.nonce: op for op in (Op.parse(row[2]) for row in at.ops())} for at in self.of(account)}
+        for nonce, (at, op) in told.stayed.items():
+            if op.id in gone | told.ever_forgotten | told.emptied:
+                continue
+            kept = here[at.name].get(nonce)
+            assert kept is not None, f"I2: {at.name} lost a write that stays there: {op}"
+            assert kept.set == op.set, "I2: a write that stays is another one"
         assert gone <= told.ever_forgotten, "I7: forgotten though nobody said so"
         theirs = {nonce for other, one in self.told.items() if other != account for nonce in one.ops}
         assert not theirs & held.keys(), "I6: a write of another account"
