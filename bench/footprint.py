@@ -96,7 +96,7 @@ def bench(options: Options) -> list[Row]:
         with contextlib.closing(home.api()) as api:
             for question in text.questions(50, seed=502):
                 api.search(question)
-        time.sleep(2)
+        time.sleep(5)  # a backup that is due is made some seconds after the start
         with_model = uss_mb(home.start())
         idle = use_of(home.start(), rest)
         home.stop()

@@ -21,8 +21,11 @@ class Remote:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._pool = ThreadPoolExecutor(_THREADS, "jmem-tui")
+        self._closed = False
 
     async def __call__(self, call: Callable[[Client], T]) -> T:
+        if self._closed:
+            raise asyncio.CancelledError  # whoever asks while the interface is left ends with it
         try:
             return await asyncio.wrap_future(self._pool.submit(call, self.client))
         except ImportError as error:  # a part that is imported when it is needed, and is there no more
@@ -33,4 +36,5 @@ class Remote:
 
     def close(self) -> None:
         """Wait for nobody: what is under way ends by itself."""
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)

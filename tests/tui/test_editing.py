@@ -353,6 +353,7 @@ async def test_a_daemon_that_has_to_start_is_told_at_once_and_a_second_key_chang
         memory = api.add("Goes")
     async with opened(home, size=(140, 40)) as pilot:
         await on_top(pilot, memory["id"])
+        await pilot.pause(1)  # whatever is still asked would start another one
         home.kill()
         await until(pilot, lambda: pilot.app.facts["daemon"] == "stopped")
         await pilot.press("d")
