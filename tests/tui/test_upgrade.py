@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 import time
@@ -54,6 +55,13 @@ async def test_a_part_that_is_gone_is_told_and_ends_nothing(home: Home) -> None:
         await remote(call)
     assert told.value.fix
     remote.close()
+
+
+async def test_who_asks_while_the_interface_is_left_ends_with_it(home: Home) -> None:
+    remote = Remote(Client(str(home.path)))
+    remote.close()
+    with pytest.raises(asyncio.CancelledError):
+        await remote(lambda daemon: daemon.status())
 
 
 def test_what_is_imported_ahead_is_every_screen() -> None:
