@@ -384,6 +384,7 @@ def test_with_the_keyboard_alone(somebody: Somebody) -> None:
     page.keyboard.press("Space")
     expect(page.locator("#bar")).to_contain_text("1 marked")
     _tab_to(page, "Edit")
+    _settled(page)
     page.keyboard.press("Enter")
     field = page.get_by_role("textbox", name="Memory").last
     expect(field).to_be_focused()
@@ -399,6 +400,11 @@ def test_with_the_keyboard_alone(somebody: Somebody) -> None:
     expect(page.get_by_role("link", name="Edit")).to_be_focused()  # of the one that is left
     page.keyboard.press("Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def _settled(page: Page) -> None:
+    """Until what a list got last has its script: a link that is followed before leads to a page of its own."""
+    page.wait_for_function("!document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling, .htmx-added')")
 
 
 def _tab_to(page: Page, name: str) -> None:
