@@ -129,12 +129,6 @@ class PullAnswer(BaseModel):
     newest: int = 0
 
 
-class SyncEvent(BaseModel):
-    """A hint to pull: the newest seq."""
-
-    seq: int
-
-
 class TreeQuery(BaseModel):
     """A part of the hash tree: names of nodes (two hex digits each) or of buckets (four), all of one kind."""
 
