@@ -83,8 +83,15 @@ class World:
 
     def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """As the superuser."""
-        with contextlib.closing(Behind(self.owner_url)) as behind:
-            return behind.fetch(sql, *values)
+
+        async def asked() -> list[asyncpg.Record]:
+            conn = await asyncpg.connect(self.owner_url)
+            try:
+                return list(await conn.fetch(sql, *values))
+            finally:
+                await conn.close()
+
+        return self.run(asked())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Something done on the server's own event loop."""

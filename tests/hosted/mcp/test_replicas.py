@@ -4,79 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
-import uvicorn
 from mcp import Client
 from mcp.client.sse import sse_client
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import StreamingResponse
-from starlette.routing import Route
 
-from tests.hosted.identity.conftest import Server
+from tests.hosted.balancer import Balancer
 from tests.hosted.mcp.conftest import Person, Replica, replica, until
 from tests.hosted.mcp.raw import Stream, call, message
-
-_HOP = ("host", "connection", "transfer-encoding", "content-length", "accept-encoding", "content-encoding")
-
-
-class Balancer(Server):
-    """Hands each request to another replica than the one before."""
-
-    def __init__(self, replicas: tuple[Replica, Replica]) -> None:
-        super().__init__()
-        self._next = itertools.cycle(replicas)
-        self.asked: list[tuple[str, str]] = []
-        routes = [Route("/{path:path}", self._ask, methods=["GET", "POST", "DELETE"])]
-        self.serve(Starlette(routes=routes, lifespan=self._lifespan))
-        options = uvicorn.Config(self._app, log_level="warning", lifespan="on", ws="none", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(options)
-        self._thread._target = self._server.run  # type: ignore[attr-defined]
-
-    def serve(self, app: Any) -> None:
-        self._app = app
-        super().serve(app)
-
-    @contextlib.asynccontextmanager
-    async def _lifespan(self, app: Any) -> AsyncIterator[None]:
-        async with httpx.AsyncClient(timeout=None) as self._http:
-            yield
-
-    async def _ask(self, request: Request) -> StreamingResponse:
-        target = next(self._next)
-        self.asked.append((request.method, target.url))
-        headers = {k: v for k, v in request.headers.items() if k not in _HOP}
-        url = f"{target.url}{request.url.path}" + (f"?{request.url.query}" if request.url.query else "")
-        asked = self._http.build_request(request.method, url, headers=headers, content=await request.body())
-        answer = await self._http.send(asked, stream=True)
-
-        async def body() -> AsyncIterator[bytes]:
-            try:
-                async for piece in answer.aiter_raw():
-                    yield piece
-            except httpx.ReadError:
-                return
-            finally:
-                await answer.aclose()
-
-        kept = {k: v for k, v in answer.headers.items() if k not in _HOP}
-        return StreamingResponse(body(), answer.status_code, kept)
-
-    def at(self, address: str) -> str:
-        """An address of the backend, through the balancer."""
-        return self.url + httpx.URL(address).raw_path.decode()
 
 
 @pytest.fixture(scope="module")
 def balancer(replicas: tuple[Replica, Replica]) -> Iterator[Balancer]:
-    with Balancer(replicas) as made:
+    with Balancer([one.url for one in replicas]) as made:
         yield made
 
 
