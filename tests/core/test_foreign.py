@@ -7,6 +7,7 @@ from jmem.core.clock import wall_ms
 from jmem.core.errors import NotFound
 from jmem.core.model import Op, new_nonce
 from jmem.core.service import Actor, MemoryService
+from jmem.core.store.oplog import Sent
 from tests.core.conftest import User
 
 ME = Actor("cli")
@@ -98,7 +99,25 @@ def test_a_blanked_copy_gives_way_to_the_whole_op(user: User):
     whole = op(1, {"content": "a"})
     assert user.service.apply_ops([whole.blanked()], ME).applied == 1
     assert user.rows() == []
+    before = user.store.last_seq
     assert user.service.apply_ops([whole], ME).applied == 1
     assert user.service.get(A, ME).content == "a"
+    with user.store.reader() as conn:  # whatever follows the rows by their numbers has been past the op
+        assert conn.execute("SELECT seq FROM memories").fetchone() == (user.store.last_seq,)
+    assert user.store.last_seq > before
     assert user.service.apply_ops([whole.blanked()], ME).known == 1
     assert user.service.get(A, ME).content == "a"
+
+
+def test_what_is_local_within_a_batch_stays_here_after_a_purge_too(user: User):
+    local = op(1, {"content": "a", "privacy": "local"})
+    user.service.apply_ops([local, op(2, {"tags": ["x"]}), op(3, {}, purge=True), op(4, {"content": "b"})], ME)
+    with user.store.reader() as conn:
+        assert set(conn.execute("SELECT sent FROM ops").fetchall()) == {(Sent.LOCAL,)}
+
+
+def test_ops_of_one_memory_that_come_together_are_told_apart(user: User):
+    """Each named no other: two texts were written apart."""
+    user.service.apply_ops([op(1, {"content": "a"}), op(2, {"content": "b"})], ME)
+    found, _ = user.service.conflicts(ME)
+    assert [one.memory.id for one in found] == [A]

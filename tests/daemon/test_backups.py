@@ -16,10 +16,11 @@ import pytest
 from bench.home import Api, Home, wait_for
 from daemon import backups as module
 from daemon.backups import DailyBackups
+from jmem.core import foreign
 from jmem.core.backup import DAY_MS, backups
 from jmem.core.clock import wall_ms
 from jmem.core.model import Op, new_id, new_nonce
-from jmem.core.store import Store, oplog
+from jmem.core.store import Store
 
 
 @pytest.fixture
@@ -186,7 +187,7 @@ class Quiet:
 def put(folder: Path, days: float) -> None:
     op = Op.parse(json.dumps(old_line(days)["ops"][0]))
     with Store.open(folder) as store:
-        store.write(lambda tx: oplog.apply(tx, op, oplog.begin_action(tx, "cli", "import")))
+        foreign.apply_ops(store, [op], "cli", "import")
 
 
 async def until(condition: Any, seconds: float = 10) -> None:

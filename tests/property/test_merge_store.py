@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jmem.core import merge, opcheck
+from jmem.core import foreign, merge, opcheck
 from jmem.core.model import FIELDS, Memory, Op
 from jmem.core.store import MEMORY_COLUMNS, MEMORY_WIDTH, Store, Tx, fts, oplog, row_memory
 
@@ -83,13 +83,7 @@ def derived(store: Store) -> list[object]:
 
 def feed(store: Store, batches: list[list[Op]]) -> None:
     for batch in batches:
-
-        def run(tx: Tx, batch: list[Op] = batch) -> None:
-            action = oplog.begin_action(tx, "cli", "sync")
-            for op in batch:
-                oplog.apply(tx, op, action)
-
-        store.write(run)
+        assert not foreign.apply_ops(store, batch, "cli", "sync").rejected
 
 
 def damage(tx: Tx) -> None:
@@ -120,10 +114,12 @@ def test_rows_are_the_fold_of_the_set_of_ops(data: st.DataObject) -> None:
             feed(store, [arriving[a:b] for a, b in pairwise(bounds)])
             assert read_all(store) == fold_all(ops)
             with store.reader() as conn:
+                apart = {id for (id,) in conn.execute("SELECT id FROM conflicts")}
                 for id in IDS:
                     mine = [op for op in ops if op.id == id]
                     assert oplog.is_purged(conn, id) == (id in purged)
                     assert oplog.heads(conn, id) == (() if id in purged else merge.heads(mine))
+                    assert (id in apart) == (id not in purged and merge.in_conflict(mine))
                     held = oplog.ops_of(conn, id)
                     assert [o.digest for o in held] == [o.digest for o in sorted(mine, key=lambda o: o.stamp)]
                     assert all(opcheck.is_blank(o) for o in held) or id not in purged

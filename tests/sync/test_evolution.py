@@ -10,10 +10,10 @@ import pytest
 
 import hosted.ops.apply
 import hosted.ops.feed
-import jmem.core.store.oplog
+import jmem.core.foreign
 import sync.remote
+from jmem.core import foreign
 from jmem.core.model import Op, new_id, new_nonce
-from jmem.core.store import Tx, oplog
 from sync.remote import Remote
 from tests.sync.conftest import ME, Device, Devices
 
@@ -29,7 +29,7 @@ def server_knows_v2(monkeypatch: Patch) -> None:
 def devices_know_v2(monkeypatch: Patch) -> None:
     """So is the program of the machines."""
     monkeypatch.setattr(sync.remote, "VERSION", 2)
-    monkeypatch.setattr(jmem.core.store.oplog, "check_shape", lambda op: None)
+    monkeypatch.setattr(jmem.core.foreign, "check_shape", lambda op: None)
 
 
 def newer_op(device: Device, content: str) -> Op:
@@ -41,11 +41,7 @@ def newer_op(device: Device, content: str) -> Op:
 
 def put(device: Device, op: Op) -> None:
     """As if the device's own program had written it."""
-
-    def run(tx: Tx) -> None:
-        oplog.apply(tx, op, oplog.begin_action(tx, "cli", "add"))
-
-    device.user.store.write(run)
+    assert not foreign.apply_ops(device.user.store, [op], "cli", "add").rejected
 
 
 def payloads(device: Device, id: str) -> list[str]:

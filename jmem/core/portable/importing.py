@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jmem.core import foreign
 from jmem.core.access import Access
 from jmem.core.actor import Actor
 from jmem.core.asked import asked
@@ -133,13 +134,13 @@ class _Run:
         """Take the records in; a failing one leaves nothing behind."""
         if not _joins(tx, action):
             action = oplog.begin_action(tx, self.actor.client, "import")
-        report, before = Report(action=action), tx.last_seq
+        report = Report(action=action)
         for index, record in records:
             try:
                 self._one(tx, report, index, record)
             except JmemError as error:
                 report.skip(index, error)
-        if tx.last_seq == before and action in tx.actions:
+        if action in tx.actions:
             report.action = None  # an action is stored with its first op
         if self.dry_run:
             report.action, report.purged = None, []
@@ -245,7 +246,10 @@ def _apply(tx: Tx, record: Record, action: int) -> int:
     # a purge first, so that the other ops arrive as blank as they are
     ops = sorted(record.ops, key=lambda op: not op.purge)
     with tx.savepoint():
-        return [oplog.apply(tx, op, action) for op in ops].count("applied")
+        intake = foreign.Intake(tx, ops, action)
+        applied = [intake.take(op) for op in ops].count("applied")
+        intake.finish()
+        return applied
 
 
 def _joins(tx: Tx, action: int | None) -> bool:

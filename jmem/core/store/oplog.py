@@ -1,28 +1,25 @@
 """The op log: every change is an op, sealed and stored as its canonical text, then merged into the row.
 
-Local and foreign ops end in the same `_absorb`; the row is always what `jmem.core.merge.fold` makes of the
-set of ops, whatever order they came in.
+Local and foreign ops end in the same `Row`, which is always what `jmem.core.merge.fold` makes of the set of ops, whatever
+order they came in.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any
 
 from jmem.core import merge
-from jmem.core.clock import stamp_ms, wall_ms
-from jmem.core.errors import Conflict, Invalid, TooLarge
+from jmem.core.clock import wall_ms
+from jmem.core.errors import TooLarge
+from jmem.core.merge import Registers
 from jmem.core.model import MAX_OP_BYTES, Memory, Op, iso, new_nonce
-from jmem.core.opcheck import check_digest, check_fields, check_shape, checked_text, is_blank, seal, text_of
+from jmem.core.opcheck import is_blank, seal
 from jmem.core.store import rows
 from jmem.core.store.writer import Tx
-
-MAX_AHEAD_MS = 365 * 86_400_000
-"""A foreign stamp further in the future is refused: it would drag the clock with it for good."""
-Applied = Literal["applied", "known"]
 
 
 class Sent(IntEnum):
@@ -59,13 +56,13 @@ def write(
     op, text = seal(Op(tx.clock.tick(), id, fields, base, client, new_nonce(), purge))
     if len(text) * 4 > MAX_OP_BYTES and len(text.encode()) > MAX_OP_BYTES:
         raise TooLarge("the change is larger than 128 KiB; shorten content or metadata", limit=MAX_OP_BYTES)
+    row = Row(id) if fresh else Row.read(tx.conn, id)
+    way = row.way(tx, op, Sent.NEW)
     if purge:
-        _purge(tx, op, action, _way(tx, op, Sent.NEW))
+        purge_all(tx, op, action, way)
         return None
-    if fresh:
-        seq = _insert(tx, op, text, action, Sent.LOCAL if fields.get("privacy") == "local" else Sent.NEW)
-        return rows.write_row(tx, id, {name: (op.stamp, value) for name, value in fields.items()}, seq, None)
-    return _absorb(tx, op, _insert(tx, op, text, action, _way(tx, op, Sent.NEW)), informed=True)
+    row.add(op, insert(tx, op, text, action, way))
+    return row.write(tx, informed=True)
 
 
 def ops_of(conn: sqlite3.Connection, id: str) -> list[Op]:
@@ -100,97 +97,70 @@ def moved_to(conn: sqlite3.Connection, id: str) -> str | None:
     return None if found is None else ids_of_action(conn, found[0])[0]
 
 
-# ---- foreign ops ------------------------------------------------------------------------------
-
-
-def apply(tx: Tx, op: Op, action: int, sent: Sent = Sent.NEW) -> Applied:
-    """Store and merge an op made elsewhere; "known" when it was here already. `sent` is SEEN for one from the feed.
-
-    Raises Conflict `stamp_reuse` (the stamp is another op's), Invalid `clock_skew` (more than a year ahead),
-    `upgrade_required`, `bad_digest`, `bad_op` or the reason a field is invalid, TooLarge. Nothing is stored then.
-    """
-    check_shape(op)
-    held = tx.conn.execute("SELECT digest, payload FROM ops WHERE stamp = ?", (op.stamp,)).fetchone()
-    if held is not None:
-        return _again(tx, op, text_of(op), *held)
-    if sent is not Sent.SEEN and stamp_ms(op.stamp) > wall_ms() + MAX_AHEAD_MS:  # the account looks at its feed's
-        raise Invalid("the op's stamp is more than a year ahead of the clock", code="clock_skew", stamp=op.stamp,
-                      fix="set the clock of the machine that made it")  # fmt: skip
-    text = checked_text(op)
-    check_fields(op)
-    tx.clock.see(op.stamp)
-    if sent is not Sent.SEEN:
-        sent = _way(tx, op, sent)
-    if op.purge:
-        _purge(tx, op, action, sent)
-    elif is_purged(tx.conn, op.id):
-        _insert(tx, op, op.blanked().text(), action, sent)
-    elif tx.conn.execute("SELECT 1 FROM ops WHERE memory_id = ? LIMIT 1", (op.id,)).fetchone() is None:
-        seq = _insert(tx, op, text, action, sent)
-        # a row whose ops are gone says nothing, and stands in the way of another one
-        stale = rows.read_registers(tx.conn, op.id)
-        rows.write_row(tx, op.id, {name: (op.stamp, value) for name, value in op.set.items()}, seq, stale)
-    else:
-        _absorb(tx, op, _insert(tx, op, text, action, sent))
-    return "applied"
-
-
-def _again(tx: Tx, op: Op, text: str, digest: str, payload: str) -> Applied:
-    if digest != op.digest:
-        raise Conflict(f"stamp {op.stamp} belongs to another op", code="stamp_reuse", stamp=op.stamp)
-    if not is_blank(Op.parse(payload)) or is_blank(op) or op.purge or is_purged(tx.conn, op.id):
-        return "known"
-    # a blanked copy came first, without the purge that would make it final: take the whole one
-    check_digest(op)
-    check_fields(op)
-    tx.conn.execute("UPDATE ops SET payload = ? WHERE stamp = ?", (text, op.stamp))
-    (seq,) = tx.conn.execute("SELECT seq FROM ops WHERE stamp = ?", (op.stamp,)).fetchone()
-    _absorb(tx, op, seq)
-    return "applied"
-
-
 # ---- both -------------------------------------------------------------------------------------
 
 
-def _way(tx: Tx, op: Op, sent: Sent) -> Sent:
-    """Whether an op of this machine may ever leave it; one that makes its memory local takes those before it along."""
-    if op.set.get("privacy") == "local":
-        tx.conn.execute("UPDATE ops SET sent = ? WHERE memory_id = ? AND sent <> ?", (Sent.LOCAL, op.id, Sent.SEEN))
-        return Sent.LOCAL
-    row = tx.conn.execute("SELECT privacy FROM memories WHERE id = ?", (op.id,)).fetchone()
-    if row is not None:
-        return Sent.LOCAL if row[0] == "local" else sent
-    kept = tx.conn.execute("SELECT 1 FROM ops WHERE memory_id = ? AND sent = ? LIMIT 1", (op.id, Sent.LOCAL)).fetchone()
-    return Sent.LOCAL if kept else sent
-
-
-def _insert(tx: Tx, op: Op, text: str, action: int, sent: Sent) -> int:
-    if action in tx.actions:
-        # ignored from its second op on, and stored anew when a savepoint took its first op back
-        tx.conn.execute(
-            "INSERT OR IGNORE INTO actions (id, at, client, kind, undoes) VALUES (?, ?, ?, ?, ?)", tx.actions[action]
-        )
-    seq = tx.last_seq + 1
+def insert(tx: Tx, op: Op, text: str, action: int, sent: Sent) -> int:
+    """Append an op to the log by its text; its seq. The first one of an action stores that too."""
+    if (begun := tx.actions.pop(action, None)) is not None:
+        tx.conn.execute("INSERT INTO actions (id, at, client, kind, undoes) VALUES (?, ?, ?, ?, ?)", begun)
+    tx.last_seq += 1
     tx.conn.execute(
         "INSERT INTO ops (seq, stamp, memory_id, payload, digest, action, sent) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (seq, op.stamp, op.id, text, op.digest, action, int(sent)),
+        (tx.last_seq, op.stamp, op.id, text, op.digest, action, int(sent)),
     )
-    tx.last_seq = seq
-    return seq
+    return tx.last_seq
 
 
-def _absorb(tx: Tx, op: Op, seq: int, *, informed: bool = False) -> Memory | None:
-    """Merge an op into its row; one that is `informed` names every head as what it saw."""
-    held = rows.read_registers(tx.conn, op.id)
-    if held is None:
-        # no content until now: fold whatever came before it
-        ops = ops_of(tx.conn, op.id)
-        mark_conflict(tx, op.id, ops)
-        return rows.write_row(tx, op.id, merge.fold(ops).registers, seq, None)
-    if "content" in op.set:
-        mark_conflict(tx, op.id, () if informed else ops_of(tx.conn, op.id))
-    merge.merge_op(held.registers, op)
-    return rows.write_row(tx, op.id, held.registers, seq, held)
+@dataclass(slots=True)
+class Row:
+    """The row of a memory while ops of the log are merged into it: it is read once and written once."""
+
+    id: str
+    held: rows.Held | None = None
+    registers: Registers = field(default_factory=dict)
+    alone: bool = True
+    """the log has no op of it but those that are added"""
+    added: list[Op] = field(default_factory=list)
+    seq: int = 0
+
+    @staticmethod
+    def read(conn: sqlite3.Connection, id: str, *, logged: bool = True) -> Row:
+        """As it stands. `logged`: the log has ops of it; a row without them says nothing, and only stands in the way."""
+        held = rows.read_registers(conn, id)
+        if not logged:
+            return Row(id, held)
+        return Row(id, held, merge.fold(ops_of(conn, id)).registers if held is None else held.registers, alone=False)
+
+    def way(self, tx: Tx, op: Op, sent: Sent) -> Sent:
+        """Whether an op that comes next may ever leave this machine, where `sent` is what it is if it may. One that makes its
+        memory local takes those before it along."""
+        new = self.alone and not self.added
+        if op.set.get("privacy") == "local":
+            if not new:
+                tx.conn.execute(
+                    "UPDATE ops SET sent = ? WHERE memory_id = ? AND sent <> ?", (Sent.LOCAL, op.id, Sent.SEEN)
+                )
+            return Sent.LOCAL
+        if new:
+            return sent
+        if "content" in self.registers:
+            return Sent.LOCAL if self.registers.get("privacy", ("", ""))[1] == "local" else sent
+        kept = "SELECT 1 FROM ops WHERE memory_id = ? AND sent = ? LIMIT 1"
+        return Sent.LOCAL if tx.conn.execute(kept, (op.id, Sent.LOCAL)).fetchone() else sent
+
+    def add(self, op: Op, seq: int) -> None:
+        """Merge an op that the log has by now, and the row counts as changed at `seq`."""
+        merge.merge_op(self.registers, op)
+        self.added.append(op)
+        self.seq = seq
+
+    def write(self, tx: Tx, *, informed: bool = False) -> Memory | None:
+        """Write it, and note texts that were written apart; None without content. Of ops that are `informed`, each names
+        every head as what it saw."""
+        if not (self.alone and len(self.added) == 1) and any("content" in op.set for op in self.added):
+            mark_conflict(tx, self.id, () if informed else self.added if self.alone else ops_of(tx.conn, self.id))
+        return rows.write_row(tx, self.id, self.registers, self.seq, self.held)
 
 
 def fold_anew(tx: Tx, id: str) -> None:
@@ -245,9 +215,9 @@ def mark_conflict(tx: Tx, id: str, ops: Sequence[Op]) -> None:
         tx.conn.execute("DELETE FROM conflicts WHERE id = ?", (id,))
 
 
-def _purge(tx: Tx, op: Op, action: int, sent: Sent) -> None:
+def purge_all(tx: Tx, op: Op, action: int, sent: Sent) -> None:
     """Store a purge and take away everything its id ever said: row, tags and the content of all its ops."""
-    seq = _insert(tx, op, op.blanked().text(), action, sent)
+    seq = insert(tx, op, op.blanked().text(), action, sent)
     tx.conn.execute("INSERT OR IGNORE INTO purged (id, at, seq) VALUES (?, ?, ?)", (op.id, iso(wall_ms()), seq))
     rows.remove_row(tx, op.id)
     mark_conflict(tx, op.id, ())

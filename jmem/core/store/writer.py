@@ -52,19 +52,19 @@ class Tx:
         self.last_seq = last_seq
         """of the newest op"""
         self.actions: dict[int, tuple[Any, ...]] = {}
-        """actions begun here: id -> row"""
+        """actions begun here that have no op yet: id -> row"""
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Take back what the body wrote when it raises JmemError, which goes on to the caller."""
-        seq = self.last_seq
+        seq, begun = self.last_seq, dict(self.actions)
         self.conn.execute("SAVEPOINT part")
         try:
             yield
         except JmemError:
             self.conn.execute("ROLLBACK TO part")
             self.conn.execute("RELEASE part")
-            self.last_seq = seq
+            self.last_seq, self.actions = seq, begun
             raise
         self.conn.execute("RELEASE part")
 

@@ -18,6 +18,7 @@ from hosted.memories.activity import Activity
 from hosted.memories.service import Backend, Memories
 from hosted.ops.apply import check, take
 from hosted.ops.events import Bus
+from jmem.core import foreign
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
 from jmem.core.clock import Clock
@@ -26,7 +27,7 @@ from jmem.core.errors import JmemError
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, Op, new_nonce, now_iso
 from jmem.core.service import MemoryService
-from jmem.core.store import Store, Tx, oplog
+from jmem.core.store import Store
 
 OWNER = Actor("cli")
 ACTORS = [
@@ -162,13 +163,7 @@ class Side:
             async with self.does._writing() as writer:
                 await take(writer, [check(op) for op in ops], device="d")
         else:
-
-            def run(tx: Tx) -> None:
-                action = oplog.begin_action(tx, "sync", "sync")
-                for op in ops:
-                    oplog.apply(tx, op, action)
-
-            self.does.store.write(run)
+            assert not foreign.apply_ops(self.does.store, ops, "sync", "sync").rejected
         await asyncio.sleep(0.002)
 
     def told(self, found: Any) -> Any:
