@@ -34,7 +34,7 @@ def _run(asked: argparse.Namespace) -> int:
 
                 dev(asked.port, asked.data, as_json=asked.json)
             case "serve":
-                from hosted.operate.serve import serve
+                from hosted.serve import serve
 
                 serve(port=asked.port)
             case "migrate":

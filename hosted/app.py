@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from qdrant_client import AsyncQdrantClient
 
 import jmem
-from hosted import api, edge, mcp, operate, web
-from hosted.api import problems
+from hosted import api, edge, mcp, openmemory, operate, web
 from hosted.background import background
 from hosted.db.engine import Database, driver_dsn
+from hosted.edge import problems
 from hosted.identity import compose
 from hosted.identity.devices import Register
 from hosted.identity.services import Services
@@ -77,7 +77,7 @@ def make_app(
     app.state.devices = Register(backend.database)
     app.state.contexts = list[Context]([app.state.devices.running])
     problems.install(app)
-    for group in (*api.groups(), *(api.account_groups() if services else ())):
+    for group in (*api.groups(), *openmemory.groups(), *(api.account_groups() if services else ())):
         app.include_router(group.router)
     _document(app)
     mcp.mount(app)

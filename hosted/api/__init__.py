@@ -7,7 +7,6 @@ from hosted.api.routing import Routes
 
 def groups() -> list[Routes]:
     """Every group of routes."""
-    from hosted import openmemory
     from hosted.api import (
         activity,
         audit,
@@ -41,7 +40,7 @@ def groups() -> list[Routes]:
         sync,
         verify,
     )
-    return [*(module.routes for module in own), *openmemory.groups()]
+    return [module.routes for module in own]
 
 
 def account_groups() -> list[Routes]:

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hosted.db.engine import driver
-from hosted.edge import audit
-from hosted.identity import devices, grants, keys
+from hosted.identity import audit, devices, grants, keys
 from hosted.identity.principal import Principal
 from hosted.memories.service import Backend
 from jmem.core.filter import EVERYTHING

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hosted.api.routing import Call, Routes, answer
 from hosted.db.engine import driver
-from hosted.edge import audit
+from hosted.identity import audit
 from hosted.identity.principal import owner
 from jmem.core.wire.answers import Reply
 from jmem.core.wire.base import Query

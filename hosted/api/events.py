@@ -14,8 +14,9 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from hosted.api.routing import Call, HttpProblem, Routes
+from hosted.api.routing import Call, Routes
 from hosted.db.engine import DATABASE_FAILURES, driver
+from hosted.edge.problems import HttpProblem
 from hosted.identity.principal import owner, still_owner
 from hosted.ops import feed
 from jmem.core.errors import Invalid

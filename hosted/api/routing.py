@@ -15,19 +15,18 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
 
 from hosted.edge.idempotency import once
+from hosted.edge.problems import PROBLEM, HttpProblem, methods_of
 from hosted.edge.rates import admit
 from hosted.identity.principal import Principal, current
 from hosted.memories.service import Backend, Memories
 from jmem.core.actor import Actor
-from jmem.core.errors import JmemError, TooLarge
+from jmem.core.errors import TooLarge
 from jmem.core.model import MAX_ANSWER_BYTES
 from jmem.core.wire.base import Ask, parse_query, wants_lists
 from jmem.core.wire.common import ROOM, bounded
 
-PROBLEM = "application/problem+json"
 PREFIX = "/api/v1"
 _TITLES = {401: "No token, or a wrong one", 403: "Not permitted", 404: "There is no such thing",
            409: "Ambiguous, or changed since it was read", 410: "The account was deleted", 413: "Too large",
@@ -44,14 +43,6 @@ _ID = {"type": "string", "pattern": "^[0-9a-f-]{4,36}$", "description": "an id, 
 
 A = TypeVar("A", bound=BaseModel)
 Who = Callable[..., Awaitable[Principal]]
-
-
-class HttpProblem(JmemError):
-    """A refusal by HTTP itself: its status and code are its own."""
-
-    def __init__(self, status: int, code: str, message: str, *, fix: str | None = None, **detail: Any) -> None:
-        super().__init__(message, code=code, fix=fix, **detail)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +113,6 @@ class Routes:
             return handler
 
         return declare
-
-
-def methods_of(request: Request) -> list[str]:
-    """The methods that the address takes. An address that a route names in full is no id of another route."""
-    path = request.url.path
-    # FastAPI keeps an included router as it is, and tells its routes under this name
-    tables = [getattr(one, "original_router", None) for one in request.app.routes]
-    every = [route for table in tables if table is not None for route in table.routes] + list(request.app.routes)
-    routes = [route for route in every if isinstance(route, Route)]
-    named = [route for route in routes if route.path == path] or [r for r in routes if r.path_regex.match(path)]
-    return sorted({method for route in named for method in route.methods or ()} - {"HEAD"})
 
 
 async def _asked(request: Request, ask: type[A], limit: int, *, any_query: bool) -> tuple[A, bytes]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -16,6 +16,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""The driver's own connection: for whole batches as arrays."""
 SystemRole = Literal["jmem_metrics", "jmem_deletion"]
 STATEMENT_TIMEOUT = "20s"
 DATABASE_FAILURES = (
@@ -137,7 +139,7 @@ async def _give_back(conn: AsyncConnection) -> None:
     await conn.close()
 
 
-async def driver(conn: AsyncConnection) -> asyncpg.Connection[asyncpg.Record]:
-    """The driver's own connection, in the same transaction: for whole batches as arrays."""
+async def driver(conn: AsyncConnection) -> Driver:
+    """The driver's own connection, in the same transaction."""
     raw = await conn.get_raw_connection()
-    return cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)
+    return cast("Driver", raw.driver_connection)

@@ -10,11 +10,8 @@ import os
 from pathlib import Path
 
 from hosted.dev import cluster
-from hosted.dev.home import home
+from hosted.dev.home import AGAIN, HOST, home
 from hosted.operate import serving
-
-HOST = "127.0.0.1"
-AGAIN = "python -m hosted dev --port 0"
 
 
 def dev(port: int, data: Path | None, *, as_json: bool) -> None:

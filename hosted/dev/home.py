@@ -1,4 +1,4 @@
-"""Where a development backend keeps what it has: a folder of the user's, or one that is thrown away at the end.
+"""Where a development backend is and keeps what it has: a folder of the user's, or one that is thrown away at the end.
 
 A folder serves one process at a time. What a killed one left running is found by the next: in the same folder, or among
 the throwaway ones that nobody holds.
@@ -21,6 +21,9 @@ from typing import Any
 from hosted.dev import cluster
 from jmem.core.errors import Conflict, Invalid
 
+HOST = "127.0.0.1"
+AGAIN = "python -m hosted dev --port 0"
+"""What to run where a port is taken."""
 PREFIX = "jmem-dev-"
 ELSEWHERE = Path("/var/lib/jmem-dev")
 """Where root keeps the clusters of folders that the unprivileged user of Postgres may not enter."""

@@ -18,8 +18,7 @@ from hosted.app import app_of
 from hosted.db.migrate import upgrade
 from hosted.dev import cluster as postgres
 from hosted.dev import qdrant
-from hosted.dev.command import AGAIN, HOST
-from hosted.dev.home import Home
+from hosted.dev.home import AGAIN, HOST, Home
 from hosted.dev.supabase import Double
 from hosted.dev.supabase import Settings as DoubleSettings
 from hosted.operate import logs, serving

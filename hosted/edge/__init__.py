@@ -7,7 +7,7 @@ From the outside in:
     rates     how much one address, and one user, may ask
     bodies    how large a body may be, how long it may take to arrive, and how long its answer may take
 
-`idempotency` and `audit` work inside the routes, in the tenant's transactions.
+`idempotency` works inside the routes, in the tenant's transactions; `problems` is the form of every refusal.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hosted.api.problems import problem
+from hosted.edge.problems import problem
 from jmem.core.errors import JmemError
 
 

@@ -4,11 +4,41 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
 
 if TYPE_CHECKING:
     from hosted.edge.rates import Counted, Rates
-    from hosted.identity.principal import Principal
+    from jmem.core.actor import Actor
+
+
+class Asker(Protocol):
+    """Who asks, as far as the edge has to know; identity tells who that is."""
+
+    @property
+    def user_id(self) -> UUID:
+        """The account."""
+        ...
+
+    @property
+    def actor(self) -> Actor:
+        """What it may do there, and by which name histories know it."""
+        ...
+
+    @property
+    def via(self) -> str:
+        """How it was proven."""
+        ...
+
+    @property
+    def key_id(self) -> UUID | None:
+        """The key, where it is one."""
+        ...
+
+    @property
+    def client_id(self) -> str | None:
+        """The program that was let in, where it is one."""
+        ...
 
 
 @dataclass(slots=True)
@@ -22,7 +52,7 @@ class Asking:
     kind: str | None = None
     rates: Rates | None = None
     state: Any = None
-    principal: Principal | None = None
+    principal: Asker | None = None
     counted: list[Counted] = field(default_factory=list)
 
 

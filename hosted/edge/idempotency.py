@@ -31,12 +31,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.responses import Response
 
 from hosted.db.engine import DATABASE_FAILURES, Database, before_commit, driver
+from hosted.edge.context import Asker
 from jmem.core.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from hosted.identity.principal import Principal
 
 HEADER = "idempotency-key"
 REPLAYED = {"idempotency-replayed": "true"}
@@ -88,7 +88,7 @@ class Reservation:
 
 
 async def once(
-    database: Database, principal: Principal, given: str, asked: bytes, patience: float, run: Callable[[], Awaitable[Response]]
+    database: Database, principal: Asker, given: str, asked: bytes, patience: float, run: Callable[[], Awaitable[Response]]
 ) -> Response:  # fmt: skip
     """The answer of `run`, or the one that was kept when the same was asked with this key before.
 
@@ -137,7 +137,7 @@ async def keep_sweeping(database: Database) -> None:
         await asyncio.sleep(SWEEP_S)
 
 
-def _reservation(principal: Principal, given: str, asked: bytes) -> Reservation:
+def _reservation(principal: Asker, given: str, asked: bytes) -> Reservation:
     text = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
     if not 0 < len(text) <= MAX_KEY or not text.isascii() or not text.isprintable():
         raise Invalid(f"an idempotency key is 1 to {MAX_KEY} printable ASCII characters", code="bad_idempotency_key",

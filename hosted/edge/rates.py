@@ -22,13 +22,12 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 
-from hosted.edge.context import current
+from hosted.edge.context import Asker, current
 from jmem.core.errors import RateLimited
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
 
-    from hosted.identity.principal import Principal
 
 Kind = Literal["read", "search", "write", "sync", "sign_in"]
 BURST = 9
@@ -146,7 +145,7 @@ class TooMany(RateLimited):
         self.counted = counted
 
 
-async def admit(principal: Principal) -> None:
+async def admit(principal: Asker) -> None:
     """Count the request that is being answered for its user, once; raises RateLimited when there were enough."""
     asking = current.get()
     if asking is None or asking.principal is not None:

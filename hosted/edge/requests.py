@@ -10,10 +10,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hosted.api.problems import internal
 from hosted.edge.address import address_of
 from hosted.edge.answers import for_whom_asks
 from hosted.edge.context import Asking, current
+from hosted.edge.problems import internal
 
 HEADER = "x-request-id"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")

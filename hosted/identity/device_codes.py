@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hosted.edge import audit
+from hosted.identity import audit
 from hosted.identity.tables import device_codes
 from jmem.core.errors import RateLimited, Unauthorized
 

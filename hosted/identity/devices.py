@@ -24,8 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 
 from hosted.db.engine import DATABASE_FAILURES, Database
-from hosted.edge import audit
-from hosted.identity import grants, keys
+from hosted.identity import audit, grants, keys
 from hosted.identity.principal import Principal
 from hosted.identity.tables import devices
 from jmem.core.errors import JmemError, NotFound

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from jmem.core.errors import JmemError, Refused, Unauthorized, Unreachable
+from jmem.core.errors import Refused, Unauthorized, Unreachable
 
 REALM = "jmem"
-SQLSTATE_DELETED = "JM410"
-"""What triggers raise when something is written for an account that was deleted meanwhile."""
 
 
 class BadToken(Unauthorized):
@@ -54,15 +52,6 @@ class MissingScope(Refused):
         return {"WWW-Authenticate": "Bearer " + ", ".join(said)}
 
 
-class AccountDeleted(JmemError):
-    """The account was deleted; what is on the person's own machines is untouched."""
-
-    code, status, exit_code = "account_deleted", 410, 4
-
-    def __init__(self) -> None:
-        super().__init__("this account was deleted", fix="sign up anew; memories on your own machines are untouched")
-
-
 class IdentityUnavailable(Unreachable):
     """Supabase doesn't answer, so nobody new can be told who they are."""
 
@@ -70,16 +59,6 @@ class IdentityUnavailable(Unreachable):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"the sign-in service can't be reached: {why}", fix="try again in a minute")
-
-
-def of_database(error: BaseException) -> AccountDeleted | None:
-    """What the database meant that refused a write, when it was one after the account's end."""
-    nested: BaseException | None = error
-    while nested is not None:
-        if getattr(nested, "sqlstate", None) == SQLSTATE_DELETED:
-            return AccountDeleted()
-        nested = getattr(nested, "orig", None) or nested.__cause__
-    return None
 
 
 def _quotable(text: str) -> str:

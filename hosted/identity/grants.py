@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hosted.edge import audit
+from hosted.identity import audit
 from hosted.identity.keys import checked, checked_name
 from hosted.identity.lookup import Rights
 from hosted.identity.tables import device_codes, grants, sign_outs

@@ -14,8 +14,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hosted.edge import audit
-from hosted.identity import secret
+from hosted.identity import audit, secret
 from hosted.identity.lookup import Rights
 from hosted.identity.secret import Kind
 from hosted.identity.tables import api_keys

@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from hosted.identity.errors import AccountDeleted
+from hosted.db.errors import AccountDeleted
 from hosted.identity.jwt import Claims
 
 _KEY = text("SELECT * FROM jmem.key_holder(:digest)")

@@ -17,10 +17,10 @@ from uuid import UUID
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from hosted.edge import audit
+from hosted.db.errors import AccountDeleted
 from hosted.edge.rates import admit
-from hosted.identity import secret
-from hosted.identity.errors import AccountDeleted, BadToken, MissingScope
+from hosted.identity import audit, secret
+from hosted.identity.errors import BadToken, MissingScope
 from hosted.identity.jwt import MAX_TOKEN, Verifier
 from hosted.identity.lookup import Lookup, Rights
 from jmem.core.actor import Actor

@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from hosted.api.routing import HttpProblem, body_of
+from hosted.api.routing import body_of
 from hosted.db.engine import DATABASE_FAILURES
 from hosted.edge.compose import origins_of
+from hosted.edge.problems import HttpProblem
 from hosted.identity.errors import BadToken
 from hosted.identity.principal import Identity, Principal
 from hosted.identity.services import Services

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from mcp.server.lowlevel import Server
 
-from hosted.api.problems import error_of
 from hosted.db.engine import DATABASE_FAILURES
+from hosted.edge.problems import error_of
 from hosted.mcp.caller import Caller
 from hosted.mcp.tools import Tools
 from jmem.core.mcp import serving

@@ -17,22 +17,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
 
-from hosted.db.engine import DATABASE_FAILURES, Database, driver
-from hosted.identity.errors import of_database
+from hosted.db.engine import DATABASE_FAILURES, Database, Driver, driver
+from hosted.db.errors import of_database
 from hosted.memories.finding import Params, plain
 from hosted.ops.purge import NUMBER_ACCESSES
 from jmem.core.accesses import MAX_ACCESSES, Access, Answer, Told, Wanted, told_of
 from jmem.core.actor import Actor
 from jmem.core.errors import JmemError, Refused
 from jmem.core.model import Op, iso, milliseconds
-
-if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
 
 MAX_WAITING = 5_000
 """Records that wait in one replica."""

@@ -24,7 +24,7 @@ from jmem.core.moments import bound_of, cursor_kind, newest_of, there
 from jmem.core.paging import Page, check_limit, decode_cursor, encode_cursor
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 AT_ONCE = 200
 """Changed memories that are folded at a time."""

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hosted.db.engine import driver
+from hosted.db.engine import Driver, driver
 from hosted.ops.writer import Writer, writing
 from jmem.core.accesses import Access, access_of, refusal
 from jmem.core.actor import Actor
@@ -16,7 +16,6 @@ from jmem.core.model import MAX_BATCH, Memory
 
 if TYPE_CHECKING:
     from hosted.memories.service import Backend
-    from hosted.ops.rows import Driver
 
 
 class Account:

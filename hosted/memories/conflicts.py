@@ -22,7 +22,7 @@ from jmem.core.model import MAX_ANSWER_BYTES, Memory, Op, new_id
 from jmem.core.paging import check_limit, decode_cursor, encode_cursor
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 APART = f"m.apart AND NOT m.deleted AND {IS_MEMORY}"
 """The condition for memories with a conflict that is told of."""

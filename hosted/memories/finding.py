@@ -16,7 +16,7 @@ from jmem.core.model import STATES, Memory, is_id
 if TYPE_CHECKING:
     import asyncpg
 
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 _LOOKED_AT = 50
 

@@ -18,7 +18,7 @@ from jmem.core.revisions import FORGOTTEN, MAX_IDS, History, LogEntry, Revision,
 if TYPE_CHECKING:
     import asyncpg
 
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 HELD_BYTES = 16 << 20
 """Of the newest revisions that are told: an answer holds less."""

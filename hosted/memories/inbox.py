@@ -17,7 +17,7 @@ from jmem.core.errors import Ambiguous, NotFound
 from jmem.core.model import now_iso
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 AT_ONCE = 500
 """Ops of one statement."""

@@ -25,7 +25,7 @@ from jmem.core.terms import Weighed, query_terms
 from jmem.core.texts import CONTEXT_AFTER, CONTEXT_BEFORE
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 CONTEXT_WEIGHT = 0.4
 TERM_ROWS = 2_000

@@ -16,7 +16,7 @@ from jmem.core.paging import check_limit
 from jmem.core.spans import OPEN, Change, Passing, Span, change, closed, cursor_of, going_on
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 AT_ONCE = 100
 """Touched memories that are named at a time."""

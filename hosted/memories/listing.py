@@ -18,7 +18,7 @@ from jmem.core.paging import Page, check_limit, decode_cursor, encode_cursor
 if TYPE_CHECKING:
     import asyncpg
 
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 # with LIMIT it is looked up by the index, row for row; an EXISTS would first gather whatever supersedes anything
 _SUPERSEDED = (

@@ -25,7 +25,7 @@ from jmem.core.paging import check_limit
 from jmem.core.pairs import WORDS, Found, Merged, Pair, Place, of_one, pair_of
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
     from jmem.core.actor import Actor
 
 SECONDS = 0.7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from hosted.edge import audit
+from hosted.identity import audit
 from hosted.memories import finding, listing
 from hosted.memories.activity import asks
 from hosted.memories.exporting import Export

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hosted.db.engine import Database, driver
+from hosted.db.engine import Database, Driver, driver
 from hosted.memories import asof, lexical
 from hosted.memories.finding import Params, condition
 from hosted.memories.lexical import Lexical
@@ -35,7 +35,6 @@ from jmem.core.query import MODES, Hit, SearchOutcome, SearchQuery
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from hosted.ops.rows import Driver
     from hosted.vectors.drain import Target
 
     class Index(Protocol):

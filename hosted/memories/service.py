@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hosted.db.engine import Database
+from hosted.db.engine import Database, Driver
 from hosted.memories import batch as batches
 from hosted.memories import finding, undo, writes
 from hosted.memories.activity import Activity, asks
@@ -35,7 +35,6 @@ from jmem.core.revert import Group, UndoReport
 from jmem.core.revisions import edit_kind
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
     from hosted.vectors.alias import VectorIndex
 
 Similar = Callable[["Driver", UUID, str, Actor], Awaitable[tuple[Near, ...]]]

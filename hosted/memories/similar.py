@@ -16,7 +16,7 @@ from jmem.core.resemblance import ENOUGH_TERMS, MAX_DOCS, MAX_LOOKED_AT, nearest
 from jmem.core.words import words
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 
 async def similar(

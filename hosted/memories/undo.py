@@ -27,7 +27,7 @@ from jmem.core.revert import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
     from hosted.ops.writer import Action, Writer
 
 _OPEN = "user_id = $1 AND undone_by IS NULL AND kind NOT IN ('undo', 'redo', 'sync')"

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic_core import to_json
 
 import jmem
-from hosted.api.routing import HttpProblem
+from hosted.edge.problems import HttpProblem
 from hosted.operate.health import Readiness
 from hosted.operate.metrics import CONTENT_TYPE, Metrics
 from jmem.core.errors import Unauthorized

@@ -12,7 +12,7 @@ from jmem.core.model import Op
 from jmem.core.spans import OPEN
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 AT_ONCE = 64
 """Ops that are held at once, of up to 128 KiB each."""

@@ -9,7 +9,7 @@ from uuid import UUID
 from hosted.edge.idempotency import attempt
 
 if TYPE_CHECKING:
-    from hosted.ops.rows import Driver
+    from hosted.db.engine import Driver
 
 NUMBER_ACCESSES = (
     "INSERT INTO jmem.access_heads AS h (user_id, last) VALUES ($1, $2)"

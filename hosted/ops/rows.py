@@ -22,7 +22,7 @@ from jmem.core.texts import text_key
 if TYPE_CHECKING:
     import asyncpg
 
-    Driver = asyncpg.Connection[asyncpg.Record]
+    from hosted.db.engine import Driver
 
 _NAMES = (
     "id", "content", "tags", "metadata", "state", "deleted", "occurred_at", "expires_at", "privacy", "source",

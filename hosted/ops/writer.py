@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hosted.db.engine import Database, driver
-from hosted.edge import audit
+from hosted.db.engine import Database, Driver, driver
+from hosted.identity import audit
 from hosted.ops import log, rows
 from hosted.ops.purge import forget_accesses, forget_answers
 from hosted.ops.rows import Row
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from hosted.ops.events import Bus
-    from hosted.ops.rows import Driver
 
 _node = (os.getpid(), new_node())
 

@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import delete, func, insert, or_, select, text, update
 
 from hosted.db.engine import Database
-from hosted.identity.errors import AccountDeleted, BadToken, IdentityUnavailable
+from hosted.db.errors import AccountDeleted
+from hosted.identity.errors import BadToken, IdentityUnavailable
 from hosted.identity.supabase import Session, SignInRefused
 from hosted.identity.tables import web_sessions
 

@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
-from hosted.api import problems
+from hosted.edge import problems
 from hosted.edge.compose import wrap
 from hosted.edge.context import request_id
 from hosted.edge.rates import admit

@@ -15,8 +15,7 @@ from fastapi import FastAPI
 from hosted.api.keys import routes as key_routes
 from hosted.app import make_app
 from hosted.db.engine import Database, driver
-from hosted.edge import audit
-from hosted.identity import grants, keys
+from hosted.identity import audit, grants, keys
 from hosted.identity.lookup import Lookup, Rights
 from hosted.identity.principal import Identity, person
 from hosted.memories.service import Backend

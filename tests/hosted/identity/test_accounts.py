@@ -13,9 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from hosted.db.engine import Database
+from hosted.db.errors import AccountDeleted, of_database
 from hosted.identity import grants, keys, secret
 from hosted.identity.accounts import Accounts
-from hosted.identity.errors import AccountDeleted, of_database
 from hosted.identity.jwt import Claims
 from hosted.identity.lookup import Lookup, Rights
 from hosted.identity.supabase import Supabase

@@ -15,8 +15,9 @@ from starlette.requests import Request
 from hosted.api import events, sync
 from hosted.api.routing import Call
 from hosted.db.engine import DATABASE_FAILURES, Database
-from hosted.edge import audit, context, idempotency
+from hosted.edge import context, idempotency
 from hosted.edge.rates import Rates
+from hosted.identity import audit
 from hosted.identity.principal import Principal
 from hosted.mcp.server import make_server
 from hosted.mcp.tools import Tools

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import asyncpg
 from fastapi import FastAPI, Request, Response
@@ -15,13 +15,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
-from hosted.api.routing import PROBLEM, HttpProblem, methods_of
+from hosted.db.errors import of_database
 from hosted.edge.context import current, request_id
-from hosted.identity.errors import BadToken, MissingScope, of_database
 from jmem.core.errors import Invalid, JmemError, Unreachable
 from jmem.core.wire.refusals import invalid_answer
 
+PROBLEM = "application/problem+json"
 log = logging.getLogger(__name__)
 _LATER = {"retry-after": "1"}
 _AWAY = (
@@ -30,6 +31,23 @@ _AWAY = (
 )  # fmt: skip
 _NO_TEXT = ("22021", "22P05")
 """SQLSTATEs of a character that the database has no place for: whoever sent it is told, wherever it stood."""
+
+
+class HttpProblem(JmemError):
+    """A refusal by HTTP itself: its status and code are its own."""
+
+    def __init__(self, status: int, code: str, message: str, *, fix: str | None = None, **detail: Any) -> None:
+        super().__init__(message, code=code, fix=fix, **detail)
+        self.status = status
+
+
+@runtime_checkable
+class Challenge(Protocol):
+    """A refusal that also says, in a header, how to ask better."""
+
+    def headers(self, resource_metadata: str | None = None) -> dict[str, str]:
+        """The header; `resource_metadata` is where RFC 9728's document is."""
+        ...
 
 
 def problem(error: JmemError, headers: Mapping[str, str] | None = None) -> Response:
@@ -58,7 +76,7 @@ def _ours(request: Request, error: Exception) -> Response:
     if error.status >= 500:
         log.warning("request failed: %s (%s)", error.code, error.message)
     headers: dict[str, str] = {}
-    if isinstance(error, BadToken | MissingScope):
+    if isinstance(error, Challenge):
         identity: Any = getattr(request.app.state, "identity", None)
         headers = error.headers(getattr(identity, "resource_metadata", None))
     elif "retry_after" in error.detail:
@@ -126,3 +144,14 @@ def internal(request: Request, error: Exception) -> Response:
     number = request_id() or secrets.token_hex(6)
     log.error("request %s failed", number, exc_info=error)
     return problem(JmemError("the server failed while answering this", code="internal", request=number))
+
+
+def methods_of(request: Request) -> list[str]:
+    """The methods that the address takes. An address that a route names in full is no id of another route."""
+    path = request.url.path
+    # FastAPI keeps an included router as it is, and tells its routes under this name
+    tables = [getattr(one, "original_router", None) for one in request.app.routes]
+    every = [route for table in tables if table is not None for route in table.routes] + list(request.app.routes)
+    routes = [route for route in every if isinstance(route, Route)]
+    named = [route for route in routes if route.path == path] or [r for r in routes if r.path_regex.match(path)]
+    return sorted({method for route in named for method in route.methods or ()} - {"HEAD"})

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
-from hosted.db.engine import DATABASE_FAILURES, Database, driver
+from hosted.db.engine import DATABASE_FAILURES, Database, Driver, driver
 from hosted.edge.context import current
 from jmem.core.errors import Invalid
 from jmem.core.paging import decode_cursor, encode_cursor
@@ -24,7 +24,6 @@ from jmem.core.paging import decode_cursor, encode_cursor
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from hosted.ops.rows import Driver
 
 SORT = "-at"
 MAX_TARGET = 200
