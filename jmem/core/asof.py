@@ -104,8 +104,7 @@ class Past:
             fringe.update(dict.fromkeys(before + after))
         rowids = rows.copy(self.now, self.conn, list(fringe))
         copied = {rowids[id] for id in near}
-        entries = copied | set(self.rows)
-        fts.refresh(self.conn, entries, entries, ())
+        fts.fill(self.conn, copied | set(self.rows))
         return frozenset(copied)
 
     def _spots(self) -> set[tuple[str, str, str]]:

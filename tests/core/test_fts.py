@@ -130,6 +130,37 @@ def test_a_whole_conversation_in_one_commit(user: User):
     check(user)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_changes_all_over_a_thread_in_one_commit(user: User, seed: int):
+    rng = random.Random(seed)
+
+    def place() -> dict[str, str]:
+        return {"thread": rng.choice("tu"), "occurred_at": f"2023-05-{rng.randint(1, 28):02d}T10:00:00Z"}
+
+    held = [a.memory.id for a in user.service.add_many([Draft(f"n{n}", **place()) for n in range(40)], ME)]
+    for _ in range(4):
+        steps: list[dict[str, object]] = [{"op": "add", "content": f"n{rng.random()}", **place()} for _ in range(3)]
+        for id in rng.sample(held, 9):
+            change = rng.choice([place(), {"state": "paused"}, {"content": f"n{rng.random()}"}, {"thread": None}])
+            steps.append(rng.choice([{"op": "delete", "id": id}, {"op": "edit", "id": id, **change}]))
+        done = user.service.batch(steps, ME)
+        assert all(one.error is None for one in done)
+        gone = {step["id"] for step in steps if step["op"] == "delete"}
+        held = sorted({id for id in held if id not in gone} | {one.memory.id for one in done[:3] if one.memory})
+        threads: dict[object, list[tuple[str, str, str]]] = {}
+        for id in held:
+            memory = user.service.get(id, ME)
+            if memory.state == "active":
+                assert memory.occurred_at is not None
+                threads.setdefault(memory.thread, []).append((memory.occurred_at, id, memory.content))
+        for thread, turns in threads.items():
+            said = [content for *_, content in sorted(turns)]
+            for n, (_, id, _) in enumerate(sorted(turns)):
+                near = said[max(0, n - 2) : n] + said[n + 1 : n + 2] if thread else []
+                assert words(user.context(id)) == near
+        check(user)
+
+
 def test_deleted_and_changed_text_is_found_no_more(user: User):
     id = user.service.add(Draft("zebra crossing", tags=("stripes",)), ME).memory.id
     user.service.edit(id, {"content": "pelican", "tags": []}, ME)

@@ -35,9 +35,8 @@ def take_in(user: User, ops: Sequence[Op]) -> collections.Counter[str]:
 
 
 def test_of_new_memories_only_the_writes_are_made_one_by_one(user: User):
-    ran = take_in(user, [op(n, new_id(), {"content": f"fact {n}"}) for n in range(PAGE)])
+    ran = take_in(user, [op(n, new_id(), {"content": f"fact {n}", "thread": "t"}) for n in range(PAGE)])
     assert ran.pop("INSERT INTO") <= 3 * PAGE + 10, "an op, a row, an entry of the full-text index"
-    assert ran.pop("SELECT CONTENT,") == PAGE, "the full-text index reads each row"
     assert ran.total() < 40, ran
 
 

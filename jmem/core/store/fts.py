@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
 
 from jmem.core.texts import CONTEXT_AFTER, CONTEXT_BEFORE, CONTEXT_CHARS, search_text, spoken
 
-_ROW = (
-    "SELECT content, speaker, tags, occurred_at, thread, at, id, state, deleted, expires_at"
-    " FROM memories WHERE rowid = ?"
+Spot = tuple[str, str, str]
+"""(thread, at, id): the place of a memory in its thread"""
+_CHUNK = 500
+_ROWS = (
+    "SELECT value, m.content, m.speaker, m.occurred_at, m.tags"
+    " FROM json_each(?) LEFT JOIN memories m ON m.rowid = value AND m.deleted = 0"
 )
-_NEIGHBOUR = (
-    "SELECT {columns} FROM memories WHERE thread = ? AND state = 'active' AND deleted = 0"
-    " AND expires_at IS NULL AND (at, id) {side} (?, ?) ORDER BY at {order}, id {order} LIMIT ?"
+_GIVES = "state = 'active' AND deleted = 0 AND expires_at IS NULL"
+_SPOTS = (
+    "SELECT thread, at, id FROM memories"
+    f" WHERE rowid IN (SELECT value FROM json_each(?)) AND thread IS NOT NULL AND {_GIVES}"
 )
-_TEXTS = "content, speaker, occurred_at"
-_BEFORE = _NEIGHBOUR.format(columns=_TEXTS, side="<", order="DESC")
-_AFTER = _NEIGHBOUR.format(columns=_TEXTS, side=">", order="ASC")
-_ROWIDS_BEFORE = _NEIGHBOUR.format(columns="rowid", side="<", order="DESC")
-_ROWIDS_AFTER = _NEIGHBOUR.format(columns="rowid", side=">", order="ASC")
+_NEAR = "SELECT at, id, rowid, content, speaker, occurred_at FROM memories"
+_BEFORE = f"{_NEAR} WHERE thread = ? AND {_GIVES} AND (at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?"
+_ONWARD = f"{_NEAR} WHERE thread = ? AND {_GIVES} AND (at, id) >= (?, ?) ORDER BY at, id"
 
 
 def gives_context(state: str, deleted: int, expires_at: str | None) -> bool:
@@ -32,38 +35,66 @@ def gives_context(state: str, deleted: int, expires_at: str | None) -> bool:
     return state == "active" and not deleted and expires_at is None
 
 
-def _context(conn: sqlite3.Connection, thread: str, at: str, id: str) -> str:
-    before = conn.execute(_BEFORE, (thread, at, id, CONTEXT_BEFORE)).fetchall()
-    after = conn.execute(_AFTER, (thread, at, id, CONTEXT_AFTER)).fetchall()
-    return "\n".join(spoken(*row)[:CONTEXT_CHARS] for row in (*reversed(before), *after))
+def _contexts(conn: sqlite3.Connection, spots: Iterable[Spot]) -> dict[int, str]:
+    """The context of each row that stands at one of the spots or whose context reaches there, by its rowid."""
+    found: dict[int, str] = {}
+    for thread, group in groupby(sorted(set(spots)), key=lambda spot: spot[0]):
+        places = [(at, id) for _, at, id in group]
+        done = 0
+        while done < len(places):
+            done += _stretch(conn, thread, places[done:], found)
+    return found
 
 
-def _entry(conn: sqlite3.Connection, rowid: int) -> tuple[str, str] | None:
-    """(text, context) that the index should hold for a row; None when it should hold nothing."""
-    row = conn.execute(_ROW, (rowid,)).fetchone()
-    if row is None or row[8]:
-        return None
-    content, speaker, tags, occurred_at, thread, at, id, state, deleted, expires_at = row
-    text = search_text(content, speaker, occurred_at, json.loads(tags) if tags != "[]" else ())
-    near = thread is not None and gives_context(state, deleted, expires_at)
-    return text, _context(conn, thread, at, id) if near else ""
+def _stretch(conn: sqlite3.Connection, thread: str, places: Sequence[tuple[str, str]], found: dict[int, str]) -> int:
+    """Add the contexts around the first of the places and around those that follow it closely; how many places that were."""
+    before = conn.execute(_BEFORE, (thread, *places[0], CONTEXT_BEFORE + CONTEXT_AFTER)).fetchall()
+    rowids = [row[2] for row in reversed(before)]
+    texts = [spoken(*row[3:])[:CONTEXT_CHARS] for row in reversed(before)]
+    reached: set[int] = set()
+    passed, last = 0, -1
+    for at, id, rowid, *text in conn.execute(_ONWARD, (thread, *places[0])):
+        n = len(rowids)
+        while passed < len(places) and places[passed] <= (at, id):
+            last = n + CONTEXT_BEFORE - (places[passed] < (at, id))
+            reached.update(range(n - CONTEXT_AFTER, last + 1))
+            passed += 1
+        if n > last + CONTEXT_AFTER:
+            break
+        rowids.append(rowid)
+        texts.append(spoken(*text)[:CONTEXT_CHARS])
+    else:  # whatever place is left is behind the end of the thread
+        reached.update(range(len(rowids) - CONTEXT_AFTER, len(rowids)) if passed < len(places) else ())
+        passed = len(places)
+    for n in reached:
+        if 0 <= n < len(rowids):
+            near = (*texts[max(0, n - CONTEXT_BEFORE) : n], *texts[n + 1 : n + 1 + CONTEXT_AFTER])
+            found[rowids[n]] = "\n".join(near)
+    return passed
 
 
-def refresh(
-    conn: sqlite3.Connection, touched: set[int], fresh: set[int], spots: Iterable[tuple[str, str, str]]
-) -> None:
+def _entries(
+    conn: sqlite3.Connection, rowids: Collection[int], spots: Iterable[Spot]
+) -> Iterator[tuple[int, tuple[str, str] | None]]:
+    """(text, context) that the index should hold for the rows and for those around the spots, ascending; None when it should
+    hold nothing. A row that gives context needs its spot among them."""
+    contexts = _contexts(conn, spots)
+    wanted = json.dumps(sorted({*rowids, *contexts}))
+    for rowid, content, speaker, occurred_at, tags in conn.execute(_ROWS, (wanted,)):
+        if content is None:
+            yield rowid, None
+            continue
+        text = search_text(content, speaker, occurred_at, json.loads(tags) if tags != "[]" else ())
+        yield rowid, (text, contexts.get(rowid, ""))
+
+
+def refresh(conn: sqlite3.Connection, touched: set[int], fresh: set[int], spots: Iterable[Spot]) -> None:
     """Bring the index up to date with the rows in `touched` and with the neighbours of every place in `spots`.
 
     `fresh` are the touched rows that have no entry yet. Runs once a group of writes: FTS5 flushes a segment
     at every savepoint, so writing to it job by job would cost a segment a job.
     """
-    rows = set(touched)
-    for thread, at, id in spots:
-        # a change at a place shows in the context of the two rows after it and of the one before it
-        rows.update(r for (r,) in conn.execute(_ROWIDS_AFTER, (thread, at, id, CONTEXT_BEFORE)))
-        rows.update(r for (r,) in conn.execute(_ROWIDS_BEFORE, (thread, at, id, CONTEXT_AFTER)))
-    for rowid in sorted(rows):
-        entry = _entry(conn, rowid)
+    for rowid, entry in _entries(conn, touched, spots):
         held = None
         if rowid not in fresh:
             held = conn.execute("SELECT text, context FROM memory_fts WHERE rowid = ?", (rowid,)).fetchone()
@@ -89,8 +120,24 @@ def rebuild(conn: sqlite3.Connection) -> int:
     """Write the whole index anew from the rows; the number of entries. Call inside a transaction."""
     conn.execute("DELETE FROM memory_fts")
     rowids = [r for (r,) in conn.execute("SELECT rowid FROM memories WHERE deleted = 0 ORDER BY rowid")]
-    refresh(conn, set(rowids), set(rowids), ())
+    fill(conn, rowids)
     return len(rowids)
+
+
+def fill(conn: sqlite3.Connection, rowids: Iterable[int]) -> None:
+    """Write the entries of live rows that have none. Call inside a transaction."""
+    for rowid, entry in _each(conn, sorted(rowids)):
+        conn.execute("INSERT INTO memory_fts (rowid, text, context) VALUES (?, ?, ?)", (rowid, *entry))
+
+
+def _each(conn: sqlite3.Connection, rowids: Sequence[int]) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The rowids of live rows with what the index should hold for them."""
+    for start in range(0, len(rowids), _CHUNK):
+        chunk = frozenset(rowids[start : start + _CHUNK])
+        spots = conn.execute(_SPOTS, (json.dumps(list(chunk)),)).fetchall()
+        for rowid, entry in _entries(conn, chunk, spots):
+            if rowid in chunk and entry is not None:
+                yield rowid, entry
 
 
 def check(conn: sqlite3.Connection) -> list[str]:
@@ -107,9 +154,9 @@ def check(conn: sqlite3.Connection) -> list[str]:
     if surplus := len(held - live):
         problems.append(f"full-text index: {surplus} entries without a memory")
     stale = 0
-    for rowid in live & held:
+    for rowid, entry in _each(conn, sorted(live & held)):
         row = conn.execute("SELECT text, context FROM memory_fts WHERE rowid = ?", (rowid,)).fetchone()
-        stale += row != _entry(conn, rowid)
+        stale += row != entry
     if stale:
         problems.append(f"full-text index: {stale} entries are out of date")
     return problems
