@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Collection
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hosted.memories.finding import load
 from hosted.ops import log
-from jmem.core.edits import DEFAULTS
 from jmem.core.errors import NotFound
-from jmem.core.model import Memory, Op
-from jmem.core.revert import (
-    FINAL,
-    FORGOTTEN,
-    MAX_CHANGES,
-    OWN,
-    Entry,
-    Group,
-    Undone,
-    UndoReport,
-    Without,
-    change_of,
-    without,
-)  # fmt: skip
+from jmem.core.model import Op
+from jmem.core.revert import FORGOTTEN, OWN, Change, Entry, Group, Report, Step, UndoReport, Without, change_of, without
 
 if TYPE_CHECKING:
     from hosted.db.engine import Driver
@@ -42,14 +28,6 @@ SELECT o.payload, o.action, a.kind, a.undone_by FROM jmem.ops o
 LEFT JOIN jmem.actions a ON a.user_id = o.user_id AND a.id = o.action
 WHERE o.user_id = $1 AND o.memory_id = $2 ORDER BY o.stamp"""
 _THESE = "SELECT stamp, payload FROM jmem.ops WHERE user_id = $1 AND stamp = ANY ($2::text[])"
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """Actions that are taken back, or repeated, together, newest first. `undo` is the action to take back then."""
-
-    actions: Sequence[tuple[int, str, str, str]]
-    undo: int | None = None
 
 
 async def touched(raw: Driver, user_id: UUID, action: int) -> list[str]:
@@ -79,43 +57,42 @@ async def run_group(writer: Writer, client: str, group: Group) -> UndoReport:
     sql = f"SELECT {_COLUMNS} FROM jmem.actions WHERE {where} ORDER BY id DESC"
     report = _Report(writer)
     if actions := await writer.raw.fetch(sql, *values):
-        await _take(writer, report, _Step([tuple(a) for a in actions]), client)
+        await _take(writer, report, Step([tuple(a) for a in actions]), client)
     return await report.done()
 
 
-async def _undo_steps(writer: Writer) -> AsyncIterator[_Step]:
+async def _undo_steps(writer: Writer) -> AsyncIterator[Step]:
     sql = f"SELECT {_COLUMNS} FROM jmem.actions WHERE {_OPEN} AND id < $2 ORDER BY id DESC LIMIT 1"
     below = _LAST
     while (found := await writer.raw.fetchrow(sql, writer.user_id, below)) is not None:
-        yield _Step([tuple(found)])
+        yield Step([tuple(found)])
         below = found["id"]
 
 
-async def _redo_steps(writer: Writer) -> AsyncIterator[_Step]:
+async def _redo_steps(writer: Writer) -> AsyncIterator[Step]:
     newest = ("SELECT id FROM jmem.actions WHERE user_id = $1 AND kind = 'undo' AND undone_by IS NULL AND id < $2"
               " ORDER BY id DESC LIMIT 1")  # fmt: skip
     undone = f"SELECT {_COLUMNS} FROM jmem.actions WHERE user_id = $1 AND undone_by = $2 AND id <> $2 ORDER BY id DESC"
     below = _LAST
     while (below := await writer.raw.fetchval(newest, writer.user_id, below)) is not None:
         actions = await writer.raw.fetch(undone, writer.user_id, below)
-        yield _Step([tuple(a) for a in actions], undo=below)
+        yield Step([tuple(a) for a in actions], undo=below)
 
 
-async def _take(writer: Writer, report: _Report, step: _Step, client: str) -> None:
+async def _take(writer: Writer, report: _Report, step: Step, client: str) -> None:
     """Take one step, unless nothing of it is left that could be taken back."""
     raw, user_id = writer.raw, writer.user_id
-    ids = {action: await touched(raw, user_id, action) for action, *_ in step.actions}
-    reverted = ids if step.undo is None else {step.undo: await touched(raw, user_id, step.undo)}
-    rows = await writer.rows({id for each in reverted.values() for id in each})
+    named = dict.fromkeys([*(action for action, *_ in step.actions), *step.reverted])
+    ids = {action: await touched(raw, user_id, action) for action in named}
+    rows = await writer.rows({id for action in step.reverted for id in ids[action]})
     gone = {id for id, row in rows.items() if row.purged}
     report.gone(gone)
-    kinds = {action: kind for action, kind, _, _ in step.actions}
-    actions = {a for a, each in reverted.items() if kinds.get(a) not in FINAL and not gone.issuperset(each)}
+    actions = step.left(ids, gone)
     if not actions:
         return
     own = writer.begin(client, "redo" if step.undo else "undo", step.undo or max(actions))
     seq = writer.head.seq
-    order = dict.fromkeys(id for action in reverted if action in actions for id in reverted[action])
+    order = dict.fromkeys(id for action in step.reverted if action in actions for id in ids[action])
     changed = {id for id in order if id not in gone and await report.revert(own, id, actions)}
     wrote = writer.head.seq > seq
     if step.undo is None:
@@ -128,12 +105,7 @@ async def _take(writer: Writer, report: _Report, step: _Step, client: str) -> No
         await raw.execute(
             "UPDATE jmem.actions SET undone_by = $3 WHERE user_id = $1 AND id = $2", user_id, step.undo, by
         )
-    report.steps += 1
-    report.undone += [
-        Undone(action, kind, at, by, [id for id in ids[action] if id in changed])
-        for action, kind, at, by in step.actions
-        if action in actions or step.undo is not None
-    ]
+    report.took(step, actions, ids, changed)
 
 
 async def _mark(writer: Writer, actions: Collection[int], own: Action, wrote: bool) -> None:
@@ -145,36 +117,28 @@ async def _mark(writer: Writer, actions: Collection[int], own: Action, wrote: bo
     )  # fmt: skip
 
 
-class _Report:
-    """What is told in the end, and what the memories were before anything happened to them."""
-
+class _Report(Report):
     def __init__(self, writer: Writer) -> None:
+        super().__init__()
         self._writer = writer
-        self._before: dict[str, Memory | None] = {}
-        self._skipped: dict[tuple[str, str], None] = {}
-        self.undone: list[Undone] = []
-        self.steps = 0
 
     def gone(self, purged: Collection[str]) -> None:
         """Name what can't come back."""
-        self._skipped.update(dict.fromkeys((id, FORGOTTEN) for id in sorted(purged)))
+        for id in sorted(purged):
+            self.skip(id, FORGOTTEN)
 
     async def revert(self, own: Action, id: str, actions: Collection[int]) -> bool:
         """Take back what the actions did to one memory; whether that changed it."""
         row = await self._writer.row(id)
         if "content" not in row.registers:
-            self._skipped[id, "it has no content"] = None
+            self.skip(id, "it has no content")
             return False
         back = without(await self._entries(id), actions)
-        if back.left:
-            self._skipped[id, f"{', '.join(sorted(back.left))} changed since"] = None
-        wanted = back.values(await self._ops(back))
-        now = {name: value for name, (_, value) in row.registers.items()}
-        wanted = {name: value for name, value in wanted.items() if now.get(name, DEFAULTS.get(name)) != value}
+        wanted = self.coming_back(id, row.registers, back, await self._ops(back))
         if not wanted:
             return False
-        if id not in self._before:
-            self._before[id] = row.memory() if len(self._before) < MAX_CHANGES else None
+        if id not in self.before:
+            self.before[id] = None if self.full else row.memory()
         await self._writer.write(own, id, wanted)
         return True
 
@@ -194,12 +158,12 @@ class _Report:
         return {record["stamp"]: Op.parse(record["payload"]) for record in found}
 
     async def done(self) -> UndoReport:
-        changes: list[Any] = []
-        for id, old in self._before.items():
+        changes: list[Change] = []
+        for id, old in self.before.items():
             if old is None:
                 continue
             try:
                 changes.append(change_of(old, await load(self._writer.raw, self._writer.user_id, id)))
             except NotFound:
                 continue
-        return UndoReport(self.undone, list(self._skipped), changes, len(self._before))
+        return self.told(changes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from jmem.core.edits import DEFAULTS
 from jmem.core.idparts import preview as preview_of
+from jmem.core.merge import Registers
 from jmem.core.model import Memory, Op
 
 FINAL = frozenset(("purge", "privacy"))
@@ -63,6 +64,71 @@ class Group:
     client: str | None = None
     since: str | None = None
     upto: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Actions that are taken back, or repeated, together, newest first. `undo` is the action to take back then."""
+
+    actions: Sequence[tuple[int, str, str, str]]
+    """(id, kind, at, client)"""
+    undo: int | None = None
+
+    @property
+    def reverted(self) -> Sequence[int]:
+        """The actions whose ops lose their effect."""
+        return [action for action, *_ in self.actions] if self.undo is None else [self.undo]
+
+    def left(self, touched: Mapping[int, Collection[str]], gone: Collection[str]) -> set[int]:
+        """The reverted actions of which something is left that could be taken back; `touched` has each one's memories."""
+        kinds = {action: kind for action, kind, _, _ in self.actions}
+        forgotten = set(gone)
+        return {a for a in self.reverted if kinds.get(a) not in FINAL and not forgotten.issuperset(touched[a])}
+
+
+class Report:
+    """What is told in the end, and what the memories were before anything happened to them."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, Memory | None] = {}
+        """None: one of those whose change is not told in full"""
+        self.steps = 0
+        self._skipped: dict[tuple[str, str], None] = {}
+        self._undone: list[Undone] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether no further change is told in full."""
+        return len(self.before) >= MAX_CHANGES
+
+    def skip(self, id: str, why: str) -> None:
+        """Name what is left alone."""
+        self._skipped[id, why] = None
+
+    def coming_back(self, id: str, registers: Registers, back: Without, ops: Mapping[str, Op]) -> dict[str, Any]:
+        """The fields of a memory that taking back changes, with their values; names those that are left alone.
+
+        `ops` has, by stamp, those that `back` names.
+        """
+        if back.left:
+            self.skip(id, f"{', '.join(sorted(back.left))} changed since")
+        now = {name: value for name, (_, value) in registers.items()}
+        return {name: value for name, value in back.values(ops).items() if now.get(name, DEFAULTS.get(name)) != value}
+
+    def took(
+        self, step: Step, actions: Collection[int], touched: Mapping[int, Sequence[str]], changed: Collection[str]
+    ) -> None:  # fmt: skip
+        """A step was taken, as far as `actions` could be; `changed` are the memories that it changed."""
+        self.steps += 1
+        self._undone += [
+            Undone(action, kind, at, by, [id for id in touched[action] if id in changed])
+            for action, kind, at, by in step.actions
+            if action in actions or step.undo is not None
+        ]
+
+    def told(self, changes: Iterable[Change]) -> UndoReport:
+        """As it is told."""
+        return UndoReport(self._undone, list(self._skipped), list(changes), len(self.before))
 
 
 def change_of(old: Memory, new: Memory) -> Change:

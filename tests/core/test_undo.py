@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from jmem.core import undo
+from jmem.core import revert
 from jmem.core.errors import Invalid, NotFound
 from jmem.core.filter import Filter
 from jmem.core.model import Op, new_id, new_nonce, now_iso
@@ -368,7 +368,7 @@ def test_changes_are_told_of_single_actions_too(service: MemoryService):
 
 
 def test_of_very_many_memories_only_the_first_changes_are_told(service: MemoryService, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(undo, "MAX_CHANGES", 5)
+    monkeypatch.setattr(revert, "MAX_CHANGES", 5)
     service.add_many([Draft(f"m{n}") for n in range(9)], CURSOR)
     report = service.undo(ME, client="cursor")
     assert (len(report.changes), report.changed, len(report.undone[0].ids)) == (5, 9, 9)
