@@ -16,7 +16,7 @@ from hosted.identity.lookup import Rights
 from hosted.identity.supabase import SignInRefused
 from hosted.web.flashes import Flash
 from hosted.web.programs import PROGRAMS, program_of
-from hosted.web.rights import rights_asked, typed
+from hosted.web.rights import rights_asked, rights_page, typed
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import JmemError, NotFound
@@ -99,16 +99,7 @@ async def check(visit: Visit) -> Response:
 @pages.get("/connections/{id}")
 async def connection(visit: Visit) -> Response:
     """One program: its permissions, and the ways to end it."""
-    found = await _one(visit)
-    return visit.page(
-        "connection.html",
-        c=found,
-        rights=found,
-        named=found["name"],
-        problem="",
-        back="/connections",
-        what="connection",
-    )
+    return rights_page(visit, await _one(visit), "connection")
 
 
 @pages.post("/connections/{id}")
@@ -125,16 +116,7 @@ async def change(visit: Visit) -> Response:
     except JmemError as error:
         if error.status >= 500:
             raise
-        return visit.page(
-            "connection.html",
-            422,
-            c=known,
-            rights=typed(visit.form),
-            named=visit.form.get("name"),
-            problem=error.message,
-            back="/connections",
-            what="connection",
-        )
+        return rights_page(visit, known, "connection", error.message)
     return visit.go("/connections", Flash("connection_changed"))
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hosted.web import words
-from hosted.web.rights import tags_of
 from hosted.web.site import Form, Visit
 from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
@@ -77,7 +76,7 @@ class Wanted:
 
 def wanted(form: Form) -> Wanted:
     """From a form or a query string; what makes no sense there counts as not said."""
-    tags = tuple(dict.fromkeys(t for given in form.all("tag") for t in tags_of(given)))
+    tags = tuple(dict.fromkeys(tag for given in form.all("tag") if (tag := given.strip())))
     limit = form.get("limit")
     return Wanted(
         form.get("q").strip(), _one(form.get("view"), VIEWS, "active"), tags[:16], form.get("client").strip()[:64],

@@ -12,7 +12,7 @@ from hosted.identity import keys
 from hosted.identity.keys import OVERLAP
 from hosted.identity.lookup import Rights
 from hosted.web.flashes import Flash
-from hosted.web.rights import rights_asked, typed
+from hosted.web.rights import rights_asked, rights_page, typed
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import JmemError, NotFound
@@ -54,10 +54,7 @@ async def make(visit: Visit) -> Response:
 @pages.get("/keys/{id}")
 async def key(visit: Visit) -> Response:
     """One key: its permissions, and the ways to end it."""
-    found = await _one(visit)
-    return visit.page(
-        "connection.html", c=found, rights=found, named=found["name"], problem="", back="/connections", what="key"
-    )
+    return rights_page(visit, await _one(visit), "key")
 
 
 @pages.post("/keys/{id}")
@@ -71,16 +68,7 @@ async def change(visit: Visit) -> Response:
     except JmemError as error:
         if error.status >= 500:
             raise
-        return visit.page(
-            "connection.html",
-            422,
-            c=known,
-            rights=typed(visit.form),
-            named=visit.form.get("name"),
-            problem=error.message,
-            back="/connections",
-            what="key",
-        )
+        return rights_page(visit, known, "key", error.message)
     return visit.go("/connections", Flash("connection_changed"))
 
 

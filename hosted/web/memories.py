@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from hosted.web.finding import CHANGED, MOST, PAGE, SORTS, Wanted, facets, find, total, wanted
 from hosted.web.flashes import Flash
-from hosted.web.rights import tags_of
 from hosted.web.routing import Pages
 from hosted.web.site import Form, Visit
 from jmem.core.drafts import Draft
 from jmem.core.errors import Invalid, SecretFound
+from jmem.core.model import tags_of
 
 pages = Pages(private=True)
 
@@ -72,7 +72,7 @@ async def add(visit: Visit) -> Response:
     secrets = visit.form.get("secrets", "refuse")
     home = visit.form.get("home") == "welcome"
     try:
-        draft = Draft(content, tags_of(tags), secrets=secrets if secrets in ("mask", "allow") else "refuse")
+        draft = Draft(content, tuple(tags_of(tags)), secrets=secrets if secrets in ("mask", "allow") else "refuse")
         added = await visit.memories.add(draft, visit.actor)
     except Invalid as error:
         if home:

@@ -11,11 +11,10 @@ from starlette.responses import Response
 from hosted.web import words
 from hosted.web.finding import COUNTS, card, wanted
 from hosted.web.flashes import Flash
-from hosted.web.rights import tags_of
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import Conflict, Invalid, NotFound, SecretFound
-from jmem.core.model import Memory
+from jmem.core.model import Memory, tags_of
 from jmem.core.revisions import Revision
 
 pages = Pages(private=True)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+from starlette.responses import Response
 
 from hosted.identity.lookup import Rights
-from hosted.web.site import Form
+from hosted.web.site import Form, Visit
 from jmem.core.errors import Invalid
-
-
-def tags_of(text: str) -> tuple[str, ...]:
-    """Tags as people write them: with commas or spaces between, with or without `#`."""
-    parts = text.split(",") if "," in text else text.split()
-    return tuple(dict.fromkeys(tag for part in parts if (tag := part.strip().lstrip("#").strip())))
+from jmem.core.model import tags_of
 
 
 def typed(form: Form) -> dict[str, Any]:
     """The permissions as the form has them, right or wrong, under the names of Rights: what a form with a problem shows again."""
     return {
         "read": form.has("read"), "write": form.has("write"), "delete": form.has("delete"), "review": form.has("review"),
-        "tags": tags_of(form.get("tags")) if form.get("scope") == "tags" else None,
+        "tags": _tags(form),
         "writes_per_hour": form.get("writes_per_hour"),
     }  # fmt: skip
 
@@ -29,7 +26,7 @@ def rights_asked(form: Form, client: str) -> Rights:
 
     Raises Invalid for a cap that is no number, and for that scope without a tag, which would shut out a program unsaid.
     """
-    tags = tags_of(form.get("tags")) if form.get("scope") == "tags" else None
+    tags = _tags(form)
     if tags == ():
         raise Invalid("name at least one tag, or let it see all memories", field="tags")
     cap = form.get("writes_per_hour").strip()
@@ -39,3 +36,15 @@ def rights_asked(form: Form, client: str) -> Rights:
         )
     return Rights(client, form.has("read"), form.has("write"), form.has("delete"), tags, form.has("review"),
                   int(cap) if cap else None)  # fmt: skip
+
+
+def _tags(form: Form) -> tuple[str, ...] | None:
+    return tuple(tags_of(form.get("tags"))) if form.get("scope") == "tags" else None
+
+
+def rights_page(visit: Visit, known: dict[str, Any], what: Literal["connection", "key"], problem: str = "") -> Response:
+    """The form of a key or a program as it is known; with what is wrong with the form that was sent, as it was sent."""
+    form = {"rights": known, "named": known["name"]}
+    if problem:
+        form = {"rights": typed(visit.form), "named": visit.form.get("name")}
+    return visit.page("connection.html", 422 if problem else 200, c=known, **form, problem=problem, what=what)

@@ -10,11 +10,10 @@ from hosted.web import browser
 from hosted.web.finding import CHANGED
 from hosted.web.flashes import Flash
 from hosted.web.memory import said_of
-from hosted.web.rights import tags_of
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import NotFound
-from jmem.core.model import MAX_BATCH
+from jmem.core.model import MAX_BATCH, tags_of
 
 pages = Pages(private=True)
 

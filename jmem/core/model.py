@@ -298,6 +298,12 @@ def check_content(value: Any) -> str:
     return text
 
 
+def tags_of(text: str) -> list[str]:
+    """The tags that a line names, with commas between them; a # before one is not part of it."""
+    tags = (tag.strip().removeprefix("#").strip() for tag in text.split(","))
+    return list(dict.fromkeys(tag for tag in tags if tag))
+
+
 def check_tags(value: Any) -> list[str]:
     """At most 64 tags of at most 64 characters, in the order given, without repeats; raises Invalid."""
     if isinstance(value, str) or not hasattr(value, "__iter__"):

@@ -12,6 +12,7 @@ from textual.suggester import Suggester
 
 from jmem.client import Client
 from jmem.core.errors import Conflict, JmemError
+from jmem.core.model import tags_of
 from jmem.tui import saving, shown
 from jmem.tui.remote import Remote
 from jmem.tui.saving import time_of, time_text
@@ -79,7 +80,7 @@ class TagSuggester(Suggester):
         begun = last.lstrip().removeprefix("#")
         if not begun:
             return None
-        taken = saving.tags_of(head)
+        taken = tags_of(head)
         found = next((tag for tag in self._known if tag.startswith(begun) and tag != begun and tag not in taken), None)
         return None if found is None else value[: len(value) - len(begun)] + found
 
@@ -144,7 +145,7 @@ def values_of(touched: Mapping[str, str]) -> dict[str, Any]:
         if name in values:
             values[name] = time_of(values[name], name, end=name == "expires_at")
     if "tags" in values:
-        values["tags"] = saving.tags_of(values["tags"])
+        values["tags"] = tags_of(values["tags"])
     if "supersedes" in values:
         values["supersedes"] = values["supersedes"] or None
     return values

@@ -33,12 +33,6 @@ def named(fields: Iterable[str]) -> str:
     return ", ".join(NAMES.get(name, name) for name in fields)
 
 
-def tags_of(text: str) -> list[str]:
-    """The tags that a line names, with commas between them; a # before one is not part of it."""
-    tags = (tag.strip().removeprefix("#").strip() for tag in text.split(","))
-    return list(dict.fromkeys(tag for tag in tags if tag))
-
-
 def time_text(moment: str | None, *, end: bool = False) -> str:
     """A time as one would type it; a day without its midnight, unless it is an end, which is exact."""
     text = local_time(moment) if moment else ""

@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from bench.home import Api, Home
-from jmem.core.model import MAX_CONTENT_BYTES
+from jmem.core.model import MAX_CONTENT_BYTES, tags_of
 from jmem.tui import literal, saving
 from jmem.tui.screens.confirm import Choice, Sheet
 from jmem.tui.screens.conflict import ConflictDialog
@@ -323,7 +323,7 @@ def test_disputed_fields() -> None:
     assert saving.disputed(base, {"content": "b", "tags": ["x"]}, {"content": "c"}) == ["content"]
     assert saving.disputed(base, {"content": "c", "tags": ["y"]}, {"content": "c"}) == []
     assert saving.remaining({"content": "c", "tags": ["x"]}, {"content": "c", "tags": ["z"]}) == {"tags": ["z"]}
-    assert saving.tags_of(" #a, b c ,, a,#b c") == ["a", "b c"]
+    assert tags_of(" #a, b c ,, a,#b c") == ["a", "b c"]
 
 
 # ---- the daemon goes away

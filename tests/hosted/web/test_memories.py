@@ -478,3 +478,19 @@ def test_the_download_is_what_a_machine_takes_back(visitors: Callable[..., Visit
     assert {line["content"] for line in lines} == {"Goes with me", "Deleted, and still mine"}
     assert [len(line["ops"]) for line in lines] == [1, 2]
     assert all(parse_item(line) for line in lines)
+
+
+def test_a_tag_of_two_words_stays_one(visitors: Callable[..., Visitor]) -> None:
+    me = visitors(signed_in=True)
+    me.post("/memories/new", content="Sourdough wants a night", tags="slow food,")
+    me.post("/memories/new", content="Nothing about that", tags="food")
+    found = me.get("/memories", params={"tag": "slow food"})
+    assert "Sourdough" in found.text
+    assert "Nothing about" not in found.text
+    address = re.search(r"/memories/[0-9a-f-]{36}", found.text)
+    assert address
+    form = me.get(f"{address[0]}/edit").text
+    fields = {name: re.search(rf'name="{name}" value="([^"]*)"', form) for name in ("tags", "version")}
+    me.post(f"{address[0]}/edit", content="Sourdough wants two nights",
+            **{name: value[1] for name, value in fields.items() if value})  # fmt: skip
+    assert "two nights" in me.get("/memories", params={"tag": "slow food"}).text
