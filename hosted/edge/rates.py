@@ -42,8 +42,8 @@ _SYNC, _SEARCH = (
     re.compile(r"(/api/v1/search|/memories/find|/openmemory/api/v1/memories/filter|/mcp(/.*)?)/?$"),
 )
 _REDEEM = "/api/v1/devices/redeem"
-_PROGRAMS = ("/api/", "/mcp", "/openmemory/", "/.well-known/")
-_SIGN_IN = re.compile(r"/(sign|log|auth|password|forgot|reset|verify|magic|confirm|oauth|session)")
+_SIGN_IN = frozenset((_REDEEM, "/sign-in", "/sign-in/link", "/sign-in/code", "/sign-up", "/forgot"))
+"""Where somebody who is not known yet sends what could be guessed, or has a mail sent."""
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +55,7 @@ def kind_of(method: str, path: str) -> Kind:
         return "search"
     if method in ("GET", "HEAD", "OPTIONS"):
         return "read"
-    if path == _REDEEM or (not path.startswith(_PROGRAMS) and _SIGN_IN.match(path)):
+    if path in _SIGN_IN:
         return "sign_in"
     return "write"
 

@@ -111,7 +111,7 @@ def test_an_ipv6_network_counts_as_one() -> None:
         ("GET", "/api/v1/sync/pull", "sync"), ("POST", "/api/v1/sync/push", "sync"), ("POST", "/api/v1/search", "search"),
         ("POST", "/mcp/claude/http/key", "search"), ("POST", "/mcp", "search"), ("GET", "/api/v1/memories", "read"),
         ("POST", "/api/v1/memories", "write"), ("DELETE", "/api/v1/memories/x", "write"), ("POST", "/sign-in", "sign_in"),
-        ("POST", "/login", "sign_in"), ("GET", "/sign-in", "read"), ("POST", "/api/v1/account/sign-out", "write"),
+        ("POST", "/settings/password", "write"), ("GET", "/sign-in", "read"), ("POST", "/api/v1/account/sign-out", "write"),
         ("POST", "/memories/new", "write"), ("POST", "/memories/find", "search"), ("POST", "/openmemory/api/v1/memories/filter", "search"),
     ],
 )  # fmt: skip

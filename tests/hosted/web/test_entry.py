@@ -14,10 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from hosted.edge.rates import kind_of
 from hosted.identity import device_codes
 from hosted.identity.errors import IdentityUnavailable
 from hosted.identity.supabase import SignInRefused, Supabase
 from hosted.web.browser import outside, safe_next
+from hosted.web.groups import groups
 from tests.hosted.identity.conftest import Running
 from tests.hosted.web.conftest import PASSWORD, Visitor, shown
 from tests.hosted.world import World, served
@@ -87,6 +89,11 @@ def test_every_form_is_checked(world: World, visitors: Make) -> None:
     for path in forms:
         asked = path.replace("{id}", str(uuid.uuid4()))
         assert me.http.post(asked, data={"csrf": "no"}).status_code == 403, path
+
+
+def test_a_form_for_who_is_not_known_counts_as_a_try_to_sign_in() -> None:
+    forms = [declared for group in groups() for declared in group.declared if declared.method == "POST"]
+    assert [d.path for d in forms if (kind_of("POST", d.path) == "sign_in") is d.private] == []
 
 
 def test_the_session_is_a_name_that_no_script_reads_and_the_table_holds_no_token(world: World, visitors: Make) -> None:
