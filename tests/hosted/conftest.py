@@ -40,6 +40,13 @@ class Databases:
             self.cluster.psql("postgres", f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
+    @contextlib.contextmanager
+    def one(self) -> Iterator[str]:
+        """A new database like the template, for as long as this is held."""
+        name = self.make()
+        yield name
+        self.drop(name)
+
     def drop(self, name: str) -> None:
         self.cluster.psql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -88,9 +95,8 @@ def databases(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Itera
 @pytest.fixture(scope="module")
 def database_name(databases: Databases) -> Iterator[str]:
     """A migrated database of the module's own."""
-    name = databases.make()
-    yield name
-    databases.drop(name)
+    with databases.one() as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,13 +23,12 @@ from fastapi import FastAPI
 
 from hosted.app import app_of, read_settings
 from hosted.operate import serving
-from hosted.settings import Settings
 from tests.hosted.conftest import APP, Databases
 from tests.hosted.identity.conftest import Running
+from tests.hosted.world import UNLIMITED
 
 PUBLIC = "http://jmem.example"
 ROOT = Path(__file__).parents[3]
-UNLIMITED = {each.name.upper(): "0" for each in fields(Settings) if each.name.startswith("rate_")}
 PASSWORD = "correct horse"
 
 
@@ -81,9 +79,8 @@ def supabase() -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def database_name(databases: Databases) -> Iterator[str]:
     """One for all modules, whose people are their own."""
-    name = databases.make()
-    yield name
-    databases.drop(name)
+    with databases.one() as name:
+        yield name
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +95,7 @@ def environment(supabase: Running, database_url: str) -> dict[str, str]:
     return {
         "DATABASE_URL": database_url, "SUPABASE_URL": supabase.url, "PUBLIC_URL": PUBLIC, "DATABASE_POOL_SIZE": "5",
         "SUPABASE_ANON_KEY": supabase.settings.publishable_key, "SUPABASE_SERVICE_KEY": supabase.settings.secret_key,
-        "QDRANT_HOST": "", "OPENAI_API_KEY": "", **UNLIMITED,
+        "QDRANT_HOST": "", "OPENAI_API_KEY": "", **{name.upper(): str(value) for name, value in UNLIMITED.items()},
     }  # fmt: skip
 
 
@@ -159,15 +156,6 @@ def ann(person: Callable[[], Person]) -> Person:
 @pytest.fixture
 def bob(person: Callable[[], Person]) -> Person:
     return person()
-
-
-def until(condition: Callable[[], Any], what: str, patience: float = 15.0) -> Any:
-    """Wait until `condition()` is true, and return what it gave."""
-    deadline = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-    return found
 
 
 @dataclass

@@ -16,8 +16,9 @@ import pytest
 from hosted.mcp.routes import MAX_STREAMS
 from jmem.core.mcp import sse, streamable
 from tests.hosted.identity.conftest import Running
-from tests.hosted.mcp.conftest import Here, Person, in_process, sign_up, until
+from tests.hosted.mcp.conftest import Here, Person, in_process, sign_up
 from tests.hosted.mcp.raw import ACCEPT, Stream, call, message
+from tests.hosted.world import until
 
 
 @pytest.fixture(scope="module")

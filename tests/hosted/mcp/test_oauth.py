@@ -17,9 +17,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientMetadata
 
 from tests.hosted.identity.conftest import Running
-from tests.hosted.mcp.conftest import PASSWORD, Person, Replica, replica, sign_up, until
+from tests.hosted.mcp.conftest import PASSWORD, Person, Replica, replica, sign_up
 from tests.hosted.mcp.raw import ACCEPT, HELLO, call, message
 from tests.hosted.oauth import Kept
+from tests.hosted.world import until
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 

@@ -13,8 +13,9 @@ import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
-from tests.hosted.mcp.conftest import PUBLIC, ROOT, Person, Replica, until
+from tests.hosted.mcp.conftest import PUBLIC, ROOT, Person, Replica
 from tests.hosted.mcp.raw import ACCEPT, HELLO, message
+from tests.hosted.world import until
 from tests.mcp.raw import Lines
 from tests.npm import npm_installed
 

@@ -15,8 +15,9 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from tests.hosted.balancer import Balancer
-from tests.hosted.mcp.conftest import Person, Replica, replica, until
+from tests.hosted.mcp.conftest import Person, Replica, replica
 from tests.hosted.mcp.raw import Stream, call, message
+from tests.hosted.world import until
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
-from tests.hosted.mcp.conftest import Person, Replica, until
+from tests.hosted.mcp.conftest import Person, Replica
 from tests.hosted.mcp.raw import ACCEPT, HELLO, Stream, call, message
+from tests.hosted.world import until
 
 NOTHING = {"code": "no_route", "status": 404}
 
