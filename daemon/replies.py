@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jmem.core.wire import answers
 from jmem.core.wire.answers import Reply
 
 
@@ -121,18 +122,9 @@ class Account(Reply):
     kept: str
 
 
-class Device(Reply):
-    """A machine that syncs with the account. `here`: this one; `behind`: how many changes it has not read."""
+class Device(answers.Device):
+    """A machine that syncs with the account. `here`: this one."""
 
-    id: str
-    name: str
-    platform: str
-    via: str
-    first_seen: str
-    last_seen: str
-    pulled_seq: int | None
-    pushed_seq: int | None
-    behind: int
     here: bool
 
 

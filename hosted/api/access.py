@@ -10,7 +10,7 @@ from pydantic import Field
 from hosted.identity.keys import MAX_NAME, MAX_OVERLAP, MAX_WRITES_PER_HOUR, OVERLAP
 from hosted.identity.lookup import Rights
 from jmem.core.errors import Invalid
-from jmem.core.wire.answers import Reply
+from jmem.core.wire.answers import Device, Reply
 from jmem.core.wire.asks import Tags
 from jmem.core.wire.base import Ask
 
@@ -121,20 +121,6 @@ class Account(Reply):
 
     id: str
     email: str
-
-
-class Device(Reply):
-    """A machine. `via`: `session` or `api_key`; `behind`: how many changes of the account it has not read."""
-
-    id: str
-    name: str
-    platform: str
-    via: str
-    first_seen: str
-    last_seen: str
-    pulled_seq: int | None
-    pushed_seq: int | None
-    behind: int
 
 
 class Devices(Reply):

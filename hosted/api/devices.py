@@ -11,6 +11,7 @@ from hosted.identity import device_codes, devices
 from hosted.identity.device_codes import BadCode
 from hosted.identity.principal import owner, person
 from hosted.identity.services import services_of
+from jmem.core.wire import answers
 from jmem.core.wire.base import Ask, NoQuery
 
 routes = Routes("devices")
@@ -33,7 +34,7 @@ async def list_devices(call: Call, ask: NoQuery) -> Response:
     return answer({"devices": [device.public() for device in found]})
 
 
-@routes.route("DELETE", "/devices/{device}", NoQuery, "Shut a machine out", answers={200: access.Device}, problems=(404,), who=person)  # fmt: skip
+@routes.route("DELETE", "/devices/{device}", NoQuery, "Shut a machine out", answers={200: answers.Device}, problems=(404,), who=person)  # fmt: skip
 async def revoke(call: Call, ask: NoQuery) -> Response:
     """The session or API key that it used last is refused from the next request on; it may sign in anew."""
     user_id = call.principal.user_id

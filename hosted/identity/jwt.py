@@ -47,8 +47,6 @@ class Claims:
     email: str
     issued_at: int
     expires_at: int
-    scope: tuple[str, ...] = ()
-    aal: str = "aal1"
 
 
 class Verifier:
@@ -138,7 +136,7 @@ def _claims(claims: dict[str, Any]) -> Claims:
         raise BadToken("the token names no user") from None
     return Claims(
         user_id, session_id[:128], client_id and client_id[:128], str(claims.get("email") or ""), int(claims["iat"]),
-        int(claims["exp"]), tuple(str(claims.get("scope") or "").split()), str(claims.get("aal") or "aal1"),
+        int(claims["exp"]),
     )  # fmt: skip
 
 

@@ -15,24 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from hosted.memories import writes
 from hosted.memories.base import Account
+from jmem.core import extract
 from jmem.core.errors import JmemError, RateLimited, Refused
-from jmem.core.extract import (
-    MAX_KNOWN,
-    MAX_QUERY_CHARS,
-    NO_ROOM,
-    NOT_STORED,
-    Extraction,
-    ExtractionFailed,
-    Extractor,
-    Remembered,
-    drafts_of,
-    held_back,
-    marked,
-    passage_of,
-    remembered,
-    to_show,
-    unlinked,
-)
+from jmem.core.extract import Extraction, ExtractionFailed, Extractor, Remembered
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, now_iso
 from jmem.core.query import SearchOutcome, SearchQuery
@@ -112,11 +97,11 @@ class Inferring(Account):
         except Refused as error:
             self.refused(actor, "add", error)
             raise
-        draft = passage_of(draft, fields)
+        draft = extract.passage_of(draft, fields)
         inference = self._backend.inference
         if inference is None:
             return Remembered([await self.add(draft, actor)], reason=NO_MODEL)
-        if (why := held_back(inference.extractor, draft)) is not None:
+        if (why := extract.held_back(inference.extractor, draft)) is not None:
             return await self._verbatim(draft, actor, "skipped", why)
         known = await self._known(inference.extractor, draft, actor)
         said_at = fields.get("occurred_at") or now_iso()
@@ -131,28 +116,28 @@ class Inferring(Account):
         """Near memories of this account that the actor may read; none when search fails."""
         if not actor.read:
             return []
-        query = SearchQuery(draft.content[:MAX_QUERY_CHARS], MAX_KNOWN, Filter())
+        query = SearchQuery(draft.content[: extract.MAX_QUERY_CHARS], extract.MAX_KNOWN, Filter())
         try:
             hits = (await self.search(query, actor, keep_query=False)).hits
         except JmemError as error:
             log.warning("extraction goes on without what is known: %s", error.message)
             return []
-        return to_show(extractor, (hit.memory for hit in hits))
+        return extract.to_show(extractor, (hit.memory for hit in hits))
 
     async def _store(self, draft: Draft, actor: Actor, extraction: Extraction) -> Remembered:
         if not extraction.facts:
             return Remembered([], list(extraction.known), inferred=True)
-        drafts = drafts_of(draft, extraction)
+        drafts = extract.drafts_of(draft, extraction)
         try:
             results = await self.add_many(drafts, actor)
         except RateLimited:  # the passage is one change, where its facts are more than the hour has left
-            return await self._verbatim(draft, actor, "failed", NO_ROOM)
+            return await self._verbatim(draft, actor, "failed", extract.NO_ROOM)
         if any(isinstance(result, JmemError) for result in results):
-            again = await self.add_many(unlinked(drafts, results), actor)
+            again = await self.add_many(extract.unlinked(drafts, results), actor)
             if any(isinstance(result, JmemError) for result in again):
-                return await self._verbatim(draft, actor, "failed", NOT_STORED)
+                return await self._verbatim(draft, actor, "failed", extract.NOT_STORED)
             results = [*results, *again]
-        return remembered(results, extraction)
+        return extract.remembered(results, extraction)
 
     async def _verbatim(self, draft: Draft, actor: Actor, mark: str, reason: str) -> Remembered:
-        return Remembered([await self.add(marked(draft, mark, reason), actor)], reason=reason)
+        return Remembered([await self.add(extract.marked(draft, mark, reason), actor)], reason=reason)

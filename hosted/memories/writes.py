@@ -13,7 +13,8 @@ from jmem.core import edits
 from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft, checked_fields
 from jmem.core.edits import Edited
-from jmem.core.errors import Invalid, JmemError, Refused
+from jmem.core.errors import Invalid, JmemError
+from jmem.core.merge import Registers
 from jmem.core.model import Memory, new_id, now_iso
 from jmem.core.resemblance import equals_for
 from jmem.core.secrets import screened
@@ -172,15 +173,11 @@ async def restore(writer: Writer, action: Action, part: str, actor: Actor, rev: 
     id = await resolve(raw, user_id, part, actor, deleted=True)
     memory = await load(raw, user_id, id)
     actor.may_change(memory)
-    fields: dict[str, Any] = {}
+    then: Registers | None = None
     if rev is not None:
         upto = edits.revision(memory, await log.stamps(raw, user_id, id), rev)
-        then = await log.folded(raw, user_id, [id], upto + OPEN)
-        fields = edits.fields_at(memory, then[id].registers)
-    if memory.deleted:
-        fields["deleted"] = False
-    if "tags" in fields and not actor.sees(fields["tags"]):
-        raise Refused(f"{actor.client} may not see that revision", code="out_of_scope", client=actor.client)
+        then = (await log.folded(raw, user_id, [id], upto + OPEN))[id].registers
+    fields = edits.restored(memory, then, actor)
     if not fields:
         return Edited(memory, changed=False)
     edits.check_review(memory, fields, actor)

@@ -128,3 +128,14 @@ def fields_at(memory: Memory, registers: Registers) -> dict[str, Any]:
         if name in then and name not in ("deleted", "privacy", "client", "created_at") and then[name] != held:
             fields[name] = then[name]
     return fields
+
+
+def restored(memory: Memory, then: Registers | None, actor: Actor) -> dict[str, Any]:
+    """The fields that bring a memory back, as it was at a revision (`then`) where one is named; {} where nothing would
+    change. Raises Refused `out_of_scope` for what the actor would not see."""
+    fields = {} if then is None else fields_at(memory, then)
+    if memory.deleted:
+        fields["deleted"] = False
+    if "tags" in fields and not actor.sees(fields["tags"]):
+        raise Refused(f"{actor.client} may not see that revision", code="out_of_scope", client=actor.client)
+    return fields

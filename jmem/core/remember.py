@@ -5,28 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from jmem.core import extract
 from jmem.core.actor import Actor
 from jmem.core.asked import asked
 from jmem.core.drafts import Draft, checked_fields
 from jmem.core.errors import JmemError, RateLimited
-from jmem.core.extract import (
-    MAX_KNOWN,
-    MAX_QUERY_CHARS,
-    NO_MODEL,
-    NO_ROOM,
-    NOT_STORED,
-    Extraction,
-    ExtractionFailed,
-    Extractor,
-    Remembered,
-    drafts_of,
-    held_back,
-    marked,
-    passage_of,
-    remembered,
-    to_show,
-    unlinked,
-)
+from jmem.core.extract import Extraction, ExtractionFailed, Extractor, Remembered
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, now_iso
 from jmem.core.query import SearchQuery
@@ -46,10 +30,10 @@ def remember(service: MemoryService, extractor: Extractor | None, draft: Draft, 
     with asked(service.access, actor, "add"):
         actor.may("write")
         fields = checked_fields(draft, actor)
-    draft = passage_of(draft, fields)
+    draft = extract.passage_of(draft, fields)
     if extractor is None:
-        return Remembered([service.add(draft, actor)], reason=NO_MODEL)
-    if (why := held_back(extractor, draft)) is not None:
+        return Remembered([service.add(draft, actor)], reason=extract.NO_MODEL)
+    if (why := extract.held_back(extractor, draft)) is not None:
         return _verbatim(service, draft, actor, "skipped", why)
     known = _known(service, extractor, draft, actor)
     said_at = fields.get("occurred_at") or now_iso()
@@ -69,30 +53,30 @@ def _known(service: MemoryService, extractor: Extractor, draft: Draft, actor: Ac
     # the model may be on this machine and the embedder on another one
     stays = draft.privacy == "local" and not extractor.allow_remote_for_local
     mode = "text" if stays and getattr(service.searcher, "remote", False) else "hybrid"
-    query = SearchQuery(draft.content[:MAX_QUERY_CHARS], MAX_KNOWN, Filter(privacy=privacy), mode)
+    query = SearchQuery(draft.content[: extract.MAX_QUERY_CHARS], extract.MAX_KNOWN, Filter(privacy=privacy), mode)
     try:
         hits = service.search(query, actor, keep_query=False).hits
     except JmemError as error:
         log.warning("extraction goes on without what is known: %s", error.message)
         return []
-    return to_show(extractor, (hit.memory for hit in hits))
+    return extract.to_show(extractor, (hit.memory for hit in hits))
 
 
 def _store(service: MemoryService, draft: Draft, actor: Actor, extraction: Extraction) -> Remembered:
     if not extraction.facts:
         return Remembered([], list(extraction.known), inferred=True)
-    drafts = drafts_of(draft, extraction)
+    drafts = extract.drafts_of(draft, extraction)
     try:
         results = service.add_many(drafts, actor)
     except RateLimited:  # the passage is one change, where its facts are more than the hour has left
-        return _verbatim(service, draft, actor, "failed", NO_ROOM)
+        return _verbatim(service, draft, actor, "failed", extract.NO_ROOM)
     if any(isinstance(result, JmemError) for result in results):
-        again = service.add_many(unlinked(drafts, results), actor)
+        again = service.add_many(extract.unlinked(drafts, results), actor)
         if any(isinstance(result, JmemError) for result in again):
-            return _verbatim(service, draft, actor, "failed", NOT_STORED)
+            return _verbatim(service, draft, actor, "failed", extract.NOT_STORED)
         results = [*results, *again]
-    return remembered(results, extraction)
+    return extract.remembered(results, extraction)
 
 
 def _verbatim(service: MemoryService, draft: Draft, actor: Actor, mark: str, reason: str) -> Remembered:
-    return Remembered([service.add(marked(draft, mark, reason), actor)], reason=reason)
+    return Remembered([service.add(extract.marked(draft, mark, reason), actor)], reason=reason)

@@ -14,8 +14,8 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft
 from jmem.core.duplicates import equal_memory
 from jmem.core.edits import Edited
-from jmem.core.errors import Invalid, Refused
-from jmem.core.merge import fold
+from jmem.core.errors import Invalid
+from jmem.core.merge import Registers, fold
 from jmem.core.model import Memory, new_id, now_iso
 from jmem.core.secrets import screened
 from jmem.core.store import Tx, oplog, rows
@@ -122,15 +122,12 @@ def restore(tx: Tx, action: int, part: str, actor: Actor, rev: str | None = None
     id = ids.resolve(tx.conn, part, actor, deleted=True)
     memory = ids.load(tx.conn, id)
     actor.may_change(memory)
-    fields: dict[str, Any] = {}
+    then: Registers | None = None
     if rev is not None:
         log = oplog.ops_of(tx.conn, memory.id)
         upto = edits.revision(memory, [op.stamp for op in log], rev)
-        fields = edits.fields_at(memory, fold(op for op in log if op.stamp <= upto).registers)
-    if memory.deleted:
-        fields["deleted"] = False
-    if "tags" in fields and not actor.sees(fields["tags"]):
-        raise Refused(f"{actor.client} may not see that revision", code="out_of_scope", client=actor.client)
+        then = fold(op for op in log if op.stamp <= upto).registers
+    fields = edits.restored(memory, then, actor)
     if not fields:
         return Edited(memory, changed=False)
     edits.check_review(memory, fields, actor)

@@ -313,6 +313,20 @@ class Settled(Reply):
     others: list[Memory]
 
 
+class Device(Reply):
+    """A machine of an account. `via`: `session` or `api_key`; `behind`: how many changes of the account it has not read."""
+
+    id: str
+    name: str
+    platform: str
+    via: str
+    first_seen: str
+    last_seen: str
+    pulled_seq: int | None
+    pushed_seq: int | None
+    behind: int
+
+
 class Client(Reply):
     """A connected program."""
 

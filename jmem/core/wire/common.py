@@ -12,9 +12,10 @@ from jmem.core.drafts import Added, Draft
 from jmem.core.errors import Invalid, JmemError, TooLarge
 from jmem.core.filter import EVERYTHING, Filter
 from jmem.core.model import ACCEPTED, MAX_ANSWER_BYTES, MAX_LIMIT, STATES, check_tags, iso, milliseconds, now_iso
+from jmem.core.query import Hit, SearchOutcome, SearchQuery
 from jmem.core.receipts import BatchResult
 from jmem.core.timewords import parse_moment
-from jmem.core.wire.asks import EditAsk, ExportQuery, ListQuery, MemoryAsk, ReviewAsk
+from jmem.core.wire.asks import EditAsk, ExportQuery, ListQuery, MemoryAsk, ReviewAsk, SearchAsk
 
 if TYPE_CHECKING:
     from jmem.core.extract import Remembered
@@ -79,6 +80,30 @@ def bounded(items: Iterable[Any], room: int = MAX_ANSWER_BYTES - ROOM) -> list[b
             break
         pieces.append(piece)
     return pieces
+
+
+def query_asked(ask: SearchAsk) -> SearchQuery:
+    """The question of a search; raises Invalid, TooLarge."""
+    filter = make_filter(
+        tags=ask.tags, clients=ask.clients, states=ask.states, since=ask.since, until=ask.until, privacy=ask.privacy,
+        thread=ask.thread, source=ask.source,
+    )  # fmt: skip
+    return SearchQuery(ask.query, ask.limit, filter, ask.mode, ask.fold, ask.explain, past_of(ask.as_of))
+
+
+def found_head(query: SearchQuery, outcome: SearchOutcome) -> dict[str, Any]:
+    """What a search answers beside its hits."""
+    return {
+        "query": outcome.query, "took_ms": outcome.took_ms, "confident": outcome.confident, "mode": outcome.mode,
+        **({} if query.as_of is None else {"as_of": query.as_of}),
+        **({} if outcome.degraded is None else {"degraded": outcome.degraded}),
+    }  # fmt: skip
+
+
+def hit_told(query: SearchQuery, hit: Hit) -> dict[str, Any]:
+    """A hit as a search answers it."""
+    found = {"score": hit.score, **hit.memory.as_dict(), "also": hit.also}
+    return {**found, "explain": hit.explain} if query.explain else found
 
 
 def list_filter(ask: ListQuery) -> Filter:
