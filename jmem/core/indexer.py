@@ -364,6 +364,7 @@ class Indexer:
                     if self._shard is not None:
                         self._flush_if(self._shard, 1)
                     self._index.release()
+                    release_memory()
                 case "forget":
                     self._forget(command.ids)
                 case _:

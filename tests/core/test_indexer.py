@@ -422,6 +422,18 @@ def test_released_memory_is_taken_again_at_the_next_use(recall: Any) -> None:
     assert len(indexed(recall)) == 2
 
 
+def test_asking_how_the_index_is_leaves_it_released(recall: Any) -> None:
+    recall.add("tea with milk")
+    recall.indexer.release()
+    wait(lambda: not recall.index.current.loaded)
+    assert recall.indexer.state()["points"] == 1
+    assert not recall.index.current.loaded
+    recall.add("coffee, black")
+    assert recall.indexer.state()["points"] == 2
+    recall.index.drop(recall.index.current)
+    assert recall.index.points() == 0
+
+
 def test_vectors_follow_within_a_second(open_recall: Open, model: Any) -> None:
     recall = open_recall(model)
     recall.add("warm up")

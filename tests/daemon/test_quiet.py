@@ -43,11 +43,14 @@ def test_no_thread_wakes_up_while_nothing_happens(home: Home) -> None:
 def test_the_model_is_released_and_comes_back(home: Home) -> None:
     home.path.mkdir()
     (home.path / "config.toml").write_text("[idle]\nunload = 1\n")
-    home.start()
+    maps = Path(f"/proc/{home.start()}/maps")
     with contextlib.closing(home.api()) as api:
         api.add("seats on the aisle")
         assert api.search("where do I sit")["mode"] == "hybrid"
         wait_for(lambda: api.must("GET", "/status")["embedder"]["state"] == "not loaded", what="the release")
+        wait_for(lambda: "/index/" not in maps.read_text(), what="the release of the index")
+        assert api.must("GET", "/index")["points"] == 1
+        assert "/index/" not in maps.read_text(), "watching takes the memory again"
         again = api.search("what did I say about sitting")
         assert (again["mode"], "degraded" in again) == ("hybrid", False)
 
