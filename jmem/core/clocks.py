@@ -12,7 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from jmem.core.clock import Clock, new_node, stamp_ms, wall_ms
-from jmem.core.model import Op
+from jmem.core.merge import heads_of
+from jmem.core.model import Op, new_nonce
+from jmem.core.opcheck import seal
 from jmem.core.outbox import from_start, set_meta
 from jmem.core.store import Store, Tx, oplog
 from jmem.core.store.oplog import Sent
@@ -74,7 +76,8 @@ def _part(tx: Tx, refused: frozenset[str]) -> int | None:
     for seq, stamp, sent, id, seen in chosen:
         clock.see(seen)
         new = clock.tick(min(max(stamp_ms(stamp) + mark["shift"], 0), now))
-        _move(tx, seq, stamp, new, Sent.NEW if sent is Sent.OFFERED else sent, id, refused)
+        if move(tx, seq, new, Sent.NEW if sent is Sent.OFFERED else sent, refused):
+            mark.setdefault("unnamed", []).append([id, new])
     if any(sent is Sent.OFFERED for _, _, sent, _, _ in chosen):
         from_start(tx)  # what was refused is new again, wherever it is in the log
     for id in dict.fromkeys(id for *_, id, _ in chosen):
@@ -84,6 +87,8 @@ def _part(tx: Tx, refused: frozenset[str]) -> int | None:
     set_meta(tx, MARK, None if whole else json.dumps(mark))
     if whole:
         tx.clock.last = clock.last
+        for id, new in mark.get("unnamed", ()):
+            _name(tx, id, new)
     return len(chosen)
 
 
@@ -95,9 +100,28 @@ def _moves(mark: dict[str, Any], now: int, stamp: str, sent: int, kind: str, ref
     return bool(mark["all"]) and sent == Sent.NEW and kind not in ("sync", "import")
 
 
-def _move(tx: Tx, seq: int, old: str, new: str, sent: Sent, id: str, refused: frozenset[str]) -> None:
+def move(tx: Tx, seq: int, new: str, sent: Sent, refused: Collection[str] = ()) -> bool:
+    """Give the op with that number another stamp. Whether one that may be in the account already was based on it, and goes on
+    naming the stamp it had."""
     (payload,) = tx.conn.execute("SELECT payload FROM ops WHERE seq = ?", (seq,)).fetchone()
     op = Op.parse(payload)
     oplog.reseal(tx, seq, replace(op, stamp=new, digest=""), sent)
-    if "content" in op.set:
-        oplog.name_anew(tx, id, old, new, refused)
+    if "content" not in op.set:
+        return False
+    oplog.name_anew(tx, op.id, op.stamp, new, refused)
+    names = tx.conn.execute("SELECT payload FROM ops WHERE memory_id = ? AND instr(payload, ?)", (op.id, op.stamp))
+    return any(op.stamp in Op.parse(text).base for (text,) in names.fetchall())
+
+
+def _name(tx: Tx, id: str, stamp: str) -> None:
+    """The text of that stamp was seen by who wrote a later one that can't name it any more: the text that is found is written
+    once more by an op that names both, so that they do not count as written apart."""
+    ops = oplog.ops_of(tx.conn, id)
+    heads = heads_of(ops)
+    if len(heads) > 1 and stamp in (head.stamp for head in heads[:-1]):
+        action = oplog.begin_action(tx, "jmem", "sync")
+        base = (stamp, heads[-1].stamp)
+        op, text = seal(Op(tx.clock.tick(), id, {"content": heads[-1].content}, base, "jmem", new_nonce()))
+        row = oplog.Row.read(tx.conn, id)
+        row.add(op, oplog.insert(tx, op, text, action, row.way(tx, op, Sent.NEW)))
+        row.write(tx)

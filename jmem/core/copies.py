@@ -1,5 +1,6 @@
-"""A store that was put back from a copy may hold writes under stamps they have lost: the account refused those, or the clock
-was set right, after the copy was made. The feed knows such a write by its new stamp; its nonce tells that it is the same."""
+"""A store may hold writes under other stamps than the feed: it was put back from a copy made before the account refused those,
+or before the clock was set right; or what was on the wire was held back and got another stamp here before it arrived there
+after all. The nonce of such a write tells that it is the same."""
 
 from __future__ import annotations
 
@@ -8,14 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from jmem.core import clocks
 from jmem.core.model import Op
 from jmem.core.store import Tx, oplog
 from jmem.core.store.oplog import Sent
 
 T = TypeVar("T")
 _WAITING = f"""
-SELECT stamp, payload, action FROM ops
-WHERE sent IN ({Sent.NEW:d}, {Sent.OFFERED:d}) AND memory_id IN (SELECT value FROM json_each(?))"""
+SELECT seq, stamp, payload, action FROM ops
+WHERE sent IN ({Sent.NEW:d}, {Sent.OFFERED:d}, {Sent.HELD:d}) AND memory_id IN (SELECT value FROM json_each(?))"""
+_LATER = f"""
+SELECT o.seq, o.sent FROM ops o LEFT JOIN actions a ON a.id = o.action WHERE o.memory_id = ? AND o.seq > ? AND o.stamp < ?
+  AND o.sent IN ({Sent.NEW:d}, {Sent.HELD:d}) AND a.kind NOT IN ('sync', 'import') ORDER BY o.seq"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class _Again:
     """A write that waits here and is in the feed under another stamp."""
 
     id: str
+    seq: int
     here: str
     there: str
     action: int | None
@@ -39,6 +45,8 @@ def as_one(tx: Tx, ops: Sequence[Op], take: Callable[[], T]) -> T:
         tx.conn.execute("UPDATE ops SET action = ? WHERE stamp = ?", (one.action, one.there))
     for one in again:
         oplog.name_anew(tx, one.id, one.here, one.there)
+        for seq, sent in tx.conn.execute(_LATER, (one.id, one.seq, one.there)).fetchall():
+            clocks.move(tx, seq, tx.clock.tick(), Sent(sent))  # what its writer wrote after it stays after it
     for id in dict.fromkeys(one.id for one in again):
         oplog.fold_anew(tx, id)
     return taken
@@ -49,9 +57,9 @@ def _again(tx: Tx, ops: Sequence[Op]) -> list[_Again]:
     if not there:
         return []
     found = []
-    for stamp, payload, action in tx.conn.execute(_WAITING, (json.dumps(list({op.id for op in ops})),)):
+    for seq, stamp, payload, action in tx.conn.execute(_WAITING, (json.dumps(list({op.id for op in ops})),)):
         held = Op.parse(payload)
         now = there.get((held.id, held.nonce))
         if now is not None and now != stamp:
-            found.append(_Again(held.id, stamp, now, action))
+            found.append(_Again(held.id, seq, stamp, now, action))
     return found

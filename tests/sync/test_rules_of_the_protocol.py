@@ -113,6 +113,7 @@ def edited_after_its_end(world: World) -> None:
     id = world.add(a)
     world.settle()
     world.delete(b, id)
+    world.time.passed += 1  # within one millisecond, the node would decide what comes after what
     world.rewrite(a, id)
     world.settle()
     world.check()
@@ -582,3 +583,45 @@ def test_what_something_on_the_way_refuses_for_its_size_is_offered_again(world: 
     assert outbox_counts(a)["seen"] < 3
     a.exchange()
     assert outbox_counts(a)["seen"] == 3
+
+
+def test_a_text_whose_base_was_refused_unheard_is_no_conflict(world: World):
+    me = world.account()
+    a, b = world.replica(me), world.replica(me)
+    id = world.add(a)
+    world.settle()
+    a.jump(HOUR)
+    world.rewrite(a, id)
+    a.exchange("push:lost_reply")
+    world.edit(a, id, content="the last word")
+    a.jump(0)
+    world.time.passed += HOUR
+    a.exchange()
+    world.settle()
+    world.check()
+    for replica in (a, b):
+        assert replica.user.service.get(id, ME).content == "the last word"
+        assert len(replica.user.service.history(id, ME).heads) == 1
+        assert replica.user.service.conflicts(ME)[0] == []
+
+
+def test_a_held_write_that_arrives_late_is_one_with_what_waits(world: World):
+    a = world.replica(world.account())
+    world.add(a)
+    a.exchange()
+    a.jump(HOUR)
+    id = world.add(a, tags=(HELD_TAG,))
+    a.exchange("push:delayed")
+    world.hold(a)
+    a.exchange()
+    a.jump(0)
+    a.restart()
+    world.add(a)
+    a.exchange()
+    world.edit(a, id, content="written while it is held")
+    world.time.passed += HOUR
+    world.deliver(world.late[0])
+    a.exchange()
+    world.settle()
+    world.check()
+    assert a.user.service.get(id, ME).content == "written while it is held"
