@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from daemon import account
 from daemon.account import SignedIn
 from daemon.eraser import Eraser
-from jmem.core import conflicts, outbox
+from jmem.core import conflicts, outbox, rules
 from jmem.core.errors import Conflict, JmemError, Unauthorized, Unreachable
 from jmem.core.model import iso
 from jmem.core.outbox import Way
@@ -265,14 +265,14 @@ class Syncer:
         """How it goes, without a secret."""
         with self._store.reader() as conn:
             counts, waiting, oldest = outbox.counts(conn), outbox.waiting(conn), outbox.oldest_waiting(conn)
-            rules, paused, apart = outbox.position(conn).rules, outbox.paused(conn), conflicts.how_many(conn)
+            kept, paused, apart = rules.of(conn), outbox.paused(conn), conflicts.how_many(conn)
         said = account.stored(self._folder) or {}
         progress = self._progress
         return {
             "state": self._state(paused), "url": said.get("url") or self._url,
             "email": said.get("email", ""), "account": said.get("sub", ""),
             "waiting": waiting, "lag_s": None if oldest is None else max(0, round(time.time() - oldest)),
-            "held": counts["held"], "local": counts["local"], "seen": counts["seen"], "conflicts": apart, "rules": rules.as_dict(),
+            "held": counts["held"], "local": counts["local"], "seen": counts["seen"], "conflicts": apart, "rules": kept.as_dict(),
             "streaming": self._streaming, "last_exchange": None if self._last is None else iso(int(self._last * 1000)),
             "progress": None if progress is None or not self._exchanging else
             {"sent": progress.sent, "received": progress.received, "coming": progress.coming, "waiting": progress.waiting},

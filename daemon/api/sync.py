@@ -8,8 +8,7 @@ from pydantic import Field
 
 from daemon import replies
 from daemon.http import Answer, Call, Routes, json_answer
-from jmem.core import outbox
-from jmem.core.outbox import Rules
+from jmem.core import rules as kept
 from jmem.core.wire.asks import ClientName, Tags
 from jmem.core.wire.base import Ask, NoBody, NoQuery
 
@@ -45,7 +44,7 @@ def status(call: Call, ask: NoQuery) -> Answer:
 def preview(call: Call, ask: NoQuery) -> Answer:
     """Counts and the newest texts of what would leave this machine, before anything does."""
     with call.user.store.reader() as conn:
-        return json_answer(outbox.preview(conn, SAMPLES))
+        return json_answer(kept.preview(conn, SAMPLES))
 
 
 @routes.route("POST", "/sync/now", NoBody, "Exchange now", answers={200: replies.Sync}, problems=(401, 404, 409, 503))
@@ -63,6 +62,6 @@ def pause(call: Call, ask: PauseAsk) -> Answer:
 @routes.route("PUT", "/sync/rules", RulesAsk, "What stays here", answers={200: replies.Sync}, problems=(404,))
 def rules(call: Call, ask: RulesAsk) -> Answer:
     """What the account has already stays there; purge it to take it away."""
-    outbox.set_rules(call.user.store, Rules(ask.tags, ask.clients, ask.folders))
+    kept.change(call.user.store, kept.Rules(ask.tags, ask.clients, ask.folders))
     call.user.syncer.wrote()
     return json_answer(call.user.syncer.status())

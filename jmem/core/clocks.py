@@ -15,7 +15,7 @@ from jmem.core.clock import Clock, new_node, stamp_ms, wall_ms
 from jmem.core.merge import heads_of
 from jmem.core.model import Op, new_nonce
 from jmem.core.opcheck import seal
-from jmem.core.outbox import from_start, set_meta
+from jmem.core.outbox import from_start
 from jmem.core.store import Store, Tx, oplog
 from jmem.core.store.oplog import Sent
 from jmem.core.store.store import CLOCK_OFFSET
@@ -38,9 +38,9 @@ def set_right(store: Store, offset_ms: int, ahead_ms: int, refused: Collection[s
 
     def begin(tx: Tx) -> None:
         shift, tx.clock.offset_ms = offset_ms - tx.clock.offset_ms, offset_ms
-        set_meta(tx, CLOCK_OFFSET, str(offset_ms))
+        tx.set_meta(CLOCK_OFFSET, str(offset_ms))
         mark = {"shift": shift, "ahead": ahead_ms, "all": refused is None, "upto": 0, "last": ""}
-        set_meta(tx, MARK, json.dumps(mark))
+        tx.set_meta(MARK, json.dumps(mark))
 
     store.write(begin)
     return moved + go_on(store, refused or ())
@@ -84,7 +84,7 @@ def _part(tx: Tx, refused: frozenset[str]) -> int | None:
         oplog.fold_anew(tx, id)
     clock.see(floor)
     mark["last"] = clock.last
-    set_meta(tx, MARK, None if whole else json.dumps(mark))
+    tx.set_meta(MARK, None if whole else json.dumps(mark))
     if whole:
         tx.clock.last = clock.last
         for id, new in mark.get("unnamed", ()):

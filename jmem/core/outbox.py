@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
+from jmem.core import rules
 from jmem.core.clock import stamp_ms
-from jmem.core.errors import Conflict, TooLarge
-from jmem.core.model import Op, canonical, check_client, check_tags, check_text
+from jmem.core.errors import Conflict
+from jmem.core.model import Op
 from jmem.core.opcheck import is_blank
 from jmem.core.store import Store, Tx, oplog
 from jmem.core.store.oplog import Sent
 from jmem.core.store.store import CLOCK_OFFSET
 
-_ACCOUNT, _CURSOR, _FROM, _RULES, _PAUSED = "sync.account", "sync.cursor", "sync.from", "sync.rules", "sync.paused"
-MAX_RULES = 64
-MAX_FOLDER_CHARS = 4096
+_ACCOUNT, _CURSOR, _FROM, _PAUSED = "sync.account", "sync.cursor", "sync.from", "sync.paused"
 _WAITING = f"sent IN ({Sent.NEW:d}, {Sent.OFFERED:d})"
-_LOCAL, _HELD, _OFFERED = (f"sent = {way:d}" for way in (Sent.LOCAL, Sent.HELD, Sent.OFFERED))
+_LOCAL, _OFFERED = (f"sent = {way:d}" for way in (Sent.LOCAL, Sent.OFFERED))
 """Conditions as the partial index `ops_kept` has them."""
 _NEW = f"sent = {Sent.NEW:d}"
 _PAGE = f"""
@@ -46,33 +44,6 @@ _KNOWN_THERE = f"SELECT 1 FROM ops WHERE memory_id = ? AND sent IN ({Sent.SEEN:d
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What the owner keeps on this machine though it is not private: memories with one of these tags, of one of these
-    clients, or from a file below one of these folders."""
-
-    tags: tuple[str, ...] = ()
-    clients: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
-
-    def keep(self, tags: Iterable[str], client: str, source: str | None) -> bool:
-        """Whether a memory stays here."""
-        return (
-            not set(self.tags).isdisjoint(tags)
-            or client in self.clients
-            or (source is not None and any(_below(source, folder) for folder in self.folders))
-        )
-
-    def as_dict(self) -> dict[str, list[str]]:
-        """The shape on HTTP and in the store."""
-        return {"tags": list(self.tags), "clients": list(self.clients), "folders": list(self.folders)}
-
-
-def _below(source: str, folder: str) -> bool:
-    path, folder = source.removeprefix("file://"), folder.rstrip("/")
-    return path == folder or path.startswith(folder + "/")
-
-
-@dataclass(frozen=True, slots=True)
 class Position:
     """How far sync has come, as the store says."""
 
@@ -81,7 +52,6 @@ class Position:
     cursor: str | None = None
     offset_ms: int = 0
     """the server's clock less this machine's"""
-    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +69,7 @@ class Batch:
 def position(conn: sqlite3.Connection) -> Position:
     """Read it."""
     found = dict(conn.execute("SELECT key, value FROM meta WHERE key LIKE 'sync.%'").fetchall())
-    rules = json.loads(found.get(_RULES, "{}"))
-    return Position(
-        found.get(_ACCOUNT), found.get(_CURSOR), int(found.get(CLOCK_OFFSET, 0)),
-        Rules(*(tuple(rules.get(name, ())) for name in ("tags", "clients", "folders"))),
-    )  # fmt: skip
-
-
-def set_meta(tx: Tx, key: str, value: str | None) -> None:
-    """Keep a value in the store, or (None) forget it."""
-    if value is None:
-        tx.conn.execute("DELETE FROM meta WHERE key = ?", (key,))
-    else:
-        tx.conn.execute("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                        (key, value))  # fmt: skip
+    return Position(found.get(_ACCOUNT), found.get(_CURSOR), int(found.get(CLOCK_OFFSET, 0)))
 
 
 # ---- the account ------------------------------------------------------------------------------
@@ -129,7 +86,7 @@ def bind(store: Store, account: str) -> None:
         if held not in (None, account):
             raise Conflict("these memories belong to another account", code="bound", account=held,
                            fix="jmem --user NAME login   keeps that account's memories apart")  # fmt: skip
-        set_meta(tx, _ACCOUNT, account)
+        tx.set_meta(_ACCOUNT, account)
 
     store.write(run)
 
@@ -140,22 +97,8 @@ def unbind(store: Store) -> None:
     def run(tx: Tx) -> None:
         tx.conn.execute("UPDATE ops SET sent = ? WHERE sent IN (?, ?)", (Sent.NEW, Sent.SEEN, Sent.OFFERED))
         for key in (_ACCOUNT, _CURSOR, CLOCK_OFFSET, _FROM, "sync.stamping"):
-            set_meta(tx, key, None)
+            tx.set_meta(key, None)
         tx.clock.offset_ms = 0
-
-    store.write(run)
-
-
-def set_rules(store: Store, rules: Rules) -> None:
-    """Change what stays here; what other rules held back is looked at anew. Raises Invalid, TooLarge."""
-    if max(len(rules.clients), len(rules.folders)) > MAX_RULES:
-        raise TooLarge(f"at most {MAX_RULES} programs and {MAX_RULES} folders are named", limit=MAX_RULES)
-    folders = (check_text(folder, "folder", MAX_FOLDER_CHARS) for folder in rules.folders)
-    rules = Rules(tuple(check_tags(rules.tags)), tuple(map(check_client, rules.clients)), tuple(folders))
-
-    def run(tx: Tx) -> None:
-        set_meta(tx, _RULES, canonical(rules.as_dict()))
-        tx.conn.execute(f"UPDATE ops SET sent = ? WHERE {_HELD}", (Sent.OFFERED,))
 
     store.write(run)
 
@@ -170,8 +113,8 @@ def take(store: Store, after: int, limit: int, max_bytes: int) -> Batch:
     """
 
     def run(tx: Tx) -> Batch:
-        start, rules = _start(tx.conn), position(tx.conn).rules
-        holds = _holds(tx.conn)
+        start, kept = _start(tx.conn), rules.of(tx.conn)
+        holds = rules.hold_any(tx.conn)
         texts: dict[str, str] = {}
         taken: list[tuple[int]] = []
         upto, size, again, more = after, 0, False, True
@@ -181,7 +124,7 @@ def take(store: Store, after: int, limit: int, max_bytes: int) -> Batch:
             more = len(page) == wanted
             for seq, stamp, id, payload, rowid, tags, privacy, client, source in page:
                 way = _allowed(tx.conn, id, payload, rowid, privacy)
-                if way is None and rowid is not None and rules.keep(json.loads(tags), client, source):
+                if way is None and rowid is not None and kept.keep(json.loads(tags), client, source):
                     way, holds = Sent.HELD, True
                 if way is not None:
                     tx.conn.execute("UPDATE ops SET sent = ? WHERE seq = ?", (way, seq))
@@ -194,16 +137,11 @@ def take(store: Store, after: int, limit: int, max_bytes: int) -> Batch:
                 texts[stamp] = payload
                 taken.append((seq,))
                 size, upto = size + text_size, seq
-                again = (holds and _release(tx.conn, id)) or again
+                again = (holds and rules.release(tx.conn, id)) or again
         tx.conn.executemany(f"UPDATE ops SET sent = {Sent.OFFERED:d} WHERE seq = ? AND {_NEW}", taken)
         return Batch(texts, upto, again)
 
     return store.write(run)
-
-
-def _holds(conn: sqlite3.Connection) -> bool:
-    """Whether a rule holds anything back."""
-    return bool(conn.execute(f"SELECT EXISTS (SELECT 1 FROM ops WHERE {_HELD})").fetchone()[0])
 
 
 def _allowed(conn: sqlite3.Connection, id: str, payload: str, rowid: int | None, privacy: str | None) -> Sent | None:
@@ -226,12 +164,6 @@ def _allowed(conn: sqlite3.Connection, id: str, payload: str, rowid: int | None,
     return None
 
 
-def _release(conn: sqlite3.Connection, id: str) -> bool:
-    """What a rule held back of a memory goes too once it no longer applies; whether there was anything."""
-    freed = conn.execute("UPDATE ops SET sent = ? WHERE memory_id = ? AND sent = ?", (Sent.OFFERED, id, Sent.HELD))
-    return bool(freed.rowcount)
-
-
 def _start(conn: sqlite3.Connection) -> int:
     """A seq up to which no op is new: what is, is found from there, and what is offered by its index."""
     row = conn.execute("SELECT value FROM meta WHERE key = ?", (_FROM,)).fetchone()
@@ -252,7 +184,9 @@ def waiting(conn: sqlite3.Connection) -> int:
 
 def counts(conn: sqlite3.Connection) -> dict[str, int]:
     """Ops by how far they have come: new, seen, local, held, offered. Reads no more of the log than is new."""
-    kept = [conn.execute(f"SELECT COUNT(*) FROM ops WHERE {way}").fetchone()[0] for way in (_LOCAL, _HELD, _OFFERED)]
+    kept = [
+        conn.execute(f"SELECT COUNT(*) FROM ops WHERE {way}").fetchone()[0] for way in (_LOCAL, rules.HELD, _OFFERED)
+    ]
     rest = conn.execute("SELECT COUNT(*) FROM ops").fetchone()[0] - sum(kept)
     if _apart(conn):
         new = rest
@@ -297,13 +231,13 @@ def take_in(store: Store, page: Page, client: str) -> TakenIn:
                 "UPDATE ops SET sent = ? WHERE stamp = ? AND digest = ?",
                 [(Sent.SEEN, op.stamp, op.digest) for op in page.ops],
             )
-        set_meta(tx, _CURSOR, page.cursor)
+        tx.set_meta(_CURSOR, page.cursor)
         stamps = json.dumps([stamp for stamp, _ in page.own] + [op.stamp for op in page.ops])
         if tx.conn.execute(_PURGE_ANYWAY, (stamps,)).rowcount:
             from_start(tx)
-        if _holds(tx.conn):
+        if rules.hold_any(tx.conn):
             for id in taken.ids:  # another machine may have taken away what a rule goes by
-                _release(tx.conn, id)
+                rules.release(tx.conn, id)
         _advance(tx)
         return TakenIn(taken.ids, taken.purged, (), tuple((stamp, error.code) for stamp, error in taken.rejected))
 
@@ -317,7 +251,7 @@ def _seen(conn: sqlite3.Connection, stamp: str, digest: str) -> bool:
 
 def from_start(tx: Tx) -> None:
     """Something that was behind waits anew: look for it from the start of the log."""
-    set_meta(tx, _FROM, None)
+    tx.set_meta(_FROM, None)
 
 
 def _advance(tx: Tx) -> None:
@@ -325,7 +259,7 @@ def _advance(tx: Tx) -> None:
     row = tx.conn.execute(f"SELECT MIN(seq) FROM ops WHERE seq > ? AND {_NEW}", (start,)).fetchone()
     upto = tx.last_seq if row[0] is None else row[0] - 1
     if upto > start:
-        set_meta(tx, _FROM, str(upto))
+        tx.set_meta(_FROM, str(upto))
 
 
 def begin_again(store: Store) -> None:
@@ -333,7 +267,7 @@ def begin_again(store: Store) -> None:
 
     def run(tx: Tx) -> None:
         tx.conn.execute("UPDATE ops SET sent = ? WHERE sent = ?", (Sent.OFFERED, Sent.SEEN))
-        set_meta(tx, _CURSOR, None)
+        tx.set_meta(_CURSOR, None)
 
     store.write(run)
 
@@ -417,26 +351,4 @@ def paused(conn: sqlite3.Connection) -> bool:
 
 def set_paused(store: Store, paused: bool) -> None:
     """Stop or go on, also over a restart."""
-    store.write(lambda tx: set_meta(tx, _PAUSED, "1" if paused else None))
-
-
-def preview(conn: sqlite3.Connection, samples: int) -> dict[str, Any]:
-    """What would leave: how many memories, deleted ones apart, the bytes of their texts, how many stay and why, and the
-    newest texts of either kind that go."""
-    rules = position(conn).rules
-    going: dict[str, list[str]] = {"memories": [], "deleted": []}
-    counts = {"memories": 0, "deleted": 0, "local": 0, "held": 0, "bytes": 0}
-    for content, tags, client, source, privacy, deleted in conn.execute(
-        "SELECT content, tags, client, source, privacy, deleted FROM memories ORDER BY created_at DESC, id"
-    ):
-        if privacy == "local":
-            counts["local"] += 1
-        elif rules.keep(json.loads(tags), client, source):
-            counts["held"] += 1
-        else:
-            kind = "deleted" if deleted else "memories"
-            counts[kind] += 1
-            counts["bytes"] += len(content.encode())
-            if len(going[kind]) < samples:
-                going[kind].append(content[:200])
-    return {**counts, "samples": going["memories"], "deleted_samples": going["deleted"]}
+    store.write(lambda tx: tx.set_meta(_PAUSED, "1" if paused else None))

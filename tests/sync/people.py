@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 
-from jmem.core import outbox
+from jmem.core import rules
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
 from jmem.core.errors import JmemError
 from jmem.core.model import Op, iso
 from jmem.core.opcheck import is_blank
-from jmem.core.outbox import Rules
+from jmem.core.rules import Rules
 from jmem.core.store import oplog
 from jmem.core.store.oplog import Sent
 from tests.sync.faults import Late, Tables, Time, Wire
@@ -174,7 +174,7 @@ class People:
 
     def let_go(self, replica: Replica) -> None:
         """No rule holds anything back on a device any more; what stays private is what is local."""
-        outbox.set_rules(replica.user.store, Rules())
+        rules.change(replica.user.store, Rules())
         local = set(replica.ids(local=True))
         for text, id in list(replica.private.items()):
             if id not in local and replica.query("SELECT 1 FROM memories WHERE id = ? AND privacy <> 'local'", id):
@@ -182,7 +182,7 @@ class People:
 
     def hold(self, replica: Replica) -> None:
         """Memories with a certain tag stay on the device."""
-        outbox.set_rules(replica.user.store, Rules(tags=(HELD_TAG,)))
+        rules.change(replica.user.store, Rules(tags=(HELD_TAG,)))
 
     def web(self, account: uuid.UUID, method: str, path: str, body: Any = None) -> Any:
         """Something done on the web page, which its person is told of when it succeeds."""

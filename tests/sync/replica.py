@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from jmem.core import outbox
+from jmem.core import outbox, rules
 from jmem.core.store.oplog import Sent
 from sync.engine import Engine
 from sync.remote import Offline, Remote
@@ -115,7 +115,7 @@ class Replica:
     def holding(self) -> bool:
         """Whether memories with a certain tag stay here."""
         with self.user.store.reader() as conn:
-            return HELD_TAG in outbox.position(conn).rules.tags
+            return HELD_TAG in rules.of(conn).tags
 
     def query(self, sql: str, *arguments: Any) -> list[Any]:
         with self.user.store.reader() as conn:

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from jmem.core import outbox
+from jmem.core import outbox, rules
 from jmem.core.errors import Conflict, Invalid
-from jmem.core.outbox import Rules
+from jmem.core.rules import Rules
 from tests.sync.conftest import ME, Devices
 
 
@@ -106,7 +106,7 @@ def test_local_memories_stay(devices: Devices):
 
 def test_rules_hold_back_and_let_go(devices: Devices):
     a, b = devices.make(), devices.make()
-    outbox.set_rules(a.user.store, Rules(tags=("work",), clients=("cursor",), folders=("/home/me/notes",)))
+    rules.change(a.user.store, Rules(tags=("work",), clients=("cursor",), folders=("/home/me/notes",)))
     free = a.add("free")
     work = a.add("at work", tags=("work",))
     note = a.add("a note", source="file:///home/me/notes/today.md")
@@ -117,7 +117,7 @@ def test_rules_hold_back_and_let_go(devices: Devices):
     a.user.service.edit(work, {"tags": []}, ME)
     devices.settle()
     assert set(b.texts()) == {free, other, work}
-    outbox.set_rules(a.user.store, Rules())
+    rules.change(a.user.store, Rules())
     devices.settle()
     assert set(b.texts()) == {free, other, work, note}
     assert a.log() == b.log()
@@ -154,7 +154,7 @@ def test_what_a_rule_held_back_goes_once_another_machine_takes_the_tag_away(devi
     a, b = devices.make(), devices.make()
     id = a.add("tea")
     devices.settle()
-    outbox.set_rules(a.user.store, Rules(tags=("work",)))
+    rules.change(a.user.store, Rules(tags=("work",)))
     a.user.service.edit(id, {"tags": ["work"]}, ME)
     a.user.service.edit(id, {"content": "green tea"}, ME)
     devices.settle()

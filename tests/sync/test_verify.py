@@ -12,9 +12,9 @@ import pytest
 
 from hosted.db.engine import Database, driver
 from hosted.ops import tree as hosted_tree
-from jmem.core import outbox, tree, treescan
+from jmem.core import outbox, rules, tree, treescan
 from jmem.core.drafts import Draft
-from jmem.core.outbox import Rules
+from jmem.core.rules import Rules
 from jmem.core.store import Tx
 from sync.protocol import Limits
 from sync.verify import Verdict, verify
@@ -91,7 +91,7 @@ def test_private_and_held_memories_do_not_count(devices: Devices):
     shared = a.add("we share this")
     moved = a.add("my salary")
     devices.settle()
-    outbox.set_rules(a.user.store, Rules(tags=("work",)))
+    rules.change(a.user.store, Rules(tags=("work",)))
     a.add("at work", tags=("work",))
     a.user.service.edit(shared, {"tags": ["work"]}, ME)
     a.user.service.edit(shared, {"content": "held back"}, ME)

@@ -54,6 +54,13 @@ class Tx:
         self.actions: dict[int, tuple[Any, ...]] = {}
         """actions begun here that have no op yet: id -> row"""
 
+    def set_meta(self, key: str, value: str | None) -> None:
+        """Keep a value in the store, or (None) forget it."""
+        if value is None:
+            self.conn.execute("DELETE FROM meta WHERE key = ?", (key,))
+        else:
+            self.conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Take back what the body wrote when it raises JmemError, which goes on to the caller."""
