@@ -47,6 +47,7 @@ FIELDS: tuple[str, ...] = (
 """The fields of a memory, each a last-writer-wins register."""
 
 CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_CONTROL = re.compile("[\0-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -311,7 +312,7 @@ def check_tags(value: Any) -> list[str]:
     tags: list[str] = []
     for tag in value:
         text = check_text(tag, "tag", MAX_TAG_CHARS).strip()
-        if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        if _CONTROL.search(text):
             raise Invalid("a tag has a control character", field="tags")
         if text not in tags:
             tags.append(text)

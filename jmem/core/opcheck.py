@@ -18,7 +18,7 @@ _PLAIN = _KNOWN - {"metadata"}
 def seal(op: Op) -> tuple[Op, str]:
     """An op of ours with its digest, and its canonical text: what `Op.sealed` and `Op.text` give, in one pass."""
     fields = ",".join(f'"{name}":{_value(name, op.set[name])}' for name in sorted(op.set))
-    head = f'{{"base":{plain_json(op.base)},"client":{plain_json(op.client)}'
+    head = f'{{"base":{plain_json(op.base) if op.base else "[]"},"client":{plain_json(op.client)}'
     purge = ',"purge":true' if op.purge else ""
     tail = f'"id":"{op.id}","nonce":"{op.nonce}"{purge},"set":{{{fields}}},"stamp":"{op.stamp}","v":{op.v}}}'
     digest = "sha256:" + hashlib.sha256(f"{head},{tail}".encode()).hexdigest()

@@ -154,8 +154,7 @@ def _object(value: Mapping[str, Any]) -> str:
 
 
 def _write_tags(conn: sqlite3.Connection, rowid: int, tags: Iterable[str]) -> None:
-    for tag in tags:
-        conn.execute("INSERT OR IGNORE INTO memory_tags (rowid, tag) VALUES (?, ?)", (rowid, tag))
+    conn.executemany("INSERT OR IGNORE INTO memory_tags (rowid, tag) VALUES (?, ?)", [(rowid, tag) for tag in tags])
 
 
 def _remove_tags(conn: sqlite3.Connection, rowid: int, tags: Iterable[str]) -> None:
