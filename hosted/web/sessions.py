@@ -97,8 +97,10 @@ class WebSessions:
         return secret
 
     async def find(self, secret: str) -> Held:
-        """The session of a cookie, its tokens renewed if they end soon; raises SignedOut, AccountDeleted,
-        IdentityUnavailable when they have ended and Supabase does not answer."""
+        """The session of a cookie, its tokens renewed if they end soon; that it was used is kept, to the minute.
+
+        Raises SignedOut, AccountDeleted, IdentityUnavailable when they have ended and Supabase does not answer.
+        """
         found = await self._holder(secret)
         if found.tokens.expires_at - time.time() > EARLY:
             return found
@@ -194,8 +196,7 @@ class WebSessions:
             async with self._database.tenant(held.user_id) as conn:
                 await conn.execute(update(web_sessions).where(mine).values(refresh_until=None))
             raise
-        values = {"sealed": _seal(held.secret, tokens), "refresh_until": None, "used_at": func.now(),
-                  "expires_at": func.now() + LIFETIME}  # fmt: skip
+        values = {"sealed": _seal(held.secret, tokens), "refresh_until": None, "expires_at": func.now() + LIFETIME}
         async with self._database.tenant(held.user_id) as conn:
             await conn.execute(update(web_sessions).where(mine).values(values))
         return tokens

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +21,7 @@ from hosted.identity.errors import IdentityUnavailable
 from hosted.identity.supabase import SignInRefused, Supabase
 from hosted.web.browser import outside, safe_next
 from hosted.web.groups import groups
+from hosted.web.sessions import _digest
 from tests.hosted.identity.conftest import Running
 from tests.hosted.web.conftest import PASSWORD, Visitor, shown
 from tests.hosted.world import World, served
@@ -155,6 +157,19 @@ def test_who_signs_in_after_signing_out_everywhere_is_in(visitors: Make) -> None
         me.get("/sign-in")
         assert me.post("/sign-in", email=me.email, password=PASSWORD).headers["location"] == "/memories"
         assert me.get("/memories").status_code == 200
+
+
+def test_when_a_browser_was_last_here_is_known_to_the_minute(world: World, visitors: Make) -> None:
+    me, other = visitors(signed_in=True), visitors(signed_in=True)
+    sql = "SELECT xmin::text, now() - used_at AS ago FROM jmem.web_sessions WHERE digest = $1"
+    digest = _digest(me.http.cookies["jmem-session"])
+    (fresh,) = world.query(sql, digest)
+    assert me.get("/memories").status_code == 200
+    assert world.query(sql, digest)[0]["xmin"] == fresh["xmin"], "nothing is written that was written a moment ago"
+    world.query("UPDATE jmem.web_sessions SET used_at = now() - interval '2 hours'")
+    assert "last here just now" in shown(me.get("/devices"))
+    assert world.query(sql, digest)[0]["ago"] < timedelta(minutes=1)
+    assert world.query(sql, _digest(other.http.cookies["jmem-session"]))[0]["ago"] > timedelta(hours=1)
 
 
 def test_signing_out_everywhere_tells_what_could_not_be_done(
