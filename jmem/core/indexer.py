@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jmem.core.embed import Embedder, EmbedderUnavailable
-from jmem.core.embed.memory import release_memory
+from jmem.core.embed.memory import giving_back, release_memory
 from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.feeding import CHUNK, Feeder, Row
 from jmem.core.index import IndexDamaged, VectorIndex
@@ -363,8 +363,8 @@ class Indexer:
                 case "release":
                     if self._shard is not None:
                         self._flush_if(self._shard, 1)
-                    self._index.release()
-                    release_memory()
+                    with giving_back():
+                        self._index.release()
                 case "forget":
                     self._forget(command.ids)
                 case _:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jmem.core.embed.memory import release_memory
+from jmem.core.embed.memory import giving_back
 from jmem.core.errors import JmemError
 
 if TYPE_CHECKING:
@@ -164,9 +164,8 @@ class PackagedEmbedder(LocalEmbedder):
 
     def unload(self) -> None:
         """Give back the memory of the model; the next use loads it again."""
-        with self._loading:
+        with giving_back(), self._loading:
             self._model = None
-        release_memory()
 
     def _ready(self) -> Any:
         """The model, loaded; raises EmbedderUnavailable."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jmem.core.embed.base import EmbedderUnavailable, LocalEmbedder, unit
-from jmem.core.embed.memory import release_memory
+from jmem.core.embed.memory import giving_back, release_memory
 
 if TYPE_CHECKING:
     from jmem.core.embed.base import Vectors
@@ -103,9 +103,8 @@ class BundledEmbedder(LocalEmbedder):
 
     def unload(self) -> None:
         """Give back the memory of the model; the next use loads it again."""
-        with self._loading:
+        with giving_back(code_of=("onnxruntime_pybind11_state", "tokenizers.abi3")), self._loading:
             self._session = self._tokenizer = None
-        release_memory(code_of=("onnxruntime_pybind11_state", "tokenizers.abi3"))
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
         """One unit vector a text, as float32 rows; raises EmbedderUnavailable."""

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _MADV_DONTNEED = 4
+_M_TRIM_THRESHOLD = -1
+_AT_ONCE, _USUAL = 256 << 10, 64 << 20
+"""Free bytes at the end of a thread's heap past which glibc gives them back; the usual ones are what it comes to by itself
+once blocks of a model's size were freed."""
+
+
+@contextlib.contextmanager
+def giving_back(*, code_of: tuple[str, ...] = ()) -> Iterator[None]:
+    """What is freed inside goes back to the system: `release_memory` follows, and ends of heaps, which it does not reach
+    but in the first thread's, go as they come free."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, _AT_ONCE)
+    try:
+        yield
+    finally:
+        if mallopt is not None:
+            mallopt(_M_TRIM_THRESHOLD, _USUAL)
+    release_memory(code_of=code_of)
 
 
 def release_memory(*, code_of: tuple[str, ...] = ()) -> None:
