@@ -60,7 +60,9 @@ class Running:
         self.hub.start()
         self.backups.start()
         self._background: set[asyncio.Task[Any]] = set()
-        self._log.info("started", port=self.daemon.tcp.port, trouble=self.daemon.tcp.trouble, build=self.daemon.build)
+        tcp = self.daemon.tcp
+        trouble = {"trouble": tcp.trouble} if tcp.trouble else {}
+        self._log.info("started", port=tcp.port, build=self.daemon.build, **trouble)
         if self.users.has_clients():
             task = asyncio.create_task(self.mcp.warm())
             self._background.add(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jmem.cli import stdin
 from jmem.cli.progress import Progress
 from jmem.cli.remarks import not_taken
+from jmem.cli.render import table
 from jmem.core.errors import Invalid, from_problem
 
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 
 def add_lines(args: Args, fields: dict[str, Any]) -> int:
-    """Store every line that is not empty, print one id a line; the exit code of the first refused line, else 0."""
+    """Store every line that is not empty, print one id a line (a list on a terminal); the exit code of the first refused line, else 0."""
     if args.infer:
         raise Invalid(
             "--lines stores lines as they are; --infer takes one text", code="usage", fix="jmem add --infer -"
@@ -34,6 +35,9 @@ def add_lines(args: Args, fields: dict[str, Any]) -> int:
             for (number, _), result in zip(group, results, strict=True):
                 refused = _report(args, number, result, progress, fields)
                 code = code or refused
+            if args.out.human:
+                progress.close()
+                table(args.out, [result["memory"] for result in results if result["status"] < 400])
             args.out.flush()
             count += len(group)
             progress.update(count)
@@ -76,7 +80,7 @@ def _report(args: Args, number: int, result: dict[str, Any], progress: Progress,
     if result["status"] < 400:
         if out.json:
             out.document(result["memory"])
-        else:
+        elif not out.human:
             out.line(result["memory"]["id"])
         if result["memory"].get("differs"):
             progress.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from jmem.cli.text import age, block, cut, epoch, local_time, one_line, pad, short_ids, width, wrap
+from jmem.cli.text import age, block, cut, end_time, epoch, local_time, one_line, pad, short_ids, width, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def card_fields(memory: Document) -> list[tuple[str, str]]:
     for name in ("occurred", "expires", "created", "updated"):
         moment = memory.get(f"{name}_at")
         if moment and not (name == "updated" and epoch(moment) - epoch(memory["created_at"]) < 1):
-            found.append((name, f"{local_time(moment)} ({ago(moment)})"))
+            when = end_time(moment) if name == "expires" else local_time(moment)
+            found.append((name, f"{when} ({ago(moment)})"))
     if memory.get("supersedes"):
         found.append(("supersedes", memory["supersedes"]))
     if memory.get("superseded_by"):

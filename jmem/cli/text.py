@@ -136,6 +136,19 @@ def local_time(moment: str) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch(moment)))
 
 
+def last_day(moment: str) -> str:
+    """The day that ends at this moment in the zone of this machine, `2026-11-22`; empty where none does."""
+    at = epoch(moment)
+    whole = at % 60 == 0 and local_time(moment).endswith(" 00:00")
+    return time.strftime("%Y-%m-%d", time.localtime(at - 1)) if whole else ""
+
+
+def end_time(moment: str) -> str:
+    """Until when something is true: `end of 2026-11-22` for a whole day, else as `local_time`."""
+    day = last_day(moment)
+    return f"end of {day}" if day else local_time(moment)
+
+
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
     """Each id's shortest ending, of six characters or more, that no other of `ids` has."""
     wanted = list(dict.fromkeys(ids))

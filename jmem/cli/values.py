@@ -58,7 +58,7 @@ def warn_if_past(out: Output, expires: str | None) -> None:
     """Say that what is stored now is out of date already; nothing for None."""
     import time
 
-    from jmem.cli.text import epoch, local_time
+    from jmem.cli.text import end_time, epoch
 
     if expires and epoch(expires) <= time.time():
-        out.warn(f"it expires in the past ({local_time(expires)}): searches and lists leave it out")
+        out.warn(f"it expires in the past ({end_time(expires)}): searches and lists leave it out")

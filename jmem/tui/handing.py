@@ -10,6 +10,7 @@ from typing import Any
 from textual.message import Message
 from textual.suggester import Suggester
 
+from jmem.cli.text import end_time, local_time
 from jmem.client import Client
 from jmem.core.errors import Conflict, JmemError
 from jmem.core.model import tags_of
@@ -133,7 +134,9 @@ def understood(daemon: Client, field: str, text: str) -> Hinted:
     try:
         if field == "supersedes":
             return Hinted(field, f"= {shown.headline(daemon.get(text))}")
-        return Hinted(field, f"= {time_text(time_of(text, field, end=field == 'expires_at'), end=True)}")
+        ends = field == "expires_at"
+        moment = time_of(text, field, end=ends)
+        return Hinted(field, f"= {(end_time if ends else local_time)(moment) if moment else ''}")
     except JmemError as error:
         return Hinted(field, said(error), bad=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from jmem.cli.text import epoch, local_time
+from jmem.cli.text import epoch, last_day, local_time
 from jmem.client import LONG, Client
 
 Memory = Mapping[str, Any]
@@ -34,10 +34,13 @@ def named(fields: Iterable[str]) -> str:
 
 
 def time_text(moment: str | None, *, end: bool = False) -> str:
-    """A time as one would type it; a day without its midnight, unless it is an end, which is exact."""
-    text = local_time(moment) if moment else ""
-    whole = text.endswith(" 00:00") and not end and epoch(moment or "") % 60 == 0
-    return text.removesuffix(" 00:00") if whole else text
+    """A time as one would type it: a day alone where one begins at this moment, or with `end` where one ends."""
+    if not moment:
+        return ""
+    if end:
+        return last_day(moment) or local_time(moment)
+    text = local_time(moment)
+    return text.removesuffix(" 00:00") if epoch(moment) % 60 == 0 else text
 
 
 def time_of(text: str, field: str, *, end: bool = False) -> str | None:

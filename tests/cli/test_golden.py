@@ -44,7 +44,7 @@ def steady(text: str, ids: list[str]) -> str:
     text = re.sub(r"\b[0-9a-f]{12}-[0-9a-f]{4}-[0-9a-f]{8}\b", "0" * 12 + "-0000-00000000", text)
     text = re.sub(r"\b202[6-9]-\d\d-\d\dT[\d:.]+Z", "2026-01-01T00:00:00.000Z", text)
     text = re.sub(r"\b202[6-9]-\d\d-\d\d \d\d:\d\d \([^)]*\)", "2026-01-01 00:00 (now)", text)
-    text = re.sub(r"(2\d{3}-\d\d-\d\d \d\d:\d\d) \((in )?\d+y( ago)?\)", r"\1 (years)", text)
+    text = re.sub(r"(2\d{3}-\d\d-\d\d(?: \d\d:\d\d)?) \((in )?\d+y( ago)?\)", r"\1 (years)", text)
     text = re.sub(r"(?m) (now| \d[mhd]| \dy|\d{2}[mh])(?=(\x1b\[0m)?$)", " AGE", text)
     text = re.sub(r"(?m)^ ?(now| \dm)  (?=add|edit|tag|delete)", " AGE  ", text)
     text = re.sub(r"(?m)^(. +\d+  ) ?(now| \dm)", r"\1 AGE", text)

@@ -125,6 +125,25 @@ def test_add_lines(jmem: Jmem) -> None:
     assert json.loads(jmem.ok("undo", "--json").out)["undone"][0]["ids"] == [rows[0]["id"]]
 
 
+def test_add_lines_on_a_terminal_lists_them_as_other_commands_do(jmem: Jmem) -> None:
+    screen = jmem.tty(
+        "add", "--lines", "heron by the water", "kingfisher on a branch", "x" * 70_000, env={"NO_COLOR": "1"}
+    )
+    rows = [line for line in screen.out.splitlines() if line.rstrip().endswith(" now")]
+    ids = {json.loads(line)["content"]: json.loads(line)["id"] for line in jmem.ok("list", "-n", "2", "--jsonl").lines}
+    assert [row.split()[0] for row in rows] == [ids["heron by the water"][-6:], ids["kingfisher on a branch"][-6:]]
+    assert "line 3: " in screen.out
+
+
+def test_the_last_day_is_shown_as_one(jmem: Jmem) -> None:
+    id = jmem.ok("add", "The bridge is closed", "--expires", "2099-12-31").out.strip()
+    assert "expires     end of 2099-12-31 (in " in jmem.tty("show", id, env={"NO_COLOR": "1"}).out
+    assert shown(jmem, id)["expires_at"] == "2100-01-01T00:00:00.000Z"
+    assert "(end of 2020-01-01)" in jmem.ok("add", "The bridge was closed", "--expires", "2020-01-01").err
+    jmem.ok("edit", id, "--expires", "2099-12-31 12:30")
+    assert "expires     2099-12-31 12:30 (in " in jmem.tty("show", id, env={"NO_COLOR": "1"}).out
+
+
 def test_add_lines_are_stored_as_they_arrive(jmem: Jmem) -> None:
     process = subprocess.Popen(
         [*command(), "add", "--lines", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=jmem.environ()

@@ -105,3 +105,22 @@ def test_short_ids_are_unique_endings_of_six_or_more() -> None:
     assert short[ids[2]] == "123456"
     assert short[ids[0]] == "456789ab"
     assert short[ids[1]] == "156789ab"
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown"),
+    [
+        ("2026-12-31T05:00:00.000Z", "end of 2026-12-30"),
+        ("2026-12-31T00:00:00.000Z", "2026-12-30 19:00"),
+        ("2026-12-31T05:00:30.000Z", "2026-12-31 00:00"),
+        ("2026-07-01T04:00:00.000Z", "end of 2026-06-30"),
+    ],
+)
+def test_an_end_is_a_whole_day_where_it_is_midnight_here(
+    moment: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        assert text.end_time(moment) == shown
+    time.tzset()

@@ -153,7 +153,7 @@ def test_writes_while_the_embedder_is_away_do_not_lengthen_the_pause(
     recall.embedder.broken = True
     for n in range(4):
         recall.service.add(Draft(content=f"note {n}"), ME)
-        wait(lambda n=n: recall.indexer.pending() == n + 1 and not recall.indexer._busy)
+        wait(lambda n=n: recall.indexer.pending() == n + 1 and not (recall.indexer._woken or recall.indexer._busy))
     assert recall.indexer._pause == 30.0
     monkeypatch.setattr("jmem.core.indexer.FIRST_PAUSE", 0.01)
     recall.embedder.broken = False

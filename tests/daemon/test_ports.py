@@ -57,6 +57,9 @@ def test_a_kept_port_that_is_taken_leaves_the_socket_and_names_the_holder(
         assert f"127.0.0.1:{port}/" in urls["http"]
         stop(home, second.pid)
     assert spawn().said["port"] == port
+    lines = [json.loads(line) for line in (home.path / "logs" / "daemon.log").read_text().splitlines()]
+    started = [line for line in lines if line["event"] == "started"]
+    assert ["trouble" in line for line in started] == [False, True, False]
 
 
 def test_a_port_that_the_owner_sets_takes_its_place(home: Home) -> None:

@@ -401,8 +401,11 @@ def test_a_device_that_is_shut_out_says_so_and_comes_back_by_signing_in(pair: li
     screen = one.on_a_terminal("account", "devices")
     assert (screen.count("now"), "bug" in screen) == (2, False)
     assert there["platform"].startswith("Linux")
-    one.jmem("account", "devices", "revoke", there["id"])
-    assert one.fails("account", "devices", "revoke", there["id"])[0] == 5
+    code, said = one.fails("account", "devices", "revoke", there["id"])
+    assert (code, "add --yes" in said) == (6, True)
+    assert len(one.home.json("account", "devices")["devices"]) == 2
+    one.jmem("account", "devices", "revoke", there["id"], "--yes")
+    assert one.fails("account", "devices", "revoke", there["id"], "--yes")[0] == 5
     code, said = other.fails("sync", "now")
     assert (code, "revoked by its owner" in said, "jmem login" in said) == (4, True, True)
     assert other.until("signed_out")["error"]["fix"] == "jmem login"
@@ -444,7 +447,7 @@ def test_doctor_says_how_the_account_is(pair: list[Machine], account: Account) -
     one.jmem("sync", "resume")
     one.until("on")
     (here,) = one.home.json("account", "devices")["devices"]
-    one.jmem("account", "devices", "revoke", here["id"])
+    one.jmem("account", "devices", "revoke", here["id"], "--yes")
     one.jmem("sync", "now", check=False)
     one.until("signed_out")
     sync = doctor()["sync"]

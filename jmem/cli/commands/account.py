@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 
-from jmem.cli.ask import typed
+from jmem.cli.ask import confirmed, typed
+from jmem.cli.options import YES
+from jmem.cli.output import OK
 from jmem.cli.progress import Progress
 from jmem.cli.render import ago
 from jmem.cli.spec import Argument, Command, Group, Option
+from jmem.cli.text import one_line
 from jmem.cli.wholefile import whole_file
 from jmem.core.errors import Ambiguous, Invalid, JmemError, NotFound, Unauthorized, Unreachable
 
@@ -33,11 +36,12 @@ COMMANDS = (
         params=(
             Argument("action", "`revoke`, or nothing.", required=False, choices=("revoke",)),
             Argument("id", "Which machine.", required=False),
+            YES,
         ),
         examples=(
             ("jmem account devices", ""),
             ("jmem account devices --json | jq '.devices[].name'", ""),
-            ("jmem account devices revoke old-laptop", ""),
+            ("jmem account devices revoke old-laptop", "asks first"),
         ),
     ),
     Command(
@@ -81,7 +85,7 @@ def devices(args: Args) -> int:
         if out.human:
             here = " (this one)" if device["here"] else ""
             key = ", by an API key" if device["via"] == "api_key" else ""
-            out.line(f"{device['name'] or device['id']}{here}  {device['platform']}")
+            out.line(one_line(f"{device['name'] or device['id']}{here}  {device['platform']}"))
             out.line(out.paint("dim", f"  {device['id']}  last seen {ago(device['last_seen'])}, {behind}{key}"))
         else:
             out.row(device["id"], device["name"], device["last_seen"], str(device["behind"]))
@@ -94,11 +98,14 @@ def _revoke(args: Args, found: list[Document]) -> int:
     if not args.id:
         raise Invalid("which device? say its id", code="usage", fix="jmem account devices")
     device = _named(found, args.id)
+    name = one_line(device["name"] or device["id"])
+    if not confirmed(args.out, f"Shut out {name}{', this machine' if device['here'] else ''}", args.yes):
+        return OK
     args.daemon.request("DELETE", f"/account/devices/{device['id']}")
     if args.out.json:
         args.out.document(device)
     else:
-        args.out.note(f"{device['name'] or device['id']} is shut out; what is on it stays there")
+        args.out.note(f"{name} is shut out; what is on it stays there")
     return 0
 
 

@@ -127,7 +127,7 @@ def verify(args: Args) -> int:
             + ("jmem sync status" if args.fix else "put right by: jmem sync verify --fix")
         )
     else:
-        out.note(f"equal: {verdict['local']:,} memories here and in the account")
+        out.note(f"equal: {verdict['local']:,} memories here and in the account, deleted ones counted too")
     return 1 if differing else 0
 
 
