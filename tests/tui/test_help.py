@@ -16,6 +16,7 @@ from jmem.tui.prefs import Prefs
 from jmem.tui.screens.activity import ActivityPlace
 from jmem.tui.screens.help import Help, lines
 from jmem.tui.screens.status import StatusPlace
+from jmem.tui.widgets.keybar import KeyBar
 from tests.tui.conftest import Open, texts, until
 
 pytestmark = pytest.mark.timeout(180)
@@ -128,3 +129,16 @@ async def test_the_top_bar_has_the_keys_of_the_person(some: Home, opened: Open):
     async with opened(some, (80, 24), prefs=Prefs(keys={"app.activity": "f2"})) as pilot:
         assert "1 Memories  f2 Activity" in texts(pilot)
         assert "6 Settings" in texts(pilot)
+
+
+async def test_under_a_dialog_no_key_is_named_that_does_nothing_there(opened: Open, some: Home) -> None:
+    async with opened(some) as pilot:
+        bar = pilot.app.screen.query_one(KeyBar)
+        await until(pilot, lambda: "Add" in str(bar.render()))
+        for key in ("f1", "ctrl+p"):
+            await pilot.press(key)
+            await until(pilot, lambda: bar.screen is not pilot.app.screen)
+            await until(pilot, lambda: "Back" in texts(pilot).splitlines()[-1])
+            assert str(bar.render()).strip() == "esc Back"
+            await pilot.press("escape")
+            await until(pilot, lambda: "Add" in texts(pilot).splitlines()[-1])

@@ -101,7 +101,11 @@ class Place(Scoped, Screen[None]):
         self.show_facts()
         self.reload()
 
+    def on_screen_suspend(self) -> None:
+        self.query(KeyBar).refresh()
+
     def on_screen_resume(self) -> None:
+        self.query(KeyBar).refresh()
         self.show_facts()
         if self.behind:
             self.behind = False

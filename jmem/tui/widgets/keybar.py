@@ -39,6 +39,9 @@ class KeyBar(Widget):
     def render(self) -> Text:
         key = self.get_component_rich_style("keybar--key", partial=True)
         title = self.get_component_rich_style("keybar--title", partial=True)
+        if self.app.screen is not self.screen:  # under a dialog, which every key goes to
+            self._spans = []
+            return Text.assemble((" esc ", key), ("Back ", title), no_wrap=True, end="")
         held = {}
         focused = self.app.focused
         writing = focused is not None and focused.check_consume_key("a", "a")
