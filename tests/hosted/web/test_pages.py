@@ -9,7 +9,7 @@ import httpx
 from playwright.sync_api import expect
 from starlette.routing import Route
 
-from tests.hosted.web.conftest import Person, accessible
+from tests.hosted.web.conftest import PASSWORD, Person, accessible
 from tests.hosted.world import World
 
 PUBLIC = ("/", "/privacy", "/support", "/status", "/sign-in", "/sign-up", "/forgot", "/goodbye", "/nowhere",
@@ -133,6 +133,42 @@ def test_letting_a_program_in_and_shutting_it_out(world: World, somebody: Callab
     expect(page.get_by_role("heading", name="No program is connected")).to_be_visible()
     stale = me.page.request.get(f"{me.url}/oauth/consent?authorization_id=nothing")
     assert stale.status == 404
+
+
+def test_shutting_a_machine_out(world: World, somebody: Callable[..., Person]) -> None:
+    me = somebody(viewport={"width": 390, "height": 844})
+
+    def machine(name: str) -> dict[str, str]:
+        signed_in = httpx.post(
+            f"{world.supabase.url}/auth/v1/token?grant_type=password", json={"email": me.email, "password": PASSWORD},
+            headers={"apikey": world.supabase.settings.publishable_key},
+        ).json()  # fmt: skip
+        return {
+            "authorization": f"Bearer {signed_in['access_token']}",
+            "x-jmem-device": name,
+            "x-jmem-device-name": name,
+        }
+
+    def pull(headers: dict[str, str]) -> httpx.Response:
+        device = headers["x-jmem-device"]
+        return httpx.get(f"{me.url}/api/v1/sync/pull", params={"device": device}, headers=headers)
+
+    laptop, desk = machine("laptop"), machine("desk")
+    assert [pull(each).status_code for each in (laptop, desk)] == [200, 200]
+    world.settle()
+    page = me.go("/devices")
+    machines = page.locator("section").filter(has_text="Machines").get_by_role("listitem")
+    expect(machines).to_have_count(2)
+    page.get_by_role("button", name="Revoke laptop").click()
+    expect(page.locator(".toast")).to_contain_text("That machine is shut out")
+    expect(machines).to_have_count(1)
+    expect(machines).to_contain_text("desk")
+    assert (pull(laptop).status_code, pull(laptop).json()["code"]) == (401, "device_revoked")
+    assert pull(desk).status_code == 200
+    assert me.go("/memories").url == f"{me.url}/memories"
+    page = me.go("/devices")
+    page.get_by_role("button", name="Revoke desk").press("Enter")
+    expect(page.get_by_role("heading", name="No machine syncs yet")).to_be_visible()
 
 
 def test_what_a_program_writes_waits_for_review(world: World, somebody: Callable[..., Person]) -> None:
