@@ -5,7 +5,7 @@ Which memories have any is marked on their rows by every write that brings a tex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 APART = f"m.apart AND NOT m.deleted AND {IS_MEMORY}"
 """The condition for memories with a conflict that is told of."""
 _PAGE = f"SELECT {COLUMNS} FROM jmem.memories m WHERE m.user_id = $1 AND {APART} AND m.id > $2 ORDER BY m.id LIMIT $3"
-_IS_APART = f"SELECT EXISTS (SELECT FROM jmem.memories m WHERE m.user_id = $1 AND m.id = $2 AND {APART})"
+_APART_AMONG = f"SELECT m.id FROM jmem.memories m WHERE m.user_id = $1 AND m.id = ANY ($2::text[]) AND {APART}"
 _DEVICES = "SELECT stamp, device FROM jmem.ops WHERE user_id = $1 AND stamp = ANY ($2::text[]) AND device IS NOT NULL"
 
 
@@ -58,10 +58,12 @@ class Conflicts(Account):
         more = len(memories) > len(looked_at)
         return found, encode_cursor("conflicts", looked_at[-1].id) if more else None
 
-    async def written_apart(self, id: str) -> bool:
-        """Whether the memory of a whole id has texts that were written apart."""
+    async def written_apart(self, ids: Collection[str]) -> set[str]:
+        """Which of the memories with these whole ids have texts that were written apart."""
+        if not ids:
+            return set()
         async with self._reading() as raw:
-            return bool(await raw.fetchval(_IS_APART, self.user_id, id))
+            return {record["id"] for record in await raw.fetch(_APART_AMONG, self.user_id, list(ids))}
 
     async def devices_of(self, found: Sequence[Conflict]) -> dict[str, str]:
         """The ids of the machines that brought the texts, by stamp; what was written in the account came from none."""

@@ -110,7 +110,7 @@ async def find(visit: Visit, asked: Wanted) -> Found:
         outcome = await visit.memories.search(
             query, visit.actor, keep_query=False
         )  # nobody needs each key that was typed
-        cards = [card(hit.memory, hit) for hit in outcome.hits]
+        cards = await cards_of(visit, [hit.memory for hit in outcome.hits], outcome.hits)
         return Found(cards, len(cards), "", outcome.confident, outcome.degraded or "", outcome.took_ms)
     try:
         page = await visit.memories.list(filter, visit.actor, limit=PAGE, cursor=asked.cursor or None, sort=asked.sort)
@@ -119,7 +119,7 @@ async def find(visit: Visit, asked: Wanted) -> Found:
             raise
         page = await visit.memories.list(filter, visit.actor, limit=PAGE, sort=asked.sort)
     total = await visit.memories.count(filter, visit.actor)
-    return Found([card(memory) for memory in page.memories], total, page.next_cursor or "")
+    return Found(await cards_of(visit, page.memories), total, page.next_cursor or "")
 
 
 async def total(visit: Visit, asked: Wanted) -> int | None:
@@ -127,13 +127,25 @@ async def total(visit: Visit, asked: Wanted) -> int | None:
     return None if asked.q else await visit.memories.count(asked.filter(), visit.actor)
 
 
-def card(memory: Memory, hit: Hit | None = None) -> dict[str, Any]:
-    """A memory as lists show it."""
+async def cards_of(visit: Visit, memories: Sequence[Memory], hits: Sequence[Hit | None] = ()) -> list[dict[str, Any]]:
+    """Memories as lists show them; `hits` is what they are of a question, one each."""
+    apart = await visit.memories.written_apart([memory.id for memory in memories if not memory.deleted])
+    found = zip(memories, hits or [None] * len(memories), strict=True)
+    return [_card(memory, hit, apart=memory.id in apart) for memory, hit in found]
+
+
+async def card_of(visit: Visit, memory: Memory) -> dict[str, Any]:
+    """One memory as lists show it."""
+    (card,) = await cards_of(visit, [memory])
+    return card
+
+
+def _card(memory: Memory, hit: Hit | None, *, apart: bool) -> dict[str, Any]:
     why = hit.explain if hit and hit.explain else None
     text = words.short(memory.content)
     return {
         "m": memory, "text": words.marked(text, why["terms"]) if why else text, "long": words.is_long(memory.content),
-        "score": hit.score if hit else None, "why": why, "also": len(hit.also) if hit else 0,
+        "score": hit.score if hit else None, "why": why, "also": len(hit.also) if hit else 0, "apart": apart,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hosted.web import words
-from hosted.web.finding import COUNTS, card, wanted
+from hosted.web.finding import COUNTS, card_of, wanted
 from hosted.web.flashes import Flash
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
@@ -29,9 +29,9 @@ async def read(visit: Visit) -> Response:
     """All of it."""
     memory = await _memory(visit)
     if visit.live:
-        return visit.page("_card.html", card=card(memory))
-    apart = not memory.deleted and await visit.memories.written_apart(memory.id)
-    return visit.page("memory.html", m=memory, revisions=await _revisions(visit, memory), in_conflict=apart)
+        return visit.page("_card.html", card=await card_of(visit, memory))
+    apart = not memory.deleted and await visit.memories.written_apart([memory.id])
+    return visit.page("memory.html", m=memory, revisions=await _revisions(visit, memory), in_conflict=bool(apart))
 
 
 @pages.get("/memories/{id}/edit")
@@ -73,7 +73,7 @@ async def save(visit: Visit) -> Response:
         return visit.page(template, 200 if visit.live else 422, **form_of(await _memory(visit), **typed, **said))
     flash = await said_of(visit, "edited" if edited.changed else "unchanged", [edited.memory.id], edited.changed)
     if visit.live:
-        return _in_place(visit, card(edited.memory), flash)
+        return _in_place(visit, await card_of(visit, edited.memory), flash)
     return visit.go(f"/memories/{edited.memory.id}", flash)
 
 
@@ -108,7 +108,7 @@ async def _done(visit: Visit, saying: str, memory: Memory, *, gone: bool) -> Res
     """`gone`: the list that the card was in is no longer for this memory."""
     flash = await said_of(visit, saying, [memory.id])
     if visit.live:
-        return _in_place(visit, None if gone else card(memory), flash, item=True)
+        return _in_place(visit, None if gone else await card_of(visit, memory), flash, item=True)
     return visit.go(
         "/memories" if saying == "deleted" or visit.form.get("from") == "list" else f"/memories/{memory.id}", flash
     )

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from starlette.responses import Response
 
-from hosted.web.finding import card
+from hosted.web.finding import cards_of
 from hosted.web.flashes import Flash
 from hosted.web.memory import said_of
 from hosted.web.routing import Pages
@@ -23,7 +23,8 @@ async def review(visit: Visit) -> Response:
     """What waits, by program, oldest first: as it was written."""
     page = await visit.memories.list(Filter(states=("review",)), visit.actor, limit=PAGE, sort="created")
     waiting = sorted(page.memories, key=lambda memory: memory.client)
-    groups = [(client, [card(m) for m in memories]) for client, memories in groupby(waiting, key=lambda m: m.client)]
+    cards = await cards_of(visit, waiting)
+    groups = [(client, list(some)) for client, some in groupby(cards, key=lambda card: card["m"].client)]
     return visit.page("review.html", groups=groups, more=page.next_cursor is not None)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hosted.web import words
-from hosted.web.finding import card
+from hosted.web.finding import cards_of
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import Invalid
@@ -29,13 +29,18 @@ async def timeline(visit: Visit) -> Response:
         page = await visit.memories.list(Filter(), visit.actor, limit=PAGE, cursor=cursor, sort="-occurred")
     except Invalid:
         page = await visit.memories.list(Filter(), visit.actor, limit=PAGE, sort="-occurred")
-    by_day = groupby(page.memories, key=lambda m: (m.occurred_at or m.created_at)[:10])
-    days = [(words.date(day), day, [card(m) for m in memories]) for day, memories in by_day]
+    by_day = groupby(await cards_of(visit, page.memories), key=_day)
+    days = [(words.date(day), day, list(cards)) for day, cards in by_day]
     values: dict[str, Any] = {"days": days, "next": page.next_cursor}
     if visit.live:
         return visit.page("_days.html", **values)
     stats = await visit.memories.stats(visit.actor)
     return visit.page("timeline.html", **values, months=_months(stats["by_day"]), height=HEIGHT)
+
+
+def _day(card: dict[str, Any]) -> str:
+    happened: str = card["m"].occurred_at or card["m"].created_at
+    return happened[:10]
 
 
 def _months(by_day: dict[str, int]) -> list[dict[str, Any]]:

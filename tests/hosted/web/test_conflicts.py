@@ -108,6 +108,34 @@ def test_what_is_kept_on_the_page_is_kept_on_both_machines(world: World, somebod
     expect(page.locator("#activity")).to_contain_text("You settled")
 
 
+def test_a_memory_with_a_conflict_is_marked_wherever_it_is_listed(somebody: Somebody, machines: Make) -> None:
+    me = somebody(viewport={"width": 390, "height": 844})
+    me.remember("Nothing about tea")
+    id = machines(me.email).apart("tea", "green tea in the morning", "black tea in the morning")
+    for place in ("/memories", "/timeline"):
+        page = me.go(place)
+        expect(page.locator(".card").filter(has_text="black tea").get_by_role("link", name="Conflict")).to_be_visible()
+        expect(page.locator(".card").filter(has_text="Nothing").get_by_role("link", name="Conflict")).to_have_count(0)
+        assert accessible(page) == []
+    page = me.go("/memories")
+    page.get_by_label("Search your memories").fill("tea")
+    expect(page.locator(".card mark").first).to_have_text("tea")
+    card = page.locator(".card").filter(has_text="black tea")
+    card.get_by_role("button", name="Archive").click()
+    expect(page.locator(".toast")).to_contain_text("Archived")
+    me.go("/memories?view=archived")
+    card.get_by_role("button", name="Make active").click()
+    expect(page.locator(".toast")).to_contain_text("Active again")
+    me.go("/memories")
+    card.get_by_role("link", name="Conflict").click()
+    page.wait_for_url(f"**/conflicts/{id}")
+    page.get_by_role("button", name="Keep this").first.click()
+    page.wait_for_url("**/conflicts")
+    me.go("/memories")
+    expect(page.locator(".card")).to_have_count(2)
+    expect(page.locator(".card").get_by_role("link", name="Conflict")).to_have_count(0)
+
+
 def test_one_text_is_written_from_both_and_asked_about_where_it_holds_a_secret(
     somebody: Somebody, machines: Make
 ) -> None:
