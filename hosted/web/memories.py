@@ -22,8 +22,8 @@ async def memories(visit: Visit) -> Response:
     """The list, by its address; htmx asks for the next page of it alone."""
     asked = wanted(Form(list(visit.request.query_params.multi_items())))
     if visit.live and asked.cursor:
-        return visit.page("_more.html", **await _results(visit, asked))
-    return await _page(visit, asked)
+        return visit.page("_more.html", **await results(visit, asked))
+    return await listed(visit, asked)
 
 
 @pages.post("/memories/find")
@@ -31,10 +31,10 @@ async def search(visit: Visit) -> Response:
     """A question: in a form's body, so that no log, history or referrer holds it. htmx gets the results alone."""
     asked = wanted(visit.form)
     if visit.live:
-        response = visit.page("_results.html", **await _results(visit, asked))
+        response = visit.page("_results.html", **await results(visit, asked))
         response.headers["hx-replace-url"] = asked.address(cursor="")
         return response
-    return await _page(visit, asked)
+    return await listed(visit, asked)
 
 
 @pages.post("/memories/counts")
@@ -46,13 +46,18 @@ async def counts(visit: Visit) -> Response:
     return visit.page("_counts.html", asked=asked, facets=await facets(visit, asked), total=await total(visit, asked))
 
 
-async def _results(visit: Visit, asked: Wanted) -> dict[str, Any]:
+async def results(visit: Visit, asked: Wanted) -> dict[str, Any]:
+    """What the list of a page shows."""
     return {"asked": asked, "found": await find(visit, asked), "most": MOST, "page": PAGE}
 
 
-async def _page(visit: Visit, asked: Wanted) -> Response:
-    results = await _results(visit, asked)
-    return visit.page("memories.html", **results, facets=await facets(visit, asked), sorts=SORTS)
+async def listed(visit: Visit, asked: Wanted) -> Response:
+    """The whole page with what is asked for: also where that came by a form, as a question does."""
+    if visit.request.method == "POST":  # which is mostly answered with another page's address
+        await visit.count()
+    return visit.page(
+        "memories.html", **await results(visit, asked), facets=await facets(visit, asked), sorts=SORTS, path="/memories"
+    )
 
 
 @pages.get("/memories/new")

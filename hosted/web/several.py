@@ -7,8 +7,9 @@ from typing import Any
 from starlette.responses import Response
 
 from hosted.web import browser
-from hosted.web.finding import CHANGED
+from hosted.web.finding import CHANGED, COUNTS, wanted
 from hosted.web.flashes import Flash
+from hosted.web.memories import listed, results
 from hosted.web.memory import said_of
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
@@ -21,11 +22,11 @@ pages = Pages(private=True)
 @pages.post("/memories/marked")
 async def marked(visit: Visit) -> Response:
     """Archive, pause, resume, tag, delete or bring back the marked ones; one undo takes all of it back."""
-    ids, back = list(dict.fromkeys(visit.form.all("id")))[:MAX_BATCH], _back(visit)
+    ids = list(dict.fromkeys(visit.form.all("id")))[:MAX_BATCH]
     if not ids:
-        return visit.go(back, Flash("none_marked"))
+        return await _said(visit, Flash("none_marked"))
     if visit.form.get("do") in ("tag", "untag") and not tags_of(visit.form.get("tags")):
-        return visit.go(back, Flash("no_tag"))
+        return await _said(visit, Flash("no_tag"))
     fields, saying = _step(visit)
     results = await visit.memories.batch([{**fields, "id": id} for id in ids], visit.actor)
     done = [id for id, result in zip(ids, results, strict=True) if result.error is None]
@@ -33,7 +34,24 @@ async def marked(visit: Visit) -> Response:
         error = results[0].error
         assert error is not None
         raise error
-    return visit.go(back, await said_of(visit, saying, done, n=len(done)))
+    return await _said(visit, await said_of(visit, saying, done, n=len(done)), changed=True)
+
+
+async def _said(visit: Visit, flash: Flash, *, changed: bool = False) -> Response:
+    """On with the list, and the question that it answers: that is in no address, so the page itself comes back for it."""
+    asked = wanted(visit.form)
+    if visit.live and changed:
+        response = visit.page("_marked.html", **await results(visit, asked), flash=flash)
+        response.headers["hx-trigger"] = COUNTS
+        return response
+    if visit.live:
+        response = visit.page("_toast.html", said=flash)
+        response.headers.update({"hx-retarget": "#toasts", "hx-reswap": "beforeend"})
+        return response
+    if not asked.q:
+        return visit.go(asked.address(cursor=""), flash)
+    visit.flash = flash
+    return await listed(visit, asked)
 
 
 def _step(visit: Visit) -> tuple[dict[str, Any], str]:

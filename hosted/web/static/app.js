@@ -80,7 +80,14 @@
   });
   // where the focus goes when what had it is replaced: to what took its place, or to the next one in the list
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const item = event.detail.target && event.detail.target.closest(".cards > li");
+    const target = event.detail.target;
+    if (target && target.id === "results" && bar() && bar().contains(document.activeElement)) {
+      setTimeout(() => {
+        if (document.activeElement !== document.body) return;
+        (target.querySelector('input[form="marked"]') || document.getElementById("q")).focus({ preventScroll: true });
+      }, 50);
+    }
+    const item = target && target.closest(".cards > li");
     if (!item || !item.contains(document.activeElement)) return;
     const next = item.nextElementSibling || item.previousElementSibling;
     setTimeout(() => {

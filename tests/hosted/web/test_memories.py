@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.hosted.web.conftest import Person, Visitor
+from tests.hosted.web.conftest import Person, Visitor, shown
 from tests.hosted.world import World
 
 Somebody = Callable[..., Person]
@@ -219,6 +219,59 @@ def test_several_at_once_are_one_step(somebody: Somebody) -> None:
     expect(page.locator(".toast")).to_contain_text("Taken back")
     me.go("/memories")
     expect(page.locator(".chips")).to_be_hidden()
+
+
+def test_what_is_done_to_several_leaves_the_question_as_it_is(somebody: Somebody) -> None:
+    me = somebody()
+    for text in ("Bees like lavender", "Bees sleep in winter", "Goats like leaves"):
+        me.remember(text, "animals")
+    page = me.go("/memories?tag=animals")
+    page.get_by_label("Search your memories").fill("bees")
+    expect(page.locator(".card mark").first).to_have_text("Bees")
+    page.get_by_role("checkbox", name="Mark: Bees sleep in winter").check()
+    page.get_by_label("Tag to add or take off").fill("winter")
+    page.get_by_label("Tag to add or take off").press("Enter")  # adds the tag that is written there
+    expect(page.locator(".toast")).to_contain_text("Tags saved")
+    expect(page.locator(".cards")).to_contain_text("#winter")
+    expect(page.get_by_label("Search your memories")).to_have_value("bees")
+    expect(page.locator(".card mark").first).to_have_text("Bees")
+    expect(page.get_by_role("group", name="Tags")).to_contain_text("#winter")
+    expect(page.get_by_role("checkbox", name=re.compile("^Mark")).first).to_be_focused()
+    page.get_by_role("checkbox", name="Mark: Bees sleep in winter").check()
+    page.locator("#bar").get_by_role("button", name="Archive").click()
+    expect(page.locator(".cards")).not_to_contain_text("sleep")
+    assert me.texts()[0] == "Bees like lavender"
+    page.locator(".toast").last.get_by_role("button", name="Undo").click()
+    expect(page.locator(".cards")).to_contain_text("sleep")
+    expect(page.get_by_label("Search your memories")).to_have_value("bees")
+    page.get_by_role("checkbox", name="Mark: Bees sleep in winter").check()
+    page.get_by_role("button", name="Take off").click()
+    expect(page.locator(".toast").last).to_contain_text("Write a tag into the field")
+    expect(page.locator("#bar")).to_contain_text("1 marked")
+    assert "bees" not in page.url
+
+
+def test_what_is_done_to_several_without_a_script_answers_the_question_again(visitors: Callable[..., Visitor]) -> None:
+    me = visitors(signed_in=True)
+    for text in ("Bees like lavender", "Bees sleep in winter", "Goats like leaves"):
+        me.post("/memories/new", content=text, tags="animals")
+    found = me.get("/memories?tag=animals")
+    ids = re.findall(r'name="id" value="([0-9a-f-]{36})" aria-label="Mark: Bees sleep', found.text)
+    asked = {"q": "bees", "tag": "animals", "sort": "-created", "view": "active", "limit": "30"}
+    answered = me.post("/memories/find", **asked)
+    hidden = re.search(r'id="marked".*?class="bar"', answered.text, re.DOTALL)
+    assert hidden
+    for name, value in asked.items():
+        assert f'name="{name}" value="{value}"' in hidden[0], name
+    done = me.post("/memories/marked", id=ids, do="archive", **asked)
+    assert done.status_code == 200
+    page = shown(done)
+    assert "Archived." in page
+    assert "lavender" in done.text
+    assert "sleep in winter" not in done.text
+    assert 'name="back" value="/memories"' in done.text  # where the undo leads
+    plain = me.post("/memories/marked", id=ids, do="resume", **{**asked, "q": "", "view": "archived"})
+    assert plain.headers["location"] == "/memories?view=archived&tag=animals"
 
 
 def test_the_numbers_follow_what_is_done_in_place(somebody: Somebody) -> None:
