@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from jmem.core import merge
 from jmem.core.model import Op
@@ -37,7 +38,11 @@ class Scanned:
 
 
 Tell = Callable[[int], object]
+T = TypeVar("T")
 _TELL_EVERY = 5_000
+BUSY_S, REST_S = 0.001, 0.001
+"""Seconds of work, and of rest after them: who hashes without a pause makes every search of the process wait for the
+interpreter, at each of its steps."""
 
 
 def scan(conn: sqlite3.Connection, tell: Tell = lambda done: None) -> Scanned:
@@ -63,18 +68,28 @@ def _hashes(conn: sqlite3.Connection, buckets: frozenset[str] | None = None) -> 
     """(id, hash of an op, 0) and (id, 0, hash of a row) for all that counts, each time in the order of the tables."""
     conn.execute("BEGIN")
     try:
-        for id, stamp, digest in conn.execute(_OPS):
+        for id, stamp, digest in _resting(conn.execute(_OPS)):
             if buckets is None or place(id) in buckets:
                 yield id, op_hash(id, stamp, digest), 0
         partly = {id for (id,) in conn.execute(_PARTLY)}
-        for row in conn.execute(_ROWS):
+        for row in _resting(conn.execute(_ROWS)):
             if row[0] not in partly and (buckets is None or place(row[0]) in buckets):
                 yield row[0], 0, _stored_hash(row)
-        for (id,) in conn.execute(_MIXED):
+        for (id,) in _resting(conn.execute(_MIXED)):
             if (buckets is None or place(id) in buckets) and (row := _shared_hash(conn, id)):
                 yield id, 0, row
     finally:
         conn.execute("ROLLBACK")
+
+
+def _resting(rows: Iterable[T]) -> Iterator[T]:
+    """The rows, with rests between them."""
+    until = time.perf_counter() + BUSY_S
+    for row in rows:
+        if time.perf_counter() > until:
+            time.sleep(REST_S)
+            until = time.perf_counter() + BUSY_S
+        yield row
 
 
 def _shared_hash(conn: sqlite3.Connection, id: str) -> int:

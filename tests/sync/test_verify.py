@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -353,3 +354,28 @@ def test_what_came_there_after_the_account_was_asked_is_not_missing(devices: Dev
     assert a.counts()["offered"] == 0
     outbox.mend(a.user.store, id, [], "sync", seen)
     assert a.counts()["offered"] == 1
+
+
+def test_a_scan_rests_as_long_as_it_works(devices: Devices, monkeypatch: pytest.MonkeyPatch):
+    """Nobody else in the daemon waits for the interpreter while everything is hashed."""
+    device = devices.make()
+    for n in range(40):
+        device.add(f"fact {n}")
+    now, rested = 0.0, 0.0
+
+    def work() -> float:
+        nonlocal now
+        now += treescan.BUSY_S / 4
+        return now
+
+    def rest(seconds: float) -> None:
+        nonlocal now, rested
+        now, rested = now + seconds, rested + seconds
+
+    monkeypatch.setattr(treescan, "time", SimpleNamespace(perf_counter=work, sleep=rest))
+    with device.user.store.reader() as conn:
+        assert treescan.scan(conn).memories == 40
+        assert rested > (now - rested) / 2
+        now = rested = 0.0
+        assert treescan.leaves(conn, ["0000"]) == {}
+        assert rested > (now - rested) / 2
