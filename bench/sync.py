@@ -28,6 +28,7 @@ import psutil
 from bench import text
 from bench.harness import Options, Row, Sample, below, info, main, ratio_of, say
 from bench.home import temporary_home, wait_for
+from bench.hosted_soak import UNLIMITED
 from bench.sync_wire import Line
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
@@ -55,8 +56,8 @@ class Account:
 
 @contextlib.contextmanager
 def hosted() -> Iterator[dict[str, Any]]:
-    """The backend as a process of its own; where it is."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("JMEM_")}
+    """The backend as a process of its own, which takes as many requests as come; where it is."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("JMEM_")} | UNLIMITED
     process = subprocess.Popen([sys.executable, "-m", "hosted", "dev", "--port", "0", "--json"],
                                stdout=subprocess.PIPE, env=kept)  # fmt: skip
     assert process.stdout is not None
@@ -100,11 +101,13 @@ def device(folder: Path, url: str, token: str, fill: int) -> None:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        start = time.perf_counter()
-        progress = engine.exchange()
-        seconds = time.perf_counter() - start
-        ended.set()
-        watcher.join()
+        try:
+            start = time.perf_counter()
+            progress = engine.exchange()
+            seconds = time.perf_counter() - start
+        finally:
+            ended.set()
+            watcher.join()
     store.close()
     print(json.dumps({"seconds": seconds, "sent": progress.sent, "received": progress.received,
                       "growth_mb": max(0, peak[0] - idle) / 1e6}))  # fmt: skip
