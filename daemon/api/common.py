@@ -41,9 +41,8 @@ def page(
     `tail` are further fields of the answer.
     """
     items, cursor = fetch(limit)
-    pieces = bounded(items)
-    if len(pieces) < len(items):  # a shorter page knows where the next one begins
+    # a shorter page knows where the next one begins; what was written meanwhile may not fit into it either
+    while len(pieces := bounded(items)) < len(items):
         items, cursor = fetch(len(pieces))
-        pieces = bounded(items)
     end = to_json({"next_cursor": cursor, **tail})[1:]
     return Answer(200, b"{" + to_json(name) + b":[" + b",".join(pieces) + b"]," + end)

@@ -44,8 +44,8 @@ def list_(caller: Caller, given: arguments.List) -> Outcome:
     filter = make_filter(tags=given.tags or ())
     limit = given.limit or LIST_LIMIT
     page = service.list(filter, caller.actor, limit=limit, cursor=given.cursor)
-    fitted = outcomes.page(page.memories)
-    if fitted.left_out:  # a shorter page knows where the next one begins
+    # a shorter page knows where the next one begins, and what it begins after
+    while (fitted := outcomes.page(page.memories)).left_out:
         page = service.list(filter, caller.actor, limit=len(fitted.items), cursor=given.cursor)
     return outcomes.listed(fitted, page.next_cursor)
 

@@ -55,8 +55,8 @@ class Tools:
         """The newest memories, in pages."""
         filter, limit = make_filter(tags=given.tags or ()), given.limit or LIST_LIMIT
         page = await caller.memories.list(filter, caller.actor, limit=limit, cursor=given.cursor)
-        fitted = outcomes.page(page.memories)
-        if fitted.left_out:  # a shorter page knows where the next one begins
+        # a shorter page knows where the next one begins, and what it begins after
+        while (fitted := outcomes.page(page.memories)).left_out:
             page = await caller.memories.list(filter, caller.actor, limit=len(fitted.items), cursor=given.cursor)
         return outcomes.listed(fitted, page.next_cursor)
 
