@@ -13,14 +13,14 @@ from pydantic import ValidationError
 
 import jmem
 from daemon.http import Answer, Call, Route, Stream, Table
-from daemon.problems import HttpProblem, internal, problem_answer
+from daemon.problems import internal, problem_answer
 from daemon.security import IDENTITY
 from jmem.core import places
 from jmem.core.actor import Actor
 from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.model import MAX_BATCH_BYTES, check_client
 from jmem.core.wire.base import parse_query
-from jmem.core.wire.refusals import invalid_answer
+from jmem.core.wire.refusals import HttpProblem, invalid_answer
 
 if TYPE_CHECKING:
     from daemon.context import Daemon

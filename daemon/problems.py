@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic_core import to_json
 
-from daemon.http import PROBLEM, Answer, Headers
+from daemon.http import PROBLEM, Answer
 from jmem.core.errors import JmemError, RateLimited
-
-
-class HttpProblem(JmemError):
-    """A refusal by HTTP itself: its status and code are its own."""
-
-    def __init__(self, status: int, code: str, message: str, *, fix: str | None = None, headers: Headers = (), **detail: Any) -> None:  # fmt: skip
-        super().__init__(message, code=code, fix=fix, **detail)
-        self.status = status
-        self.headers = headers
+from jmem.core.wire.refusals import HttpProblem
 
 
 def problem_answer(error: JmemError) -> Answer:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.problems import HttpProblem
 from daemon.server import LOCAL
 from jmem.core.errors import Refused, Unauthorized
+from jmem.core.wire.refusals import HttpProblem
 
 _SINGLE = (b"host", b"origin", b"authorization", b"content-length", b"x-jmem-user", b"x-jmem-client")
 DEFAULT_USER = "default"

@@ -9,13 +9,10 @@ from typing import Any, cast
 
 import uvicorn
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from daemon.problems import HttpProblem
+from jmem.core.wire.connections import Bounded
+from jmem.core.wire.refusals import HttpProblem
 
-MAX_HEAD_BYTES = 64 * 1024
-REQUEST_TIMEOUT_S = 30.0
-WRITE_TIMEOUT_S = 60.0
 KEEP_ALIVE_S = 75
 MAX_CONNECTIONS = 512
 """By each of the two ways in, so that nobody on TCP keeps the owner from the socket."""
@@ -25,18 +22,11 @@ STOP_TIMEOUT_S = 10.0
 LOCAL = "jmem.local"
 """scope key: whether the request came by the unix socket"""
 
-_PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}  # fmt: skip
 
-
-class Protocol(HttpToolsProtocol):
-    """One connection: a request has to arrive whole within a time, and its head within a size."""
+class Protocol(Bounded):
+    """One connection, one of so many."""
 
     _local = False
-    _in_head = True
-    _head_bytes = 0
-    _timer: asyncio.TimerHandle | None = None
-    _write_timer: asyncio.TimerHandle | None = None
-    _refusal: HttpProblem | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """asyncio: a client has connected."""
@@ -49,90 +39,13 @@ class Protocol(HttpToolsProtocol):
             over = same - MAX_CONNECTIONS
         if over > MAX_REFUSED:
             transport.abort()
-        elif over > 0:  # told once its request is here: it would not read it before
+        elif over > 0:
             self._refusal = HttpProblem(503, "busy", f"more than {MAX_CONNECTIONS} connections at once")
-        self._arm()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio: the connection is gone."""
-        self._disarm()
-        self._resumed()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """asyncio: bytes for the parser."""
-        if self._in_head:
-            self._head_bytes += len(data)
-        if self._timer is None:
-            self._arm()
-        super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(HttpProblem(431, "head_too_large", "the request's headers are too large"))
 
     def on_message_begin(self) -> None:
         """httptools: a request begins."""
         super().on_message_begin()
         cast(dict[str, Any], self.scope)[LOCAL] = self._local
-
-    def on_headers_complete(self) -> None:
-        """httptools: the request line and the headers are here."""
-        if len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > MAX_HEAD_BYTES:
-            self._refusal = HttpProblem(431, "head_too_large", "the request's headers are too large")
-        if self._refusal is not None:
-            raise ValueError(self._refusal.message)  # the parser hands it to send_400_response
-        self._in_head = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """httptools: the whole request is here."""
-        self._in_head, self._head_bytes = True, 0
-        self._disarm()
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are no HTTP, and close."""
-        self._refuse(self._refusal or HttpProblem(400, "bad_request", "this is not an HTTP/1.1 request"))
-
-    def _refuse(self, problem: HttpProblem) -> None:
-        from daemon.problems import problem_answer
-
-        answer = problem_answer(problem)
-        if not self.transport.is_closing():
-            head = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-            values = (answer.status, _PHRASES[answer.status], answer.media.encode(), len(answer.body))
-            self.transport.write(head % values + answer.body)
-            self.transport.close()
-
-    def _arm(self) -> None:
-        self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._late)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _late(self) -> None:
-        if self._in_head and self._head_bytes:
-            self._refuse(
-                HttpProblem(408, "timeout", f"the request took longer than {REQUEST_TIMEOUT_S:.0f} s to arrive")
-            )
-        else:
-            self.transport.close()
-
-    def pause_writing(self) -> None:
-        """A reader that takes nothing for a minute is dropped: nothing is buffered for it for ever."""
-        super().pause_writing()
-        self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """asyncio: the client reads again."""
-        super().resume_writing()
-        self._resumed()
-
-    def _resumed(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
 
 
 class Server(uvicorn.Server):

@@ -36,5 +36,8 @@ def serve(*, port: int | None = None) -> None:
                 bus.end_streams()
 
             # proxies are believed by TRUSTED_PROXIES alone, where a request's address is told
-            options = serving.options(app, proxy_headers=False, timeout_graceful_shutdown=settings.drain_timeout)
+            options = serving.options(
+                app, body_timeout=settings.body_timeout, request_timeout=settings.request_timeout, proxy_headers=False,
+                timeout_graceful_shutdown=settings.drain_timeout,
+            )  # fmt: skip
             serving.run(serving.Server(options, ready, drain), [listening])

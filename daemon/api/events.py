@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.events import PAGE, Place, Told, encode
 from daemon.http import EVENTS, Call, Routes, Stream
-from daemon.problems import HttpProblem
 from jmem.core.access import Access
 from jmem.core.errors import StorageFailed, Unreachable
 from jmem.core.model import Op
 from jmem.core.revisions import kind_of
 from jmem.core.store import Store
 from jmem.core.wire.asks import EventsQuery
+from jmem.core.wire.refusals import HttpProblem
 
 if TYPE_CHECKING:
     from daemon.users import UserMemory, Users

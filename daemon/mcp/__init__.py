@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from daemon.mcp.caller import Caller
-from daemon.problems import HttpProblem
 from jmem.core.errors import NotFound
 from jmem.core.mcp.sessions import Sessions
+from jmem.core.wire.refusals import HttpProblem
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server

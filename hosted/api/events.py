@@ -16,13 +16,13 @@ from fastapi.responses import StreamingResponse
 
 from hosted.api.routing import Call, Routes
 from hosted.db.engine import DATABASE_FAILURES, driver
-from hosted.edge.problems import HttpProblem
 from hosted.identity.principal import owner, still_owner
 from hosted.ops import feed
 from jmem.core.errors import Invalid
 from jmem.core.model import Op
 from jmem.core.revisions import kind_of
 from jmem.core.wire.asks import EventsQuery
+from jmem.core.wire.refusals import HttpProblem
 
 routes = Routes("events")
 KEEP_ALIVE_S = 15.0

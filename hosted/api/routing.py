@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from hosted.edge.idempotency import once
-from hosted.edge.problems import PROBLEM, HttpProblem, methods_of
+from hosted.edge.problems import PROBLEM, methods_of
 from hosted.edge.rates import admit
 from hosted.identity.principal import Principal, current
 from hosted.memories.service import Backend, Memories
@@ -26,6 +26,7 @@ from jmem.core.errors import TooLarge
 from jmem.core.model import MAX_ANSWER_BYTES
 from jmem.core.wire.base import Ask, parse_query, wants_lists
 from jmem.core.wire.common import ROOM, bounded
+from jmem.core.wire.refusals import HttpProblem
 
 PREFIX = "/api/v1"
 _TITLES = {401: "No token, or a wrong one", 403: "Not permitted", 404: "There is no such thing",
@@ -197,10 +198,9 @@ async def page(
 ) -> Response:
     """One page of `fetch(limit)`: (dicts, next cursor); a shorter one where a full one would be too large an answer."""
     items, cursor = await fetch(limit)
-    pieces = bounded(items)
-    if len(pieces) < len(items):  # a shorter page knows where the next one begins
+    # a shorter page knows where the next one begins; what was written meanwhile may not fit into it either
+    while len(pieces := bounded(items)) < len(items):
         items, cursor = await fetch(len(pieces))
-        pieces = bounded(items)
     return _joined(name, pieces, {"next_cursor": cursor, **tail})
 
 

@@ -81,7 +81,10 @@ def serve(stack: contextlib.ExitStack, held: Home, listening: socket.socket, *, 
         sys.stdout.flush()
 
     bus = app.state.backend.bus
-    serving.run(serving.Server(serving.options(app, timeout_graceful_shutdown=3), tell, bus.end_streams), [listening])
+    options = serving.options(
+        app, body_timeout=settings.body_timeout, request_timeout=settings.request_timeout, timeout_graceful_shutdown=3
+    )
+    serving.run(serving.Server(options, tell, bus.end_streams), [listening])
 
 
 def _settings(ready: Ready, double: DoubleSettings, environment: Mapping[str, str]) -> Settings:

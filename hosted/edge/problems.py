@@ -20,7 +20,7 @@ from starlette.routing import Route
 from hosted.db.errors import of_database
 from hosted.edge.context import current, request_id
 from jmem.core.errors import Invalid, JmemError, Unreachable
-from jmem.core.wire.refusals import invalid_answer
+from jmem.core.wire.refusals import HttpProblem, invalid_answer
 
 PROBLEM = "application/problem+json"
 log = logging.getLogger(__name__)
@@ -31,14 +31,6 @@ _AWAY = (
 )  # fmt: skip
 _NO_TEXT = ("22021", "22P05")
 """SQLSTATEs of a character that the database has no place for: whoever sent it is told, wherever it stood."""
-
-
-class HttpProblem(JmemError):
-    """A refusal by HTTP itself: its status and code are its own."""
-
-    def __init__(self, status: int, code: str, message: str, *, fix: str | None = None, **detail: Any) -> None:
-        super().__init__(message, code=code, fix=fix, **detail)
-        self.status = status
 
 
 @runtime_checkable

@@ -19,7 +19,6 @@ from starlette.types import Message, Receive, Scope, Send
 from hosted.api.routing import body_of
 from hosted.db.engine import DATABASE_FAILURES
 from hosted.edge.compose import origins_of
-from hosted.edge.problems import HttpProblem
 from hosted.identity.errors import BadToken
 from hosted.identity.principal import Identity, Principal
 from hosted.identity.services import Services
@@ -34,6 +33,7 @@ from jmem.core.mcp.endpoints import Endpoints
 from jmem.core.mcp.sessions import Sessions
 from jmem.core.mcp.sse import Sse
 from jmem.core.mcp.streamable import Streamable
+from jmem.core.wire.refusals import HttpProblem
 
 MAX_MESSAGE = 512 * 1024
 """Bytes of one message: a memory of 64 KiB with every byte escaped, and room."""

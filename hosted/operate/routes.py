@@ -8,10 +8,10 @@ from fastapi import FastAPI, Request, Response
 from pydantic_core import to_json
 
 import jmem
-from hosted.edge.problems import HttpProblem
 from hosted.operate.health import Readiness
 from hosted.operate.metrics import CONTENT_TYPE, Metrics
 from jmem.core.errors import Unauthorized
+from jmem.core.wire.refusals import HttpProblem
 
 _JSON = "application/json"
 

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from jmem.core.errors import Conflict, Invalid
+from jmem.core.wire.connections import Bounded
 
 DRAIN_S = 20
 """For which an end waits for the requests that are under way."""
@@ -44,10 +45,19 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def options(app: Any, **changes: Any) -> uvicorn.Config:
+def options(app: Any, *, body_timeout: float = 30.0, request_timeout: float = 60.0, **changes: Any) -> uvicorn.Config:
     """How every app of ours is served: no access log (a path may hold a key), no server header, and nobody's word on who
-    asks is taken before the edge decides whose may be."""
+    asks is taken before the edge decides whose may be.
+
+    The timeouts are the app's own (`hosted.edge.bodies`). A request that the app reads is refused by them; who sends a head
+    or a body that nobody reads is cut off.
+    """
+
+    class Connection(Bounded):
+        silence_s, head_s, rest_s = KEEP_ALIVE_S, body_timeout, request_timeout + body_timeout
+
     fixed = {
+        "http": Connection,
         "proxy_headers": False,
         "log_config": None, "access_log": False, "server_header": False, "ws": "none", "lifespan": "on",
         "timeout_keep_alive": KEEP_ALIVE_S, "timeout_graceful_shutdown": DRAIN_S, "backlog": BACKLOG,

@@ -27,8 +27,8 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 async def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Path]:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(server, "WRITE_TIMEOUT_S", 0.2)
+    for name in ("silence_s", "head_s", "rest_s", "write_s"):
+        monkeypatch.setattr(server.Protocol, name, 0.2)
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 4)
     monkeypatch.setattr(server, "STOP_TIMEOUT_S", 1.0)
     monkeypatch.setattr(server, "MAX_REFUSED", 2)
@@ -112,7 +112,7 @@ async def test_too_many_connections_are_told_so(path: Path) -> None:
 
 
 async def test_connections_on_tcp_do_not_keep_the_owner_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(server.Protocol, "silence_s", 30.0)
     port = int(path.with_name("port").read_text())
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
     # 4 are served, 2 would be told why not, and no more are kept

@@ -1,13 +1,27 @@
-"""What a validation found, as an error of ours."""
+"""Refusals by HTTP itself, and what a validation found, as errors of ours."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ValidationError
 
-from jmem.core.errors import Invalid
+from jmem.core.errors import Invalid, JmemError
 
 MAX_ERRORS = 100
 """Reasons of one refusal; each costs a thousand times what it took to send what is wrong."""
+
+
+class HttpProblem(JmemError):
+    """A refusal by HTTP itself: its status and code are its own. `headers` go with the answer."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, fix: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (), **detail: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(message, code=code, fix=fix, **detail)
+        self.status = status
+        self.headers = headers
 
 
 def invalid_answer(error: ValidationError) -> Invalid:
