@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -120,13 +121,24 @@ class Wire(httpx.BaseTransport):
         """what meets the next requests, in their order: a fault, or `call:fault` for the next one of that call"""
         self.sent: list[bytes] = []
         self.calls: list[str] = []
+        self.meanwhile: tuple[int, int, Callable[[], None]] | None = None
+        """what its person does before a request of a thread leaves: how many of them go first, the thread, and that"""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self._do_meanwhile()
         body = request.read()
         call = request.url.path.rpartition("/")[2]
         self.sent.append(f"{request.method} {request.url} {request.headers}".encode() + body)
         self.calls.append(call)
         return self._meet(self._fault(call), call, request, body)
+
+    def _do_meanwhile(self) -> None:
+        if self.meanwhile is None or self.meanwhile[1] != threading.get_ident():
+            return
+        first, thread, work = self.meanwhile
+        self.meanwhile = None if first == 0 else (first - 1, thread, work)
+        if first == 0:
+            work()
 
     def _fault(self, call: str) -> str:
         for place, said in enumerate(self.ordered):

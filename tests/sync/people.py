@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from tests.sync.faults import Late, Tables, Time, Wire
 from tests.sync.replica import HELD_TAG, Replica
 
 ME = Actor("cli")
+NO_WRITE = frozenset(("not_found", "deleted", "purged", "unchanged", "not_deleted", "no_conflict", "no_version",
+                      "no_revision", "privacy_differs"))  # fmt: skip
 
 
 @dataclass
@@ -92,11 +95,12 @@ class People:
             with replica.here():
                 done = work()
         except JmemError as error:
-            if error.code not in ("not_found", "deleted", "purged", "unchanged", "not_deleted"):
+            if error.code not in NO_WRITE:
                 raise
             return None
         told = self.told[replica.account]
         newest = max(had, default="")
+        self._published(replica)
         for id, payload, sent in replica.query("SELECT memory_id, payload, sent FROM ops WHERE seq > ?", before):
             op = Op.parse(payload)
             assert op.stamp > newest, "I4: a write comes after everything its writer had seen"
@@ -141,6 +145,29 @@ class People:
         if edited is not None and "content" in changes:
             assert replica.user.service.get(edited.memory.id, ME).content == changes["content"], "I4: read your writes"
 
+    def supersede(self, replica: Replica, id: str) -> None:
+        """A memory that takes the place of another one, and is as private."""
+        local = id in replica.ids(local=True)
+        if local or id not in replica.private:
+            text = self.words(replica) if local else self.words()
+            draft = Draft(text, supersedes=id, privacy="local" if local else "synced")
+            added = self.on(replica, lambda: replica.user.service.add(draft, ME))
+            if added is not None and local:
+                replica.private[text] = replica.private[added.memory.id] = added.memory.id
+
+    def settle_one(self, replica: Replica, id: str, how: Any, version: str = "") -> None:
+        """Texts of a memory that were written apart are settled, where there are any."""
+        text = self.words() if how == "text" else None
+        self.on(replica, lambda: replica.user.service.settle(id, ME, how, version=version, content=text))
+
+    def take_back(self, replica: Replica, *, redo: bool) -> None:
+        """Undo or redo of what was done on this device."""
+        self.on(replica, lambda: replica.user.service.undo(ME, redo=redo))
+
+    def rewind(self, replica: Replica, id: str) -> None:
+        """The memory is again what it was at first."""
+        self.on(replica, lambda: replica.user.service.restore(id, ME, rev="1"))
+
     def rewrite(self, replica: Replica, id: str) -> None:
         """Another text, which is as private as the memory."""
         row = replica.query("SELECT privacy FROM memories WHERE id = ?", id)
@@ -175,9 +202,16 @@ class People:
     def let_go(self, replica: Replica) -> None:
         """No rule holds anything back on a device any more; what stays private is what is local."""
         rules.change(replica.user.store, Rules())
-        local = set(replica.ids(local=True))
+        self._published(replica)
+
+    @staticmethod
+    def _published(replica: Replica) -> None:
+        """What no rule holds back any more may leave: the texts and the id of a memory that is not local."""
+        holding = replica.holding
+        rows = replica.query("SELECT id, tags FROM memories WHERE privacy <> 'local'")
+        free = {id for id, tags in rows if not (holding and HELD_TAG in json.loads(tags))}
         for text, id in list(replica.private.items()):
-            if id not in local and replica.query("SELECT 1 FROM memories WHERE id = ? AND privacy <> 'local'", id):
+            if id in free:
                 del replica.private[text]
 
     def hold(self, replica: Replica) -> None:

@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +18,22 @@ import httpx
 from jmem.core import outbox, rules
 from jmem.core.store.oplog import Sent
 from sync.engine import Engine
-from sync.remote import Offline, Remote
+from sync.protocol import MAX_PUSH_OPS
+from sync.remote import Offline, Pulled, Remote
 from tests.core.conftest import User, open_user
 from tests.sync.faults import Time, Wire
 
 HELD_TAG = "stays"
+
+
+class _Paged(Remote):
+    """Asks for small pages of the feed."""
+
+    page = MAX_PUSH_OPS
+
+    def pull(self, cursor: str | None, *, own: bool = False, limit: int = MAX_PUSH_OPS) -> Pulled:
+        """As ever, `page` ops at most."""
+        return super().pull(cursor, own=own, limit=min(limit, self.page))
 
 
 @dataclass
@@ -39,6 +50,8 @@ class Replica:
     private: dict[str, str] = field(default_factory=dict)
     """what may not be seen at the wire -> the id of its memory"""
     copy: Path | None = None
+    page: int = MAX_PUSH_OPS
+    """ops of the feed that it asks for at once"""
     life: int = 0
     """how often it was put back from a copy, after which it knows nothing of what it wrote since"""
 
@@ -51,7 +64,8 @@ class Replica:
         self.user: User = open_user(self.folder)
         self._set_clock()
         http = httpx.Client(transport=self.wire, timeout=20)
-        self.remote = Remote(self.url, self.user.store.store_id, lambda refused: str(self.account), http)
+        self.remote = _Paged(self.url, self.user.store.store_id, lambda refused: str(self.account), http)
+        self.remote.page = self.page
         self.engine = Engine(self.user.store, self.remote, self._changed)
 
     def _set_clock(self) -> None:
@@ -65,11 +79,13 @@ class Replica:
     @contextmanager
     def here(self) -> Iterator[None]:
         """What this thread does is done on this device."""
-        self.time.skew[threading.get_ident()] = self.skew
+        here = threading.get_ident()
+        before = self.time.skew.get(here, 0)
+        self.time.skew[here] = self.skew
         try:
             yield
         finally:
-            self.time.skew.pop(threading.get_ident(), None)
+            self.time.skew[here] = before
 
     def jump(self, skew: int) -> None:
         """Its clock shows another time."""
@@ -102,12 +118,19 @@ class Replica:
         shutil.copy(self.copy, self.folder / "memories.db")
         self.open()
 
-    def exchange(self, *faults: str) -> None:
-        """One exchange, in which requests meet these faults; a failure that is tried again later is none."""
+    def turn(self, page: int) -> None:
+        """Ask for other pages of the feed from now on."""
+        self.page = self.remote.page = page
+
+    def exchange(self, *faults: str, meanwhile: tuple[int, Callable[[], None]] | None = None) -> None:
+        """One exchange, in which requests meet these faults; a failure that is tried again later is none. `meanwhile` is done
+        in it, once that many requests are over."""
         self.wire.ordered = list(faults)
+        if meanwhile is not None:
+            self.wire.meanwhile = (meanwhile[0], threading.get_ident(), meanwhile[1])
         with self.here(), suppress(Offline):
             self.engine.exchange()
-        self.wire.ordered = []
+        self.wire.ordered, self.wire.meanwhile = [], None
 
     # ---- what is there ------------------------------------------------------------------------
 

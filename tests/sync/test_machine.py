@@ -17,8 +17,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from hosted.api import sync as hosted_sync
 from tests.sync.world import HELD_TAG, Replica, Tables, Time, World
 
 TRACES = int(os.environ.get("JMEM_SYNC_TRACES", "8"))
@@ -45,6 +53,7 @@ def place(
     """What a world needs that traces share."""
     time = Time()
     time.install(monkeypatch)
+    monkeypatch.setattr(hosted_sync, "_LIMITS", hosted_sync._LIMITS.model_copy(update={"push_ops": 3}))
     _place.update(url=account_url, tables=tables, folder=tmp_path, time=time)
     yield _place
     _place.clear()
@@ -52,6 +61,13 @@ def place(
 
 device = st.integers(0, 2)
 pick = st.integers(0, 5)
+changes = st.sampled_from([
+    "delete", "restore", "delete", "purge", "hide", "publish", "supersede", "rewind", "undo", "redo",
+    "keep", "both", "text",
+])  # fmt: skip
+web = st.sampled_from([
+    "add", "content", "tags", "delete", "restore", "purge", "supersede", "keep", "both", "undo", "redo",
+])  # fmt: skip
 faults = st.lists(
     st.tuples(st.sampled_from(CALLS), st.sampled_from(FAULTS)).map(lambda pair: ":".join(pair).lstrip(":")), max_size=3
 )
@@ -76,6 +92,12 @@ class Sync(RuleBasedStateMachine):
         ids = at.ids()
         return ids[n % len(ids)] if ids else None
 
+    @initialize(many=st.integers(0, 3))
+    def something_is_there(self, many: int) -> None:
+        for _ in range(many):
+            self.world.add(self.devices[0])
+        self.exchange_in_turn()
+
     # ---- people -------------------------------------------------------------------------------
 
     @rule(d=device, kind=st.sampled_from(["", "", "local", "held"]))
@@ -98,27 +120,66 @@ class Sync(RuleBasedStateMachine):
         if (id := self.mine(self.devices[d], n)) is not None:
             self.world.edit(self.devices[d], id, tags=tags)
 
-    @rule(d=device, n=pick, what=st.sampled_from(["delete", "restore", "delete", "purge", "hide", "publish"]))
+    @rule(d=device, n=pick, what=changes)
     def change(self, d: int, n: int, what: str) -> None:
-        at = self.devices[d]
+        self.do(self.devices[d], n, what)
+
+    def do(self, at: Replica, n: int, what: str) -> None:
+        """A person changes one of the memories of a device."""
         id = self.mine(at, n)
         if id is None or (what in ("hide", "publish") and (id in at.ids(local=True)) is not (what == "publish")):
             return
-        getattr(self.world, what)(at, id)
+        if what in ("undo", "redo"):
+            self.world.take_back(at, redo=what == "redo")
+        elif what in ("keep", "both", "text"):
+            apart = [id for (id,) in at.query("SELECT id FROM conflicts ORDER BY id")]
+            self.world.settle_one(at, apart[n % len(apart)] if apart else id, what, str(n % 2 + 1))
+        else:
+            getattr(self.world, what)(at, id)
 
-    @rule(a=st.integers(0, 1), n=pick, what=st.sampled_from(["add", "content", "tags", "delete", "restore", "purge"]))
+    @rule(d=device, n=pick, how=st.sampled_from(["keep", "both", "text"]))
+    def settle_what_was_written_apart(self, d: int, n: int, how: str) -> None:
+        self.do(self.devices[d], n, how)
+
+    @rule(d=device, n=pick, what=st.sampled_from(["undo", "redo", "rewind", "restore"]))
+    def take_back(self, d: int, n: int, what: str) -> None:
+        self.do(self.devices[d], n, what)
+
+    @rule(d=st.integers(0, 1), n=pick, told=st.booleans())
+    def write_apart(self, d: int, n: int, told: bool) -> None:
+        """Both devices of the account have the memory, and each writes another text of it."""
+        one, other = self.devices[d], self.devices[1 - d]
+        id = self.mine(one, n)
+        if id is not None and id in other.ids(local=False) and id not in one.ids(local=True):
+            self.world.rewrite(one, id)
+            self.world.rewrite(other, id)
+            if told:
+                self.exchange_in_turn()
+
+    @rule(a=st.integers(0, 1), n=pick, what=web)
     def on_the_web_page(self, a: int, n: int, what: str) -> None:
-        account = self.accounts[a]
+        self.do_on_the_web(self.accounts[a], n, what)
+
+    def do_on_the_web(self, account: uuid.UUID, n: int, what: str) -> None:
+        """The account's person changes one of the memories that are there."""
         if what == "add":
             self.world.web(account, "POST", "/memories", {"content": self.world.words()})
+            return
+        if what in ("undo", "redo"):
+            self.world.web(account, "POST", "/undo", {"redo": what == "redo"})
             return
         rows = self.world.tables.fetch(
             "SELECT id FROM jmem.memories WHERE user_id = $1 AND NOT purged ORDER BY id", account
         )
         if not rows:
             return
-        path = f"/memories/{rows[n % len(rows)]['id']}"
-        if what in ("content", "tags"):
+        id = rows[n % len(rows)]["id"]
+        path = f"/memories/{id}"
+        if what == "supersede":
+            self.world.web(account, "POST", "/memories", {"content": self.world.words(), "supersedes": id})
+        elif what in ("keep", "both"):
+            self.world.web(account, "POST", f"/conflicts/{id}", {"how": what, "version": "1"})
+        elif what in ("content", "tags"):
             value = self.world.words() if what == "content" else [f"web{n}"]
             self.world.web(account, "PATCH", path, {what: value})
         elif what == "restore":
@@ -136,9 +197,28 @@ class Sync(RuleBasedStateMachine):
     def exchange(self, d: int, met: list[str]) -> None:
         self.devices[d].exchange(*met)
 
+    @rule(d=device, met=faults, first=st.integers(0, 4), n=pick, what=st.one_of(changes, st.just("rewrite")))
+    def work_during_an_exchange(self, d: int, met: list[str], first: int, n: int, what: str) -> None:
+        at = self.devices[d]
+        at.exchange(*met, meanwhile=(first, lambda: self.do(at, n, what)))
+
+    @rule(d=device, met=faults, first=st.integers(0, 4), n=pick, what=web)
+    def on_the_web_page_during_an_exchange(self, d: int, met: list[str], first: int, n: int, what: str) -> None:
+        at = self.devices[d]
+        at.exchange(*met, meanwhile=(first, lambda: self.do_on_the_web(at.account, n, what)))
+
+    @rule(d=device, ops=st.sampled_from([1, 2, 3, 500]))
+    def turn_small_pages(self, d: int, ops: int) -> None:
+        self.devices[d].turn(ops)
+
     @rule(d=device)
     def exchange_well(self, d: int) -> None:
         self.devices[d].exchange()
+
+    @rule()
+    def exchange_in_turn(self) -> None:
+        for d in (0, 1, 0):
+            self.devices[d].exchange()
 
     @precondition(lambda self: self.world.late)
     @rule(n=pick)

@@ -121,11 +121,20 @@ class World(People):
         assert {r["id"]: (r["content"], tuple(r["tags"]), r["deleted"]) for r in rows} == want, (
             "I5: rows of the account"
         )
+        texts = {id: [op for op in ops if op.id == id and "content" in op.set] for id in want}
+        named = {stamp for of_one in texts.values() for op in of_one for stamp in op.base}
+        heads = {id: {op.set["content"] for op in of_one if op.stamp not in named} for id, of_one in texts.items()}
+        apart = {id for id, said in heads.items() if len(said) > 1}
+        found = self.http.get(f"{self.url}/api/v1/conflicts?limit=500", headers={"authorization": f"Bearer {account}"})
+        told = {one["memory"]["id"] for one in found.json()["conflicts"]}
+        assert told == {id for id in apart if not want[id][2]}, "I1: the account tells of other conflicts"
         for replica in devices:
             state = replica.state()
             assert {id: row[:3] for id, row in state.items()} == want, f"I5: {replica.name}"
             live = {id for (id,) in replica.query("SELECT id FROM memories WHERE NOT deleted")}
-            found = {
+            noted = {id for (id,) in replica.query("SELECT c.id FROM conflicts c JOIN memories m ON m.id = c.id")}
+            assert noted == apart, f"I1: {replica.name} notes other conflicts"
+            words = {
                 id for (id,) in replica.query("SELECT m.id FROM memory_fts f JOIN memories m ON m.rowid = f.rowid")
             }
-            assert found == live, f"I8: {replica.name} finds other memories than it has"
+            assert words == live, f"I8: {replica.name} finds other memories than it has"
