@@ -174,12 +174,12 @@ def _parameter(param: Param, environ: Mapping[str, str]) -> inspect.Parameter:
     if param.many:
         kind = list[kind]
     limits: dict[str, Any] = {"min": param.low, "max": param.high} if param.kind == "int" else {}
+    offered = offers(param.complete, environ) if param.complete else None
     info: Any
     if isinstance(param, Option):
         metavar = None if param.kind == "flag" else param.metavar
-        info = typer.Option(*param.names, help=param.help, metavar=metavar, **limits)
+        info = typer.Option(*param.names, help=param.help, metavar=metavar, autocompletion=offered, **limits)
     else:
-        offered = offers(param.complete, environ) if param.complete else None
         info = typer.Argument(help=param.help, metavar=param.metavar, autocompletion=offered, **limits)
     if isinstance(param, Argument) and param.required:
         return _keyword(param.dest, inspect.Parameter.empty, Annotated[kind, info])

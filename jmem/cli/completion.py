@@ -21,10 +21,11 @@ _PREVIEW = 60
 
 def offers(kind: str, environ: Mapping[str, str]) -> Callable[[typer.Context, str], Offer]:
     """The function that typer calls for a parameter declared with `complete=kind`."""
+    ask = _KINDS[kind]
 
     def complete(ctx: typer.Context, incomplete: str) -> Offer:
         try:
-            found = _KINDS[kind](environ, _user(ctx, environ))
+            found = ask(environ, _user(ctx, environ))
         except (JmemError, OSError):
             return []
         return [(word, what) for word, what in found if word.startswith(incomplete)]
@@ -37,11 +38,17 @@ def _user(ctx: typer.Context, environ: Mapping[str, str]) -> str:
     return str(given or environ.get("JMEM_USER") or "default")
 
 
-def _memories(environ: Mapping[str, str], user: str, **query: Any) -> Offer:
+def _running(environ: Mapping[str, str], user: str) -> Client | None:
+    """The daemon, where one runs."""
     client = Client(places.home(environ), user=user, autostart=False)
-    if not client.running():
+    return client if client.running() else None
+
+
+def _memories(environ: Mapping[str, str], user: str, **query: Any) -> Offer:
+    daemon = _running(environ, user)
+    if daemon is None:
         return []
-    memories = client.page({"limit": _RECENT, **query})["memories"]
+    memories = daemon.page({"limit": _RECENT, **query})["memories"]
     short = short_ids(memory["id"] for memory in memories)
     return [(short[memory["id"]], _preview(memory["content"])) for memory in memories]
 
@@ -58,6 +65,25 @@ def _waiting(environ: Mapping[str, str], user: str) -> Offer:
     return _memories(environ, user, state="review")
 
 
+def _tags(environ: Mapping[str, str], user: str) -> Offer:
+    daemon = _running(environ, user)
+    return [(one["tag"], _count(one["count"])) for one in daemon.tags()] if daemon else []
+
+
+def _clients(environ: Mapping[str, str], user: str) -> Offer:
+    """Who has stored something, and the programs that are or were connected."""
+    daemon = _running(environ, user)
+    if daemon is None:
+        return []
+    wrote = daemon.stats()["clients"]
+    names = {name for name in wrote if name} | {client["name"] for client in daemon.clients()}
+    return [(name, _count(wrote.get(name, 0))) for name in sorted(names)]
+
+
+def _count(memories: int) -> str:
+    return f"{memories:,} memories" if memories != 1 else "1 memory"
+
+
 def _programs(environ: Mapping[str, str], user: str) -> Offer:
     from jmem.cli.connect import CLIENTS
 
@@ -71,5 +97,6 @@ def _settings(environ: Mapping[str, str], user: str) -> Offer:
 
 
 _KINDS: dict[str, Callable[[Mapping[str, str], str], Offer]] = {
-    "ids": _memories, "deleted": _deleted, "waiting": _waiting, "programs": _programs, "settings": _settings,
+    "ids": _memories, "deleted": _deleted, "waiting": _waiting, "tags": _tags, "clients": _clients,
+    "programs": _programs, "settings": _settings,
 }  # fmt: skip

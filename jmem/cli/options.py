@@ -10,8 +10,10 @@ if TYPE_CHECKING:
 
     from jmem.cli.args import Args
 
-TAG = Option("--tag", "-t", help="Only with this tag; repeat for several.", many=True)
-CLIENT = Option("--client", "-c", help="Only from this program; repeat for several.", many=True, metavar="NAME")
+TAG = Option("--tag", "-t", help="Only with this tag; repeat for several.", many=True, complete="tags")
+CLIENT = Option(
+    "--client", "-c", help="Only from this program; repeat for several.", many=True, metavar="NAME", complete="clients"
+)
 STATE = Option(
     "--state",
     help="Only in this state: active, paused, archived, review (waits for you), or all but review.",

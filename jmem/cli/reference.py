@@ -29,8 +29,8 @@ Environment: `JMEM_HOME` (where everything is kept), `JMEM_USER` (as `--user`), 
 
 _COMPLETION = """
 `jmem --install-completion` teaches your shell (bash, zsh, fish) to complete commands and options, ids of recent memories
-(with their text beside them, where the shell shows it), the names of programs and of settings; `--show-completion` prints
-the script instead. Completion never starts the daemon."""
+(with their text beside them, where the shell shows it), tags, the names of programs and of settings; `--show-completion`
+prints the script instead. Completion never starts the daemon."""
 
 
 def page() -> str:

@@ -40,6 +40,11 @@ def test_deleted_ids_names_and_settings(jmem: Jmem) -> None:
     (waits,) = (line.split("\t")[0] for line in apart.ok("review").lines)
     for word in ("approve", "reject"):
         assert tab(apart, f"jmem review {word} ") == [waits[-6:]]
+    apart.ok("add", "with a tag", "-t", "travel", "-c", "travel-agent")
+    for line in ("add -t", "list --tag", "search x --tag", "clients set a --tag", "sync rules --keep-tag"):
+        assert tab(apart, f"jmem {line} tr") == ["travel"]
+    for line in ("clients set", "log -c", "list --client", "undo --client", "sync rules --keep-client", "why"):
+        assert tab(apart, f"jmem {line} tr") == ["travel-agent"]
     assert tab(apart, "jmem connect cu") == ["cursor"]
     assert "claude" in tab(apart, "jmem disconnect ")
     for word in ("get", "set", "unset"):

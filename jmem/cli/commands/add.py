@@ -19,7 +19,7 @@ COMMAND = Command(
     "stored twice; memories that resemble it are named. Text with a password or key in it is refused.",
     params=(
         Argument("text", "What to remember; '-' reads stdin.", many=True, required=False, metavar="TEXT"),
-        Option("--tag", "-t", help="A tag; repeat for several.", many=True),
+        Option("--tag", "-t", help="A tag; repeat for several.", many=True, complete="tags"),
         Option("--lines", help="One memory a line of stdin; prints one id a line.", kind="flag"),
         Option("--local", help="Never let it leave this machine.", kind="flag"),
         Option("--source", help="Where it comes from: a file, a page, a person."),
@@ -33,7 +33,7 @@ COMMAND = Command(
         ),
         Option("--metadata", "-m", help="key=value or a JSON object; repeat for several.", many=True, metavar="K=V"),
         Option("--supersedes", help="The memory that this one replaces.", metavar="ID"),
-        Option("--client", "-c", help="The program that it is stored for.", metavar="NAME"),
+        Option("--client", "-c", help="The program that it is stored for.", metavar="NAME", complete="clients"),
         Option("--infer", help="Split it into atomic memories with the model that is set.", kind="flag"),
         Option("--raw", help="Store it as it is, whatever is set.", kind="flag"),
         Option("--mask", help="Store it with its secrets masked.", kind="flag"),

@@ -28,7 +28,7 @@ COMMANDS = (
         "With --review, what it writes waits until you accept it (`jmem review`), and it may delete nothing else. Changes "
         "within an hour are what it adds and deletes.",
         params=(
-            Argument("name", "The program."),
+            Argument("name", "The program.", complete="clients"),
             Option("--read", help="Let it search and list.", kind="flag"),
             Option("--no-read", help="Do not let it search and list.", kind="flag"),
             Option("--write", help="Let it add.", kind="flag"),
@@ -40,7 +40,7 @@ COMMANDS = (
             Option(
                 "--writes-per-hour", help="How many changes it may make within an hour; none: any number.", metavar="N"
             ),
-            Option("--tag", "-t", help="Only memories with this tag; repeat for several.", many=True),
+            Option("--tag", "-t", help="Only memories with this tag; repeat for several.", many=True, complete="tags"),
             Option("--all-tags", help="Memories with any tag, and with none.", kind="flag"),
         ),
         examples=(

@@ -32,7 +32,7 @@ COMMAND = Command(
         Argument("new", "The newer revision.", kind="int", required=False, low=1, metavar="REV"),
         Option("--since", help="All that changed since this time: yesterday, '2 hours ago', 2026-11-22.", metavar="WHEN"),
         UNTIL,
-        Option("--client", "-c", help="With --since: only what this program changed.", metavar="NAME"),
+        Option("--client", "-c", help="With --since: only what this program changed.", metavar="NAME", complete="clients"),
         Option("--limit", "-n", help="With --since: how many memories at most.", kind="int", low=1, high=1000),
         Option("--cursor", help="Go on where an earlier page ended (its next_cursor).", metavar="C"),
     ),

@@ -27,7 +27,7 @@ COMMAND = Command(
         Option("--access", help="Who read what instead.", kind="flag"),
         Option("--limit", "-n", help="How many at most.", kind="int", default=20, low=1, high=1000),
         Option("--cursor", help="Go on where an earlier page ended.", metavar="C"),
-        Option("--client", "-c", help="Only from this program.", metavar="NAME"),
+        Option("--client", "-c", help="Only from this program.", metavar="NAME", complete="clients"),
         Option("--since", help="Not before this time.", metavar="WHEN"),
     ),
     examples=(

@@ -20,7 +20,7 @@ _IDS = Argument(
     "id", "Which memories: any unique part of each id.", many=True, required=False, metavar="ID", complete="waiting"
 )
 _ALL = Option("--all", "-a", help="All that wait.", kind="flag")
-_OF = Option("--client", "-c", help="All that this program wrote.", metavar="NAME", complete="programs")
+_OF = Option("--client", "-c", help="All that this program wrote.", metavar="NAME", complete="clients")
 
 GROUP = Group(
     "review", "Look at what programs wrote that waits for you, and accept or reject it.", default="list"

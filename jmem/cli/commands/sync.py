@@ -64,7 +64,7 @@ COMMANDS = (
         "What the account has already stays there: `jmem rm ID --purge` takes it away everywhere.",
         params=(
             Option("--keep-tag", help="Keep memories with this tag here.", many=True, metavar="TAG", complete="tags"),
-            Option("--keep-client", help="Keep what this program wrote here.", many=True, metavar="NAME", complete="programs"),
+            Option("--keep-client", help="Keep what this program wrote here.", many=True, metavar="NAME", complete="clients"),
             Option("--keep-folder", help="Keep what came from files below this folder here.", many=True, metavar="FOLDER"),
             Option("--let-tag", help="Let memories with this tag go again.", many=True, metavar="TAG"),
             Option("--let-client", help="Let what this program wrote go again.", many=True, metavar="NAME"),

@@ -29,7 +29,7 @@ COMMAND = Command(
     "asks, and is one step: `jmem undo --redo` repeats all of it.",
     params=(
         Option("--count", "-n", help="How many actions (1).", kind="int", low=1, high=1000),
-        Option("--client", "-c", help="All that this program did.", metavar="NAME", complete="programs"),
+        Option("--client", "-c", help="All that this program did.", metavar="NAME", complete="clients"),
         Option("--since", help="All that was done since this time.", metavar="WHEN"),
         Option("--redo", help="Take back the last undo instead.", kind="flag"),
         Option("--dry-run", help="Show what would be done.", kind="flag"),

@@ -29,7 +29,7 @@ COMMAND = Command(
     "found by words (bm25) and by meaning (cosine). The texts are those of that moment.\n"
     "In a pipe: time, client, what, query, rank, id, score, rank and score by words, rank and score by meaning, text.",
     params=(
-        Argument("client", "Only what this program was told.", required=False, metavar="PROGRAM", complete="programs"),
+        Argument("client", "Only what this program was told.", required=False, metavar="PROGRAM", complete="clients"),
         Option("--count", "-n", help="How many answers.", kind="int", default=5, low=1, high=1000),
         Option("--memory", "-m", help="Only the answers that held this memory.", metavar="ID", complete="ids"),
     ),
