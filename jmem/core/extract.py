@@ -222,10 +222,10 @@ def parse_answer(answer: str, passage: str, known: Sequence[Memory]) -> Extracti
     for fact in facts:
         if not _about(fact.content, passage):
             raise ExtractionFailed("the model's answer has nothing to do with the text")
-    left = tuple(memory for n in dict.fromkeys(numbers) if (memory := _numbered(n, known)) is not None)
+    left = {memory.id: memory for number in numbers if (memory := _numbered(number, known)) is not None}
     if not facts and not left:
         raise ExtractionFailed("the model found nothing to remember")
-    return Extraction(facts, left)
+    return Extraction(facts, tuple(left.values()))
 
 
 def _json_object(answer: str) -> dict[str, Any]:

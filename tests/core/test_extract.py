@@ -141,6 +141,7 @@ def hang_up(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         says("I am sorry, I can't help with that."), says("[1, 2]"), says("{"), says(None), says(""),
         says({"memories": "none"}), says({"facts": []}), says({"memories": [{"text": 5}]}), says({"memories": [5]}),
         says({"memories": [{"text": "  "}], "already_known": []}), says(facts()), says(facts(known=[7])),
+        says({"memories": [], "already_known": [[1], {"number": 1}]}),
         says(facts(("x" * 5000, None))), says(facts(*[(f"Lisbon {n}", None) for n in range(60)])),
         says(facts(("As an AI language model, here is a poem", None))), says("{" * 50_000),
         says({"memories": [{"text": "Lisbon \ud800", "replaces": None}]}),
