@@ -11,7 +11,7 @@ from jmem.core.wire.refusals import HttpProblem
 
 def problem_answer(error: JmemError) -> Answer:
     """The problem document of an error."""
-    headers = error.headers if isinstance(error, HttpProblem) else ()
+    headers = error.answer_headers if isinstance(error, HttpProblem) else ()
     if isinstance(error, RateLimited) and "retry_after" in error.detail:
         headers = ((b"retry-after", str(error.detail["retry_after"]).encode()),)
     return Answer(error.status, to_json(error.problem()), PROBLEM, headers)

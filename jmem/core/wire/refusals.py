@@ -13,7 +13,7 @@ MAX_ERRORS = 100
 
 
 class HttpProblem(JmemError):
-    """A refusal by HTTP itself: its status and code are its own. `headers` go with the answer."""
+    """A refusal by HTTP itself: its status and code are its own. `answer_headers` go with the answer."""
 
     def __init__(
         self, status: int, code: str, message: str, *, fix: str | None = None,
@@ -21,7 +21,7 @@ class HttpProblem(JmemError):
     ) -> None:  # fmt: skip
         super().__init__(message, code=code, fix=fix, **detail)
         self.status = status
-        self.headers = headers
+        self.answer_headers = headers
 
 
 def invalid_answer(error: ValidationError) -> Invalid:
