@@ -343,5 +343,5 @@ def test_a_write_comes_by_itself_after_the_account_was_away(pair: Pair):
         id = pair.one.add("written while the account was away")
         wait_for(lambda: pair.one.api.must("GET", "/sync")["error"], PATIENCE_S, "the machine misses the account")
         assert id not in pair.other.memories()
-    wait_for(lambda: id in pair.other.memories(), 30, "the other machine has it, and nobody asked for it")
+    wait_for(lambda: id in pair.other.memories(), 90, "the other machine has it, and nobody asked for it")
     pair.converge()
