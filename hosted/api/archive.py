@@ -110,7 +110,7 @@ async def _audit(backend: Backend, principal: Principal) -> AsyncIterator[str]:
     cursor: str | None = None
     while True:
         async with backend.database.tenant(principal.user_id) as conn:
-            entries, cursor = await audit.page(await driver(conn), principal.user_id, AUDIT_PAGE, cursor)
+            entries, cursor = await audit.page(driver(conn), principal.user_id, AUDIT_PAGE, cursor)
         for entry in entries:
             yield json.dumps(_plain(asdict(entry)), ensure_ascii=False)
         if cursor is None:

@@ -52,5 +52,5 @@ async def log(call: Call, ask: AuditQuery) -> Response:
     """Keys and connections made, changed, rotated and revoked, programs let in, sessions ended, memories forgotten for
     ever, exports, and refusals in a row. It has no memory's text and can't be changed."""
     async with call.backend.database.tenant(call.principal.user_id) as conn:
-        entries, cursor = await audit.page(await driver(conn), call.principal.user_id, ask.limit, ask.cursor)
+        entries, cursor = await audit.page(driver(conn), call.principal.user_id, ask.limit, ask.cursor)
     return answer({"entries": [asdict(entry) for entry in entries], "next_cursor": cursor})

@@ -94,7 +94,7 @@ async def _changes(call: Call, seq: int) -> tuple[list[dict[str, Any]], bool]:
     """The next page of changes after `seq`, and whether there may be more."""
     user_id = call.principal.user_id
     async with call.backend.database.tenant(user_id) as conn:
-        records = await (await driver(conn)).fetch(_AFTER, user_id, seq, PAGE, PAGE_BYTES)
+        records = await driver(conn).fetch(_AFTER, user_id, seq, PAGE, PAGE_BYTES)
     found: list[dict[str, Any]] = []
     for record in records:
         op = Op.parse(record["payload"])

@@ -82,7 +82,7 @@ class Reservation:
         """Say in the transaction that wrote something that it did; raises Conflict when the reservation was lost."""
         if not self.open or user_id != self.user_id:
             return
-        raw = await driver(conn)
+        raw = driver(conn)
         if await raw.fetchval(_WROTE) and await raw.execute(_APPLIED, user_id, self.key, self.attempt) != "UPDATE 1":
             raise _pending()
 
@@ -124,7 +124,7 @@ def attempt() -> UUID | None:
 async def sweep(database: Database) -> int:
     """Forget what is older than a day now; how many answers."""
     async with database.tenant(UUID(int=0)) as conn:  # nobody's: the function alone looks past the tenant
-        return int(await (await driver(conn)).fetchval("SELECT jmem.forget_answers()"))
+        return int(await driver(conn).fetchval("SELECT jmem.forget_answers()"))
 
 
 async def keep_sweeping(database: Database) -> None:
@@ -152,7 +152,7 @@ def _reservation(principal: Asker, given: str, asked: bytes) -> Reservation:
 async def _reserve(database: Database, mine: Reservation, patience: float) -> Response | None:
     """None when it is ours to carry out; else the answer that was kept. Raises Invalid, Conflict."""
     async with database.tenant(mine.user_id) as conn:
-        raw = await driver(conn)
+        raw = driver(conn)
         asked = (mine.user_id, mine.key, mine.request, mine.attempt, patience + GRACE_S)
         if await raw.fetchval(_RESERVE, *asked) == mine.attempt:
             return None
@@ -199,7 +199,7 @@ async def _quietly(database: Database, mine: Reservation, sql: str, *values: obj
     mine.open = False
     try:
         async with database.tenant(mine.user_id) as conn:
-            await (await driver(conn)).execute(sql, mine.user_id, mine.key, mine.attempt, *values)
+            await driver(conn).execute(sql, mine.user_id, mine.key, mine.attempt, *values)
     except DATABASE_FAILURES as error:
         log.warning("a reservation is left to its time: %s", type(error).__name__)
         return False

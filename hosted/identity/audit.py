@@ -57,7 +57,7 @@ async def note(
     conn: AsyncConnection, user_id: UUID, what: str, *, target: str | None = None, client: str | None = None, **detail: Any
 ) -> None:  # fmt: skip
     """Add an entry in the tenant's transaction; who did it is told by the request that is being answered."""
-    await note_raw(await driver(conn), user_id, what, target=target, client=client, **detail)
+    await note_raw(driver(conn), user_id, what, target=target, client=client, **detail)
 
 
 async def note_raw(

@@ -139,7 +139,7 @@ class Activity:
         before = datetime.now(UTC) - timedelta(days=self._kept.days)
         async with self._database.tenant(UUID(int=0)) as conn:  # nobody's: the function alone looks past the tenant
             moment = iso(int(before.timestamp() * 1000))
-            return int(await (await driver(conn)).fetchval("SELECT jmem.forget_accesses($1)", moment))
+            return int(await driver(conn).fetchval("SELECT jmem.forget_accesses($1)", moment))
 
     # ---- inside -------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class Activity:
 
     async def _write(self, user_id: UUID, batch: Sequence[Access]) -> None:
         async with self._database.tenant(user_id) as conn:
-            raw = await driver(conn)
+            raw = driver(conn)
             await raw.execute("SET LOCAL synchronous_commit = off")
             last = int(await raw.fetchval(NUMBER_ACCESSES, user_id, len(batch)))
             await _insert(raw, user_id, last - len(batch) + 1, batch)

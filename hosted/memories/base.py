@@ -57,7 +57,7 @@ class Account:
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Driver]:
         async with self._backend.database.tenant(self.user_id) as conn:
-            yield await driver(conn)
+            yield driver(conn)
 
 
 def check_batch(items: Sequence[Any]) -> None:

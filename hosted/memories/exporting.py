@@ -103,7 +103,7 @@ class Export:
         last = ""
         while True:
             async with self._database.tenant(self._user_id) as conn:
-                sizes = await (await driver(conn)).fetch(_SIZES, self._user_id, upto, last, AT_ONCE)
+                sizes = await driver(conn).fetch(_SIZES, self._user_id, upto, last, AT_ONCE)
             some: list[str] = []
             held = 0
             for id, size in sizes:
@@ -124,7 +124,7 @@ class Export:
     async def _ops(self, ids: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
         found: dict[str, list[tuple[int, str]]] = {id: [] for id in ids}
         async with self._database.tenant(self._user_id) as conn:
-            for id, seq, payload in await (await driver(conn)).fetch(_OPS, self._user_id, list(ids)):
+            for id, seq, payload in await driver(conn).fetch(_OPS, self._user_id, list(ids)):
                 found[id].append((seq, payload))
         return found
 
@@ -171,7 +171,7 @@ class Export:
         stamp = ""
         while True:
             async with self._database.tenant(self._user_id) as conn:
-                records = await (await driver(conn)).fetch(_PART, self._user_id, id, stamp)
+                records = await driver(conn).fetch(_PART, self._user_id, id, stamp)
             for record in records:
                 yield record["seq"], record["payload"]
             if not records:

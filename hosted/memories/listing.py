@@ -73,9 +73,11 @@ async def _records(
     if after is not None:
         where += f" AND (m.{column}, m.id) {'<' if down else '>'} ({params.add(after[0])}, {params.add(after[1])})"
     order = "DESC" if down else "ASC"
+    # how many is no parameter: a plan for any number of rows would be so poor that Postgres would plan each page anew
+    end = f"LIMIT {most:d}" + (f" OFFSET {params.add(offset)}" if offset else "")
     return await raw.fetch(
-        f"SELECT {COLUMNS}, m.at, {_SUPERSEDED} FROM jmem.memories m WHERE {where} ORDER BY m.{column} {order}, m.id {order}"
-        f" LIMIT {params.add(most)} OFFSET {params.add(offset)}",
+        f"SELECT {COLUMNS}, m.at, {_SUPERSEDED} FROM jmem.memories m WHERE {where}"
+        f" ORDER BY m.{column} {order}, m.id {order} {end}",
         *params.values,
     )
 

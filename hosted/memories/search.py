@@ -109,13 +109,13 @@ class Searcher:
             search.filter = replace(search.filter, before=moments.bound_of(search.now))
         if query.mode == "text":
             async with self._database.tenant(user_id) as conn:
-                raw = await driver(conn)
+                raw = driver(conn)
                 await _lexical_leg(raw, search)
                 hits = await _answer(raw, search)
         else:
             await self._legs(search)
             async with self._database.tenant(user_id) as conn:
-                hits = await _answer(await driver(conn), search)
+                hits = await _answer(driver(conn), search)
         took = round((time.perf_counter() - began) * 1000, 2)
         mode = "text" if search.degraded else query.mode
         return SearchOutcome(query.query, took, bool(hits) and search.confident(), mode, hits, search.degraded)
@@ -156,7 +156,7 @@ class Searcher:
         if search.query.mode == "vector" and search.degraded is None:
             return
         async with self._database.tenant(search.user_id) as conn:
-            await _lexical_leg(await driver(conn), search)
+            await _lexical_leg(driver(conn), search)
 
 
 def _checked(query: SearchQuery) -> str:

@@ -98,7 +98,7 @@ async def write(url: str, out: BinaryIO, key: Key) -> Copied:
     """Write a copy of one moment to a stream: what a failure leaves of it is known to be cut short."""
     async with _transaction(url, "REPEATABLE READ", readonly=True) as conn:
         sealing = Writer(out, key)
-        manifest, totals = await _dump(await driver(conn), Parts(sealing))
+        manifest, totals = await _dump(driver(conn), Parts(sealing))
     return Copied(totals, manifest.revision, manifest.created_at, sealing.size)
 
 
@@ -126,7 +126,7 @@ async def restore(
         raise Invalid(f"the backup is of revision {manifest.revision}, which this version does not know", code="newer",
                       fix="upgrade jmem")  # fmt: skip
     async with _transaction(url) as conn:
-        raw = await driver(conn)
+        raw = driver(conn)
         ended = await _clear(raw, force)
         await conn.run_sync(move, manifest.revision)
         with path.open("rb") as file:
@@ -260,7 +260,7 @@ async def _transaction(
             async with engine.begin() as conn:
                 # the transaction begins with the first statement that goes by SQLAlchemy
                 await conn.execute(text("SET LOCAL statement_timeout = 0"))
-                raw = await driver(conn)
+                raw = driver(conn)
                 await raw.execute("SET LOCAL row_security = off" + ("; SET TRANSACTION READ ONLY" if readonly else ""))
                 if not await raw.fetchval(_UNBOUND):
                     raise Invalid(

@@ -74,7 +74,7 @@ async def pull(
     """
     seq, chain = parse_cursor(cursor)
     async with database.tenant(user_id) as conn:
-        raw = await driver(conn)
+        raw = driver(conn)
         if seq and await raw.fetchval(_CHAIN, user_id, seq) != chain:
             raise Conflict("the feed is another one than that of the cursor: the server was restored from a copy",
                            code="cursor_invalid", fix="begin again without a cursor, and push everything anew")  # fmt: skip
@@ -90,4 +90,4 @@ async def pull(
 async def newest(database: Database, user_id: UUID) -> int:
     """The last seq of the feed; 0 for one that is empty."""
     async with database.tenant(user_id) as conn:
-        return await (await driver(conn)).fetchval(_NEWEST, user_id) or 0
+        return await driver(conn).fetchval(_NEWEST, user_id) or 0

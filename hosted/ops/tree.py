@@ -67,7 +67,7 @@ async def part(database: Database, user_id: UUID, under: Sequence[str] = ()) -> 
     ops = _OPS.format(name=name, some=some.format(bucket="bucket"))
     sums, leaves, memories = Sums(digits or NODE), dict[str, Leaf](), 0
     async with database.tenant(user_id, snapshot=True) as conn:
-        raw = await driver(conn)
+        raw = driver(conn)
         for record in await raw.fetch(ops, user_id, *asked):
             if digits is None:
                 leaves[record[0]] = Leaf(record[1], _whole(record[2:]))
@@ -114,7 +114,7 @@ async def log_of(
     """The ops of memories, as texts in the order of the ids, then of their stamps, those of the first id only behind a stamp;
     whether there may be more."""
     async with database.tenant(user_id) as conn:
-        found = await (await driver(conn)).fetch(_LOG, user_id, ids, after, limit, MAX_PULL_BYTES)
+        found = await driver(conn).fetch(_LOG, user_id, ids, after, limit, MAX_PULL_BYTES)
     texts = [record["payload"] for record in found]
     return texts, len(texts) == limit or sum(len(text.encode()) for text in texts) >= MAX_PULL_BYTES
 

@@ -259,7 +259,7 @@ def _rewritten(entries: Sequence[tuple[Op, str]], before: Mapping[str, Row]) -> 
 
 async def lock(conn: AsyncConnection, user_id: UUID) -> Writer:
     """Begin a write in a tenant's transaction: waits until no other write of this tenant is open."""
-    raw = await driver(conn)
+    raw = driver(conn)
     record = await raw.fetchrow(_HEAD, user_id)
     if record is None:
         await raw.execute(_FIRST, user_id)

@@ -251,12 +251,12 @@ class Drain:
 
     async def _is_done(self, user_id: UUID) -> bool:
         async with self._database.tenant(user_id) as conn:
-            behind = await (await driver(conn)).fetchval(_IS_BEHIND, user_id, self.target.model)
+            behind = await driver(conn).fetchval(_IS_BEHIND, user_id, self.target.model)
         return not behind
 
     async def _claim(self, user_id: UUID, worker: UUID) -> tuple[int, int] | None:
         async with self._database.tenant(user_id) as conn:
-            raw = await driver(conn)
+            raw = driver(conn)
             asked = (user_id, self.target.model, worker, LEASE_S)
             row = await raw.fetchrow(_CLAIM, *asked)
             if row is None:  # the row that was made a moment ago is seen by the next statement only
@@ -266,7 +266,7 @@ class Drain:
     async def _step(self, user_id: UUID, worker: UUID, seq: int, wanted: int) -> None:
         """One batch. Every change up to `wanted` was committed before the rows are read."""
         async with self._database.tenant(user_id) as conn:
-            rows = await (await driver(conn)).fetch(_CHANGED, user_id, self.target.model, seq, BATCH)
+            rows = await driver(conn).fetch(_CHANGED, user_id, self.target.model, seq, BATCH)
         reached = rows[-1]["seq"] if len(rows) == BATCH else max([wanted, *(row["seq"] for row in rows)])
         if any(row["purged"] for row in rows):
             await (self._forget or self._forget_here)()
@@ -293,7 +293,7 @@ class Drain:
         if not held:
             return held
         async with self._database.tenant(user_id) as conn:
-            return {row["id"] for row in await (await driver(conn)).fetch(_STRAY, user_id, list(held))}
+            return {row["id"] for row in await driver(conn).fetch(_STRAY, user_id, list(held))}
 
     async def _write(
         self, user_id: UUID, worker: UUID, entries: Sequence[Entry], gone: Sequence[str], kept: Sequence[asyncpg.Record],
@@ -303,7 +303,7 @@ class Drain:
         put = [entry for entry in entries if entry.vector is not None]
         told = [without_vector(entry) for entry in entries if entry.vector is None]
         async with self._database.tenant(user_id) as conn:
-            raw = await driver(conn)
+            raw = driver(conn)
             if await raw.fetchrow(_HOLD, user_id, model, worker, seq) is None:
                 return  # the lease ran out, or the account is deleted
             try:
@@ -327,13 +327,13 @@ class Drain:
 
     async def _release(self, user_id: UUID, worker: UUID) -> None:
         async with self._database.tenant(user_id) as conn:
-            await (await driver(conn)).execute(_RELEASE, user_id, self.target.model, worker)
+            await driver(conn).execute(_RELEASE, user_id, self.target.model, worker)
 
     async def _fail(self, user_id: UUID, worker: UUID) -> None:
         """Give the account back, not to be tried before a pause that grows with every failure."""
         spread = random.uniform(0.5, 1.0)
         async with self._database.tenant(user_id) as conn:
-            pause = await (await driver(conn)).fetchval(
+            pause = await driver(conn).fetchval(
                 _PAUSE, user_id, self.target.model, worker, LONGEST_PAUSE_S, SHORTEST_PAUSE_S, spread
             )
         if pause is not None:

@@ -248,7 +248,7 @@ def no_chain(patch: pytest.MonkeyPatch, tables: Tables) -> None:
     async def unchecked(database: Any, user_id: Any, cursor: str | None, limit: int = 500, device: str | None = None) -> Pulled:  # fmt: skip
         seq, _ = parse_cursor(cursor)
         async with database.tenant(user_id) as conn:
-            held = await (await feed.driver(conn)).fetchval(chain, user_id, seq)
+            held = await feed.driver(conn).fetchval(chain, user_id, seq)
         if seq and held is None:
             return Pulled([], cursor or "", False)
         return await pull(database, user_id, cursor_of(seq, held or ""), limit, device)

@@ -333,7 +333,7 @@ async def test_what_is_in_a_bucket_is_found_by_an_index(devices: Devices, databa
     await behind.close()
     database = Database(database_url, pool_size=1)
     async with database.tenant(devices.account) as conn:  # as the role that requests run as
-        raw = await driver(conn)
+        raw = driver(conn)
         for query, bucket in ((hosted_tree._OPS, "bucket"), (hosted_tree._ROWS + hosted_tree._IN, "m.bucket")):
             asked = query.format(name="memory_id", some=hosted_tree._IN.format(bucket="bucket"), bucket=bucket)
             plan = await raw.fetch(f"EXPLAIN {asked}", devices.account, [tree.place(id)])

@@ -177,7 +177,7 @@ async def test_the_list_and_the_count_read_nothing_but_conflicts(
     await behind.execute("ANALYZE jmem.memories")
     await behind.close()
     async with database.tenant(me.user) as conn:
-        raw = await driver(conn)
+        raw = driver(conn)
         count = f"SELECT count(*) FROM jmem.memories m WHERE m.user_id = $1 AND {APART}"
         for sql, values in ((_PAGE, (me.user, "", 51)), (count, (me.user,))):
             plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {sql}", *values))

@@ -97,10 +97,12 @@ async def test_every_table_with_a_user_is_protected(database: Database) -> None:
     assert all(protected.values()), protected
 
 
-async def test_a_connection_that_the_server_closed_is_replaced(
+async def test_connections_that_the_server_closed_are_replaced(
     database: Database, owner_url: str, user: uuid.UUID
 ) -> None:
     await fill(database, user)
+    async with database.tenant(user), database.tenant(user), database.tenant(user):
+        pass  # there are three now
     owner = Database(owner_url)
     async with owner.engine.connect() as conn:
         await conn.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -117,8 +119,8 @@ async def test_a_connection_that_breaks_in_a_write_takes_nothing_with_it(databas
 
     async def broken() -> None:
         async with database.tenant(user) as conn:
-            await (await driver(conn)).execute("UPDATE memories SET content = 'half'")
-            await (await driver(conn)).execute(end)
+            await driver(conn).execute("UPDATE memories SET content = 'half'")
+            await driver(conn).execute(end)
 
     async def noticed() -> None:
         async with database.tenant(user) as conn:

@@ -139,7 +139,7 @@ async def test_entries_can_only_be_added(me: Client, database: Database, change:
     await me.ask("POST", "/keys", {"name": "mine"})
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with database.tenant(me.user) as conn:
-            await (await driver(conn)).execute(change)
+            await driver(conn).execute(change)
     assert len(await entries(me)) == 1
 
 
@@ -173,7 +173,7 @@ async def test_refusals_in_a_row_are_noted_once(
 
 async def refusals(database: Database, user: uuid.UUID) -> list[audit.Entry]:
     async with database.tenant(user) as conn:
-        found, _ = await audit.page(await driver(conn), user, 50, None)
+        found, _ = await audit.page(driver(conn), user, 50, None)
     return [entry for entry in found if entry.what == "auth.refused"]
 
 

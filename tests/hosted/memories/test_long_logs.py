@@ -116,7 +116,7 @@ async def test_the_newest_revisions_are_told_and_the_heads_of_all(mine: Memories
     found = await mine.history(id, OWNER)
     assert 10 < len(found.revisions) < 40
     async with database.tenant(mine.user_id) as conn:
-        raw = await driver(conn)
+        raw = driver(conn)
         ops = [op async for op in log.ops(raw, mine.user_id, [id])]
     assert [r.stamp for r in found.revisions] == [op.stamp for op in ops][-len(found.revisions) :]
     assert found.revisions[-1].rev == len(ops)
@@ -127,7 +127,7 @@ async def test_a_purge_reads_it_in_parts_too(mine: Memories, id: str, database: 
     """The last one: it ends the memory that all the others ask for."""
     assert await most_held(lambda: mine.purge(id, OWNER)) < MOST
     async with database.tenant(mine.user_id) as conn:
-        raw = await driver(conn)
+        raw = driver(conn)
         assert not [op async for op in log.ops(raw, mine.user_id, [id]) if op.set]
         assert await log.heads(raw, mine.user_id, id) == ()
 
@@ -147,7 +147,7 @@ async def test_what_a_text_replaced_is_known_whatever_the_op_holds_beside_it(
     outcomes = await feed.push(database, Bus(), user, "d", [{**op.body(), "digest": op.digest} for op in sealed])
     assert [one.code for one in outcomes] == [None] * 4
     async with database.tenant(user) as conn:
-        raw = await driver(conn)
+        raw = driver(conn)
         bases = await raw.fetch("SELECT base FROM jmem.ops ORDER BY stamp")
         assert [record["base"] for record in bases] == [[], [first.stamp], None, []]
         assert await log.heads(raw, user, id) == merge.heads(sealed) == (ops[1].stamp, ops[3].stamp)

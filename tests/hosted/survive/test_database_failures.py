@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 
 from hosted.api import events, sync
@@ -50,7 +49,7 @@ class Away(Database):
         super().__init__(SQL)
         self._error = error
 
-    async def _begin(self, settings: dict[str, str], *, snapshot: bool = False) -> AsyncConnection:
+    async def _begin(self, user_id: str, timeout: str, *, snapshot: bool) -> NoReturn:
         raise self._error
 
 

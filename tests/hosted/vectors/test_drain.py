@@ -109,7 +109,7 @@ async def test_an_index_that_takes_too_long_lets_the_account_go(
     assert not await draining
     monkeypatch.undo()
     async with account.database.tenant(account.user) as conn:
-        await (await driver(conn)).execute("UPDATE jmem.index_heads SET busy_until = NULL")
+        await driver(conn).execute("UPDATE jmem.index_heads SET busy_until = NULL")
     assert await drain.drain(account.user)
     live, indexed = await state(account.database, account.user, drain.target.model)
     assert set(live) == set(indexed) == {id}
