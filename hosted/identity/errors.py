@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from jmem.core.actor import VERBS
 from jmem.core.errors import Refused, Unauthorized, Unreachable
 
 REALM = "jmem"
@@ -40,7 +41,7 @@ class MissingScope(Refused):
     code = "missing_scope"
 
     def __init__(self, needed: str, client: str) -> None:
-        super().__init__(f"{client} may not {needed}", client=client, scope=needed,
+        super().__init__(f"{client} may not {VERBS.get(needed, needed)}", client=client, scope=needed,
                          fix="give it the permission under connections, or use another key")  # fmt: skip
         self.needed = needed
 

@@ -43,7 +43,7 @@ class Actor:
         for permission in permissions:
             if not self._has(permission):
                 options = _EVERYTHING if permission == "everything" else f"--{permission}"
-                raise Refused(f"{self.client} may not {_VERBS[permission]}", client=self.client,
+                raise Refused(f"{self.client} may not {VERBS[permission]}", client=self.client,
                               fix=f"jmem clients set {self.client} {options}")  # fmt: skip
 
     def _has(self, permission: str) -> bool:
@@ -91,10 +91,11 @@ class Actor:
 
 
 _EVERYTHING = "--read --write --delete --all-tags --no-review --writes-per-hour none"
-_VERBS = {
+VERBS = {
     "read": "read memories",
     "write": "write memories",
     "delete": "delete memories",
     "every_tag": "look into the past of a memory: it takes access to every tag",
     "everything": "do this: it takes access to every memory",
 }
+"""What it is to have a permission, after "may not"."""

@@ -20,6 +20,7 @@ from hosted.identity.jwt import Verifier
 from hosted.identity.lookup import Lookup, Rights
 from hosted.identity.principal import Current, Identity, Owner, Permission, Person, Principal
 from hosted.identity.supabase import Session, Supabase
+from jmem.core.actor import VERBS
 from jmem.core.errors import JmemError
 from tests.hosted.identity.conftest import Running
 
@@ -210,6 +211,7 @@ async def test_a_key_may_what_it_was_given(world: World, rights: Rights, allowed
         else:
             assert problem(got) == (403, "missing_scope")
             assert f'error="insufficient_scope", scope="{permission}"' in got.headers["www-authenticate"]
+            assert got.json()["title"] == f"claude may not {VERBS[permission]}"
     assert ((await world.get("/owner", made.text)).status_code == 200) == ("everything" in allowed)
     assert problem(await world.get("/person", made.text)) == (403, "missing_scope")
 
