@@ -312,7 +312,11 @@ class JmemApp(Undoing):
                 return
 
     def action_tab(self, mode: str) -> None:
-        """To another place."""
+        """To another place, also from a page that one came to from here; not from a question."""
+        from jmem.tui.screens.page import Page
+
+        while isinstance(self.screen, Page):
+            self.screen.action_leave()
         if len(self.screen_stack) == 1:
             for said in list(self._notifications):
                 if said.severity == "information" and said.message != STARTING:

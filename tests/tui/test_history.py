@@ -13,6 +13,8 @@ from bench.home import Api, Home
 from jmem.tui import diff
 from jmem.tui.screens.chain import ChainDialog
 from jmem.tui.screens.history import HistoryPage, VersionList, versions_of
+from jmem.tui.screens.memories import MemoriesPlace
+from jmem.tui.screens.status import StatusPlace
 from tests.tui.conftest import Open, emptied, texts, until
 
 EVIL = "red \x1b[31mtext\x1b]52;c;aGk=\x07 \u202eevil\u202c"
@@ -173,3 +175,14 @@ async def test_a_long_history_says_that_older_versions_are_left_out(api: Api, ho
         await until(pilot, lambda: "older ones are left out" in texts(pilot))
         await pilot.press("end")
         await until(pilot, lambda: "first" in texts(pilot))
+
+
+async def test_a_tab_leads_away_from_a_page_too(api: Api, home: Home, opened: Open) -> None:
+    edited(api, "first red house", "first green house")
+    async with opened(home, (100, 30)) as pilot:
+        await pilot.press("enter", "h")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HistoryPage))
+        await pilot.press("5")
+        await until(pilot, lambda: isinstance(pilot.app.screen, StatusPlace))
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MemoriesPlace))
