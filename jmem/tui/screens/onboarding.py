@@ -89,7 +89,8 @@ class Welcome(Dialog[None]):
     def _fit(self, size: Size) -> None:
         self.set_class(size.height < 26, "-low")
         self.set_class(size.height < 14, "-tiny")
-        self.query_one("#about", Static).update(ABOUT if size.width > 80 else ABOUT.replace("\n", " "))
+        for about in self.query("#about").results(Static):  # none where the interface is left as this opens
+            about.update(ABOUT if size.width > 80 else ABOUT.replace("\n", " "))
 
     def on_screen_resume(self) -> None:
         self._list()
