@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,10 @@ from jmem.core.errors import JmemError
 Offer = list[tuple[str, str]]
 """(word, what it is)"""
 
+_PLAIN = re.compile(r"[\w@%+=:,./-]+")
+"""Words that mean themselves in every shell: bash puts what is offered on the command line as it is."""
+_HARMLESS = str.maketrans({"\\": " ", "$": " ", "`": " ", '"': "”", "'": "’"})
+"""What zsh would run in a text: it evaluates what stands beside a word, and memories are written by programs."""
 _RECENT = 50
 _PREVIEW = 60
 
@@ -28,7 +33,8 @@ def offers(kind: str, environ: Mapping[str, str]) -> Callable[[typer.Context, st
             found = ask(environ, _user(ctx, environ))
         except (JmemError, OSError):
             return []
-        return [(word, what) for word, what in found if word.startswith(incomplete)]
+        return [(word, what.translate(_HARMLESS)) for word, what in found
+                if word.startswith(incomplete) and _PLAIN.fullmatch(word)]  # fmt: skip
 
     return complete
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,38 @@ def test_deleted_ids_names_and_settings(jmem: Jmem) -> None:
     assert "claude" in tab(apart, "jmem disconnect ")
     for word in ("get", "set", "unset"):
         assert tab(apart, f"jmem config {word} ") == [setting.key for setting in SETTINGS]
+
+
+ATTACKS = (
+    r"a\$(touch PWNED)",
+    r"a\`touch PWNED`",
+    'a";touch PWNED;"',
+    "a';touch PWNED;'",
+    "a\\",
+    "a$(touch PWNED)",
+    "a;b",
+    "a b",
+)
+
+
+def test_no_shell_runs_what_stands_in_a_memory(jmem: Jmem, tmp_path: Path) -> None:
+    apart = jmem.apart()
+    for attack in ATTACKS:
+        apart.ok("add", attack.replace("PWNED", str(tmp_path / "pwned")), "-t", attack)
+    assert tab(apart, "jmem list --tag a") == []
+    env = {"_JMEM_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "jmem show "}
+    said = apart.ok(env=env).out
+    assert said.count("touch") == len([attack for attack in ATTACKS if "PWNED" in attack])
+    assert not set("\\$`") & set(said.replace("\\\\:", ""))
+    assert said.count("'") == 2, "only those of typer"
+    quotes = '"'
+    assert all(line.count(quotes) == 4 for line in said.splitlines())
+    if zsh := shutil.which("zsh"):
+        # as zsh's own _arguments does with such a list
+        script = '_arguments() { local action="${1#*: :}"; eval ws\\=\\( "${action[3,-3]}" \\); print -r -- $#ws; }; eval "$SAID"'
+        done = subprocess.run([zsh, "-f", "-c", script], env={"SAID": said}, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{len(ATTACKS)}\n"
+    assert not (tmp_path / "pwned").exists()
 
 
 def test_completion_starts_nothing(tmp_path: Path) -> None:
