@@ -6,7 +6,7 @@ import platform
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,13 +15,14 @@ from urllib.parse import quote
 from daemon.files import read_json, write_json
 from jmem.core import outbox
 from jmem.core.addresses import account_address
-from jmem.core.errors import Conflict, Invalid, StorageFailed
+from jmem.core.errors import Conflict, Invalid, JmemError, StorageFailed
 
 if TYPE_CHECKING:
     import httpx
 
     from jmem.core.store import Store
     from sync.keeper import FileKeeper, KeyringKeeper
+    from sync.remote import AccountGone
     from sync.session import Account, Project, Tokens
 
 FILE = "account.json"
@@ -110,6 +111,28 @@ def leave(folder: Path, name: str, store: Store) -> None:
     outbox.unbind(store)
 
 
+def is_gone(url: str, account: str, http: httpx.Client) -> AccountGone | None:
+    """That the account with that id was deleted, where the backend at that address knows it; raises Offline."""
+    from sync.remote import AccountGone
+    from sync.session import where_to_sign_in
+
+    try:
+        where_to_sign_in(account_address(url), http, account)
+    except AccountGone as gone:
+        return gone
+    return None
+
+
+def meant(failure: JmemError, known: SignedIn | None) -> JmemError:
+    """What ended an exchange: a session ends with its account, and its own end is all that it is told of."""
+    from sync.remote import Offline, SignedOut, connections
+
+    if isinstance(failure, SignedOut) and known is not None and known.account.sub:
+        with suppress(Offline), closing(connections(10.0)) as http:
+            return is_gone(known.account.url, known.account.sub, http) or failure
+    return failure
+
+
 def end_soon(signed_in: SignedIn, seconds: float, then: Callable[[], object]) -> None:
     """End the session at Supabase, without waiting for a network that hangs; `then` is called whenever that is over."""
 
@@ -166,15 +189,29 @@ def project_of(url: str, http: httpx.Client) -> At:
     return At(Project(supabase_url, key, http), supabase_url, key)
 
 
-def by_tokens(folder: Path, name: str, url: str, at: At, tokens: Tokens, store: Store) -> SignedIn:
-    """Go on with a session that has just begun; its refresh token is kept first. Raises Conflict `bound`."""
+def bind(store: Store, sub: str, url: str, http: httpx.Client, *, anew: bool) -> None:
+    """Tie these memories to the account that is signed in to; with `anew` also where the one they belonged to was deleted.
+    Raises Conflict `bound`, Offline."""
+    try:
+        outbox.bind(store, sub)
+    except Conflict as refused:
+        held = str(refused.detail["account"])
+        if not (anew and is_gone(url, held, http)):
+            raise
+        outbox.bind(store, sub, instead_of=held)
+
+
+def by_tokens(
+    folder: Path, name: str, url: str, at: At, tokens: Tokens, store: Store, http: httpx.Client, *, anew: bool
+) -> SignedIn:  # fmt: skip
+    """Go on with a session that has just begun; its refresh token is kept first. Raises as `bind`."""
     from sync.keeper import keeper
     from sync.remote import Offline
     from sync.session import Account, Session
 
     try:
-        outbox.bind(store, tokens.sub)
-    except Conflict:
+        bind(store, tokens.sub, url, http, anew=anew)
+    except JmemError:
         with suppress(Offline):
             at.project.sign_out(tokens.access)  # nobody will use it
         raise
@@ -184,8 +221,10 @@ def by_tokens(folder: Path, name: str, url: str, at: At, tokens: Tokens, store: 
     return SignedIn(Account(url, at.supabase_url, at.publishable_key, tokens.sub, tokens.email), session, kept)
 
 
-def by_key(folder: Path, name: str, url: str, key: str, store: Store, http: httpx.Client) -> SignedIn:
-    """Go on with an API key, whose account the account itself says. Raises Conflict `bound`, SignedOut, Offline."""
+def by_key(
+    folder: Path, name: str, url: str, key: str, store: Store, http: httpx.Client, *, anew: bool
+) -> SignedIn:  # fmt: skip
+    """Go on with an API key, whose account the account itself says. Raises as `bind`, and SignedOut."""
     from sync.keeper import keeper
     from sync.remote import Remote
     from sync.session import Account
@@ -194,7 +233,7 @@ def by_key(folder: Path, name: str, url: str, key: str, store: Store, http: http
         raise Invalid(f"an API key begins with {KEY}", code="bad_key", field="token")
     bearer = KeyToken(key)
     sub = Remote(url, store.store_id, bearer.token, http, about()).hello().account
-    outbox.bind(store, sub)
+    bind(store, sub, url, http, anew=anew)
     kept = keeper(folder, name)
     kept.save(key)
     return SignedIn(Account(url, "", "", sub, ""), bearer, kept)

@@ -122,6 +122,13 @@ class Account(Reply):
     kept: str
 
 
+class AccountChecked(Reply):
+    """The account that these memories belong to, empty for none, and whether it was deleted."""
+
+    bound: str
+    gone: bool
+
+
 class Device(answers.Device):
     """A machine that syncs with the account. `here`: this one."""
 

@@ -322,7 +322,8 @@ class Syncer:
                 if not made:
                     made.append(self._connect(life))
                 self._progress = made[0].exchange(read=turn.read, anew=turn.asked)
-            except JmemError as failure:
+            except JmemError as error:
+                failure = account.meant(error, self._signed_in)
                 if failure.code == "account_deleted" and self._life is life:
                     account.leave(self._folder, self._user_id, self._store)
                 return failure

@@ -31,6 +31,7 @@ Device = Annotated[
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MAX_DEVICE_CHARS, description="one local store"),
 ]
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+AccountId = Annotated[str, Field(pattern=rf"^{_UUID}$")]
 MemoryId = Annotated[str, Field(pattern=rf"^{_UUID}$")]
 Cursor = Annotated[
     str, Field(pattern=r"^[0-9]{1,18}:[0-9a-f]{0,16}$", description="<seq>:<chain>, as the last pull gave it")

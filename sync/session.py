@@ -18,7 +18,7 @@ import httpx
 
 from jmem.core.addresses import account_address
 from jmem.core.errors import JmemError
-from sync.remote import Offline, SignedOut
+from sync.remote import AccountGone, Offline, SignedOut
 
 EARLY_S = 60.0
 """A token is renewed this long before it ends."""
@@ -209,11 +209,14 @@ class Session:
             raise SignedOut(self.ended)
 
 
-def where_to_sign_in(url: str, http: httpx.Client) -> tuple[str, str]:
-    """(Supabase's address, its publishable key) as the hosted account publishes them; raises Offline."""
+def where_to_sign_in(url: str, http: httpx.Client, account: str | None = None) -> tuple[str, str]:
+    """(Supabase's address, its publishable key) as the hosted account publishes them; raises Offline, and AccountGone where
+    the one with the id `account` was deleted."""
     address = f"{url.rstrip('/')}/api/v1/auth"
     try:
-        answer = http.get(address, timeout=TIMEOUT)
+        answer = http.get(address, params={} if account is None else {"account": account}, timeout=TIMEOUT)
+        if answer.status_code == AccountGone.status and answer.json()["code"] == AccountGone.code:
+            raise AccountGone("the account was deleted", fix="jmem login   with another account")
         answer.raise_for_status()
         said = answer.json()
         return str(said["supabase_url"]), str(said["publishable_key"])

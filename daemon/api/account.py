@@ -12,6 +12,7 @@ from pydantic import Field
 from daemon import account, replies
 from daemon.http import ZIP, Answer, Call, Routes, Stream, json_answer
 from daemon.users import key_of
+from jmem.core import outbox
 from jmem.core.errors import Invalid, NotFound, Refused, StorageFailed, Unauthorized
 from jmem.core.wire.base import Ask, NoBody, NoQuery
 
@@ -43,6 +44,15 @@ class LoginAsk(Ask):
     )
     verifier: Annotated[str, Field(max_length=128)] | None = Field(None, description="of the page's challenge")
     token: _TEXT | None = Field(None, description="an API key of the account, for machines without a person")
+    anew: bool = Field(
+        False, description="give what may leave to this account where the one it belonged to was deleted"
+    )
+
+
+class CheckAsk(Ask):
+    """Whom to ask."""
+
+    url: Annotated[str, Field(max_length=2048)] = Field(description="the hosted account")
 
 
 class DeleteAsk(Ask):
@@ -61,12 +71,28 @@ def whoami(call: Call, ask: NoQuery) -> Answer:
         return json_answer(_who(call, None))
 
 
+@routes.route("POST", "/account/check", CheckAsk, "Look whether the account of these memories lives",
+              answers={200: replies.AccountChecked}, problems=(403, 404, 503))  # fmt: skip
+def check(call: Call, ask: CheckAsk) -> Answer:
+    """Asks the account without a sign-in, and nobody where these memories belong to none. By the unix socket only."""
+    import httpx
+
+    if not call.identity.local:
+        raise Refused("the account is asked by the unix socket only", code="socket_only", fix="jmem login")
+    with call.user.store.reader() as conn:
+        bound = outbox.position(conn).account
+    with httpx.Client(headers={"user-agent": "jmem"}) as http:
+        gone = bound is not None and account.is_gone(ask.url, bound, http) is not None
+    return json_answer({"bound": bound or "", "gone": gone})
+
+
 @routes.route("POST", "/account/login", LoginAsk, "Sign in", answers={200: replies.Account, 202: replies.CodeSent},
               problems=(401, 403, 404, 409, 503), writes=True)  # fmt: skip
 def login(call: Call, ask: LoginAsk) -> Answer:
     """From then on what may leave this machine goes to the account. By the unix socket only.
 
-    202 when a code was mailed: ask again with it. 409 `bound` when these memories belong to another account.
+    202 when a code was mailed: ask again with it. 409 `bound` when these memories belong to another account, with `anew`
+    only where that one lives.
     """
     import httpx
 
@@ -79,13 +105,13 @@ def login(call: Call, ask: LoginAsk) -> Answer:
     user = call.user
     with httpx.Client(headers={"user-agent": "jmem"}) as http:
         if ask.token:
-            begun = account.by_key(user.folder, user.id, url, ask.token.strip(), user.store, http)
+            begun = account.by_key(user.folder, user.id, url, ask.token.strip(), user.store, http, anew=ask.anew)
         else:
             at = account.project_of(url, http)
             tokens = _tokens(ask, url, at, http)
             if tokens is None:
                 return json_answer({"code_sent": True, "email": ask.email}, 202)
-            begun = account.by_tokens(user.folder, user.id, url, at, tokens, user.store)
+            begun = account.by_tokens(user.folder, user.id, url, at, tokens, user.store, http, anew=ask.anew)
     account.save(user.folder, begun)
     user.syncer.restart()
     return json_answer(_who(call, user.folder))

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from typing import Literal
+from uuid import UUID
 
 from fastapi import Request, Response
 from pydantic import Field
 
 from hosted.api import access
-from hosted.api.routing import Call, Routes, answer, problems_of
+from hosted.api.routing import Call, Routes, answer, problems_of, takes
+from hosted.db.errors import AccountDeleted
 from hosted.identity import grants, signing_out
 from hosted.identity.principal import person, token_of
 from hosted.identity.services import services_of
 from jmem.core.errors import Invalid
-from jmem.core.wire.base import Ask, NoQuery
+from jmem.core.wire.base import Ask, NoQuery, Query
+from sync.protocol import AccountId
 
 routes = Routes("account")
+
+
+class AuthQuery(Query):
+    """On whose behalf."""
+
+    account: AccountId | None = Field(None, description="the id of the account that a machine belongs to")
 
 
 class SignOutAsk(Ask):
@@ -31,10 +40,15 @@ class DeleteAsk(Ask):
 
 
 @routes.router.get("/auth", summary="Where to sign in", operation_id="account_auth", response_model=access.SignInAt,
-                   responses=problems_of(429, 503))  # fmt: skip
+                   responses=problems_of(410, 422, 429, 503), openapi_extra=takes("/auth", AuthQuery))  # fmt: skip
 async def auth(request: Request) -> Response:
-    """The Supabase project and its publishable key, for programs that sign their user in. Needs no token."""
-    services = services_of(request)
+    """The Supabase project and its publishable key, for programs that sign their user in. Needs no token.
+
+    With an `account`: 410 where that one was deleted.
+    """
+    services, asked = services_of(request), AuthQuery.model_validate(dict(request.query_params))
+    if asked.account is not None and await services.accounts.ended(UUID(asked.account)):
+        raise AccountDeleted()
     return answer({"supabase_url": services.supabase_url, "publishable_key": services.publishable_key})
 
 

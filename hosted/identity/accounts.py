@@ -100,6 +100,14 @@ class Accounts:
                 await conn.execute(_KEYS, {"user": user_id})
         _log.info("account_deletion_asked")
 
+    async def ended(self, user_id: UUID) -> bool:
+        """Whether there was such an account that was deleted."""
+        async with self._database.system("jmem_deletion") as conn:
+            stone = select(tombstones.c.deleted_at).where(
+                tombstones.c.user_hash == hashlib.sha256(user_id.bytes).digest()
+            )
+            return (await conn.execute(stone)).first() is not None
+
     async def run(self, user_id: UUID) -> bool:
         """Carry out what is left; True when nothing is. A step that fails is noted and tried again by `resume`."""
         while (step := await self._step(user_id)) is not None:

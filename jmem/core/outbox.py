@@ -75,14 +75,18 @@ def position(conn: sqlite3.Connection) -> Position:
 # ---- the account ------------------------------------------------------------------------------
 
 
-def bind(store: Store, account: str) -> None:
-    """Tie the store to an account by its id; raises Conflict `bound` when it belongs to another one.
+def bind(store: Store, account: str, *, instead_of: str | None = None) -> None:
+    """Tie the store to an account by its id; raises Conflict `bound` when it belongs to another one. Where that is
+    `instead_of`, which is no more, all begins anew as after a first sign-in.
 
     No address counts: a domain moves, and 127.0.0.1 is localhost. That the feed is the one that was read shows its chain.
     """
 
     def run(tx: Tx) -> None:
         held = position(tx.conn).account
+        if held is not None and held == instead_of:
+            _unbind(tx)
+            held = None
         if held not in (None, account):
             raise Conflict("these memories belong to another account", code="bound", account=held,
                            fix="jmem --user NAME login   keeps that account's memories apart")  # fmt: skip
@@ -94,13 +98,14 @@ def bind(store: Store, account: str) -> None:
 def unbind(store: Store) -> None:
     """Forget the account: every op that may leave is new again, as before the first sign-in."""
 
-    def run(tx: Tx) -> None:
-        tx.conn.execute("UPDATE ops SET sent = ? WHERE sent IN (?, ?)", (Sent.NEW, Sent.SEEN, Sent.OFFERED))
-        for key in (_ACCOUNT, _CURSOR, CLOCK_OFFSET, _FROM, "sync.stamping"):
-            tx.set_meta(key, None)
-        tx.clock.offset_ms = 0
+    store.write(_unbind)
 
-    store.write(run)
+
+def _unbind(tx: Tx) -> None:
+    tx.conn.execute("UPDATE ops SET sent = ? WHERE sent IN (?, ?)", (Sent.NEW, Sent.SEEN, Sent.OFFERED))
+    for key in (_ACCOUNT, _CURSOR, CLOCK_OFFSET, _FROM, "sync.stamping"):
+        tx.set_meta(key, None)
+    tx.clock.offset_ms = 0
 
 
 # ---- out --------------------------------------------------------------------------------------

@@ -22,9 +22,9 @@ COMMAND = Command(
     "Sign in to a hosted account: from then on it and your machines know the same.",
     run="jmem.cli.commands.login:run",
     help="Before the first sign-in it tells what would leave this machine, and asks. Private memories (`jmem add --local`)\n"
-    "never leave it. It opens the account's page in your browser, where you confirm; over SSH, or without a browser, use\n"
-    "--email: without a password a code is mailed to you. The address of the account is `hosted.url`\n"
-    "(`jmem config set hosted.url https://…`) or --url.",
+    "never leave it. Where the account that your memories belonged to was deleted, it says so and asks the same. It opens\n"
+    "the account's page in your browser, where you confirm; over SSH, or without a browser, use --email: without a password\n"
+    "a code is mailed to you. The address of the account is `hosted.url` (`jmem config set hosted.url https://…`) or --url.",
     params=(
         Option("--email", "-e", help="Sign in with your address, without a browser.", metavar="ADDRESS"),
         Option("--password-stdin", help="Read the password from stdin.", kind="flag"),
@@ -66,9 +66,12 @@ def run(args: Args) -> int:
         raise Invalid("no hosted account is named", code="no_account_url", field="url",
                       fix="jmem config set hosted.url https://…")  # fmt: skip
     url = account_address(url)
-    if not known["signed_in"] and not _agreed(args):
+    gone = _gone(args, url)
+    if gone:
+        out.note("the account that these memories belonged to was deleted; all of them are still here")
+    if (gone or not known["signed_in"]) and not _agreed(args):
         return 0
-    ask: dict[str, Any] = {"url": url, "email": args.email, "code": args.code}
+    ask: dict[str, Any] = {"url": url, "email": args.email, "code": args.code, "anew": gone}
     if args.token_stdin:
         ask["token"] = stdin.read_text().strip()
     elif args.password_stdin:
@@ -99,6 +102,16 @@ def _address(args: Args, known: dict[str, Any]) -> str:
     from jmem.core.settings import load
 
     return str(known["url"] if known["signed_in"] else load(args.environ)["hosted.url"] or known["url"])
+
+
+def _gone(args: Args, url: str) -> bool:
+    """Whether the account that these memories belong to was deleted."""
+    try:
+        return bool(args.daemon.request("POST", "/account/check", {"url": url})["gone"])
+    except NotFound as error:
+        if error.code != "unknown_user":
+            raise
+        return False  # a user that the sign-in makes
 
 
 def _by_browser(args: Args, url: str) -> dict[str, str]:

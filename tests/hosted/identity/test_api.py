@@ -204,6 +204,16 @@ async def test_where_to_sign_in_is_told_to_everybody(api: Api, supabase: Running
     assert supabase.settings.secret_key not in answer.text
 
 
+async def test_the_end_of_an_account_is_told_to_whoever_knows_its_id(api: Api) -> None:
+    me = await api.must("GET", "/account")
+    for account, status in ((me["id"], 200), (str(uuid.uuid4()), 200), ("me", 422)):
+        assert (await api.http.get("/api/v1/auth", params={"account": account})).status_code == status
+    await api.must("DELETE", "/account", {"confirm": me["email"]}, 202)
+    ended = await api.http.get("/api/v1/auth", params={"account": me["id"]})
+    assert (ended.status_code, ended.json()["code"]) == (410, "account_deleted")
+    assert (await api.http.get("/api/v1/auth")).status_code == 200
+
+
 @pytest.mark.parametrize(("scope", "elsewhere"), [("local", 200), ("global", 401)])
 async def test_signing_out_ends_sessions_at_once(api: Api, scope: str, elsewhere: int) -> None:
     email = (await api.must("GET", "/account"))["email"]

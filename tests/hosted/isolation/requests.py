@@ -60,6 +60,7 @@ CONFLICTS = "/api/v1/conflicts"
 """Below it, an id is one of a conflict."""
 FILTERS: Mapping[str, Place] = {
     "tag": TAG, "tags": TAG, "thread": THREAD, "source": SOURCE, "client": CLIENT, "clients": CLIENT, "device": DEVICE,
+    "account": USER,
 }  # fmt: skip
 """The same, where something is looked for by them (in a query string, and in the bodies of READS)."""
 PLAIN = frozenset((
