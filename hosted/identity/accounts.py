@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hosted.db.engine import DATABASE_FAILURES, Database
+from hosted.db.notices import wake
 from hosted.identity.tables import deletions, tombstones
 from jmem.core.errors import JmemError
 
@@ -98,6 +99,7 @@ class Accounts:
             if new.first() is not None:
                 await conn.execute(insert(deletions).values(user_id=user_id, step=STEPS[0]).on_conflict_do_nothing())
                 await conn.execute(_KEYS, {"user": user_id})
+                await wake(conn, user_id)
         _log.info("account_deletion_asked")
 
     async def ended(self, user_id: UUID) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hosted.db.notices import wake
 from hosted.identity import audit
 from hosted.identity.keys import checked, checked_name
 from hosted.identity.lookup import Rights
@@ -80,6 +81,7 @@ async def change(
     values = {"name": known.name if name is None else checked_name(name), **wanted.columns()}
     changed = update(grants).where(grants.c.user_id == user_id, grants.c.client_id == client_id).values(values)
     found = _found((await conn.execute(changed.returning(grants))).mappings().first(), client_id)
+    await wake(conn, user_id)
     await audit.note(conn, user_id, "program.changed", target=client_id, fields=sorted(values))
     return found
 
@@ -91,6 +93,7 @@ async def revoke(conn: AsyncConnection, user_id: UUID, client_id: str) -> Grant:
         changed.values(revoked_at=func.coalesce(grants.c.revoked_at, func.now())).returning(grants)
     )
     found = _found(row.mappings().first(), client_id)
+    await wake(conn, user_id)
     await audit.note(conn, user_id, "program.revoked", target=client_id)
     return found
 
@@ -118,6 +121,7 @@ async def refuse_tokens(
     later = func.greatest(sign_outs.c.at, added.excluded.at)
     again = added.on_conflict_do_update(index_elements=["user_id", "session_id"], set_={"at": later})
     await conn.execute(again)
+    await wake(conn, user_id)
     if session_id == EVERY_SESSION:
         await conn.execute(delete(device_codes).where(device_codes.c.user_id == user_id))
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hosted.db.notices import wake
 from hosted.identity import audit, secret
 from hosted.identity.lookup import Rights
 from hosted.identity.secret import Kind
@@ -179,6 +180,7 @@ async def _update(conn: AsyncConnection, user_id: UUID, key_id: UUID, **values: 
     row = (await conn.execute(changed.returning(api_keys))).mappings().first()
     if row is None:
         raise _unknown(key_id)
+    await wake(conn, user_id)  # a stream that the key opened may have to end
     return _key(row)
 
 

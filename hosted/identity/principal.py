@@ -148,7 +148,8 @@ def token_of(request: Request) -> str:
 
 
 async def still_owner(request: Request, *, expired: bool = False) -> bool:
-    """Whether who opened a stream as the owner would be let in as the owner now; a stream asks before it tells anything.
+    """Whether who opened a stream as the owner would be let in as the owner now; a stream asks before it tells anything, and
+    whenever somebody's rights in the account change.
 
     Not after the key was revoked or restricted, the session signed out, its token out of time, or the account deleted.
     With `expired` a token may have gone out of time meanwhile, as what can't be asked for anew is let come to its end.

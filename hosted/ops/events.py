@@ -17,9 +17,9 @@ from uuid import UUID
 import asyncpg
 
 from hosted.db.engine import DATABASE_FAILURES
+from hosted.db.notices import CHANNEL
 from jmem.core.errors import RateLimited
 
-CHANNEL = "jmem_ops"
 RETRY_S = 2.0
 PER_NOTICE = 150
 """Tenants in one NOTIFY, whose payload is limited to 8,000 bytes."""

@@ -17,6 +17,7 @@ from hosted.ops import events as bus
 from tests.hosted.identity.conftest import Running
 from tests.hosted.world import Person, World, served, until
 
+AT_ONCE_S = 5.0
 STREAMS = ("/api/v1/events", "/api/v1/sync/events")
 
 
@@ -96,14 +97,55 @@ def test_a_session_that_signs_out_is_told_nothing_more(world: World, path: str) 
         assert heard.told() == 1
 
 
+def another_session(world: World, me: Person) -> str:
+    """The access token of another machine of the same person."""
+    answer = world.http.post(
+        f"{world.supabase.url}/auth/v1/token?grant_type=password", json={"email": me.email, "password": "correct horse"},
+        headers={"apikey": world.supabase.settings.publishable_key},
+    )  # fmt: skip
+    return str(answer.raise_for_status().json()["access_token"])
+
+
+def end_account(world: World, me: Person, session: str, key: dict[str, Any]) -> None:
+    me.must("DELETE", "/account", {"confirm": me.email})
+
+
+def sign_out(world: World, me: Person, session: str, key: dict[str, Any]) -> None:
+    ended = world.http.post(
+        "/api/v1/account/sign-out", json={"scope": "local"}, headers={"authorization": f"Bearer {session}"}
+    )
+    assert ended.is_success
+
+
+def revoke_key(world: World, me: Person, session: str, key: dict[str, Any]) -> None:
+    revoke(me, key)
+
+
+def shut_out_device(world: World, me: Person, session: str, key: dict[str, Any]) -> None:
+    until(lambda: me.must("GET", "/devices")["devices"], "the machine is not known")
+    me.must("DELETE", "/devices/laptop-1")
+
+
 @pytest.mark.parametrize("path", STREAMS)
-def test_streams_of_an_account_that_is_deleted_end(world: World, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (events, sync):
-        monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.3)
+@pytest.mark.parametrize(
+    ("end", "by_key"),
+    [(end_account, False), (end_account, True), (sign_out, False), (revoke_key, True), (shut_out_device, False),
+     (shut_out_device, True)],
+)  # fmt: skip
+def test_a_stream_ends_at_once_with_what_it_was_opened_by(
+    world: World, path: str, end: Callable[..., None], by_key: bool
+) -> None:
+    assert min(events.KEEP_ALIVE_S, sync.KEEP_ALIVE_S) > AT_ONCE_S, "so that no look by itself ends it"
     me = world.person()
-    with listening(world, path, me.token) as heard:
-        me.must("DELETE", "/account", {"confirm": me.email})
-        until(lambda: heard.ended, "the stream does not end")
+    key = me.must("POST", "/keys", {"name": "one"})
+    session = another_session(world, me)
+    token = key["key"] if by_key else session
+    world.http.get(
+        "/api/v1/sync/hello", headers={"authorization": f"Bearer {token}", "x-jmem-device": "laptop-1"}
+    ).raise_for_status()
+    with listening(world, path, token) as heard:
+        end(world, me, session, key)
+        until(lambda: heard.ended, "the stream does not end", AT_ONCE_S)
         assert heard.told() == 1
 
 
