@@ -1,7 +1,7 @@
 """Machines that sync with an account: who they are, what they have, and shutting one out.
 
-A machine is known by the id of its store, which it tells with every call of sync. It names itself; nothing is decided by
-the name. What is told here is written once a minute at most for each machine, behind the answer.
+A machine is known by the id of its store, which it tells with every call of sync. It names itself, and gets a number behind
+the name where another one is called so; nothing is decided by the name. What is told here is written once a minute at most for each machine, behind the answer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,15 +42,26 @@ MAX_KNOWN = 20_000
 """Machines that this process remembers having written about."""
 MAX_NAME, MAX_PLATFORM = 100, 40
 _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_DEVICE_CHARS - 1}}}")
-_SEEN = text(
-    "INSERT INTO jmem.devices AS d (user_id, device, name, platform, via, proof, pulled_seq, pushed_seq)"
-    " SELECT :user_id, :device, :name, :platform, :via, :proof, :pulled, :pushed"
-    " WHERE (SELECT count(*) FROM jmem.devices WHERE user_id = :user_id AND device <> :device) < :most"
-    " ON CONFLICT (user_id, device) DO UPDATE SET last_seen = now(), via = excluded.via, proof = excluded.proof,"
-    " name = coalesce(nullif(excluded.name, ''), d.name), platform = coalesce(nullif(excluded.platform, ''), d.platform),"
-    " pulled_seq = coalesce(excluded.pulled_seq, d.pulled_seq), pushed_seq = coalesce(excluded.pushed_seq, d.pushed_seq),"
-    " revoked_at = NULL WHERE d.revoked_at IS NULL OR d.proof <> excluded.proof"
-)
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('jmem.devices ' || :user, 0))")
+"""So that two machines of an account that come at once get two names."""
+_SEEN = text("""
+WITH said AS (SELECT CAST(:name AS text) AS name), free AS (
+  SELECT CASE n WHEN 1 THEN said.name ELSE said.name || ' ' || n END AS name FROM said, generate_series(1, :most + 1) n
+  WHERE said.name = '' OR NOT EXISTS (
+    SELECT FROM jmem.devices o WHERE o.user_id = :user_id AND o.device <> :device
+      AND o.name = CASE n WHEN 1 THEN said.name ELSE said.name || ' ' || n END)
+  ORDER BY n LIMIT 1)
+INSERT INTO jmem.devices AS d (user_id, device, name, platform, via, proof, pulled_seq, pushed_seq)
+SELECT :user_id, :device, free.name, :platform, :via, :proof, :pulled, :pushed FROM free
+WHERE (SELECT count(*) FROM jmem.devices WHERE user_id = :user_id AND device <> :device) < :most
+ON CONFLICT (user_id, device) DO UPDATE SET last_seen = now(), via = excluded.via, proof = excluded.proof,
+  name = CASE WHEN excluded.name = '' OR d.name IN (SELECT name FROM said) OR d.name IN (
+    SELECT name || ' ' || substr(d.name, char_length(name) + 2) FROM said
+    WHERE substr(d.name, char_length(name) + 2) ~ '^[0-9]+$') THEN d.name ELSE excluded.name END,
+  platform = coalesce(nullif(excluded.platform, ''), d.platform),
+  pulled_seq = coalesce(excluded.pulled_seq, d.pulled_seq), pushed_seq = coalesce(excluded.pushed_seq, d.pushed_seq),
+  revoked_at = NULL WHERE d.revoked_at IS NULL OR d.proof <> excluded.proof""")
+"""A machine keeps the name that it has here while it calls itself the same; a new one gets a number where the name is taken."""
 log = logging.getLogger(__name__)
 
 
@@ -154,6 +165,7 @@ class Register:
         user_id, device = key
         try:
             async with self._database.tenant(user_id) as conn:
+                await conn.execute(_ALONE, {"user": str(user_id)})
                 await conn.execute(_SEEN, {**values, "user_id": user_id, "device": device, "most": MAX_DEVICES})
         except (JmemError, *DATABASE_FAILURES) as error:
             log.warning("a machine's visit is not written down: %s", type(error).__name__)
@@ -165,12 +177,6 @@ async def listed(conn: AsyncConnection, user_id: UUID) -> list[Device]:
     asked = select(devices, head).where(devices.c.user_id == user_id, devices.c.revoked_at.is_(None))
     rows = await conn.execute(asked.order_by(devices.c.last_seen.desc(), devices.c.device))
     return [_device(row) for row in rows.mappings()]
-
-
-async def names(conn: AsyncConnection, user_id: UUID, ids: Collection[str]) -> dict[str, str]:
-    """What machines call themselves, those that were shut out too, by id."""
-    asked = select(devices.c.device, devices.c.name).where(devices.c.user_id == user_id, devices.c.device.in_(set(ids)))
-    return {row.device: row.name for row in await conn.execute(asked)}
 
 
 async def revoke(conn: AsyncConnection, user_id: UUID, device: str) -> Device:

@@ -28,7 +28,10 @@ APART = f"m.apart AND NOT m.deleted AND {IS_MEMORY}"
 """The condition for memories with a conflict that is told of."""
 _PAGE = f"SELECT {COLUMNS} FROM jmem.memories m WHERE m.user_id = $1 AND {APART} AND m.id > $2 ORDER BY m.id LIMIT $3"
 _APART_AMONG = f"SELECT m.id FROM jmem.memories m WHERE m.user_id = $1 AND m.id = ANY ($2::text[]) AND {APART}"
-_DEVICES = "SELECT stamp, device FROM jmem.ops WHERE user_id = $1 AND stamp = ANY ($2::text[]) AND device IS NOT NULL"
+_MACHINES = """
+SELECT o.stamp, coalesce(nullif(d.name, ''), left(o.device, 12)) AS name FROM jmem.ops o
+LEFT JOIN jmem.devices d ON d.user_id = o.user_id AND d.device = o.device
+WHERE o.user_id = $1 AND o.stamp = ANY ($2::text[]) AND o.device IS NOT NULL"""
 
 
 class Conflicts(Account):
@@ -47,13 +50,15 @@ class Conflicts(Account):
         check_limit(limit)
         if id is not None:
             async with self._reading() as raw:
-                found = [await _of(raw, self.user_id, await resolve(raw, self.user_id, id, actor))]
+                one = await _of(raw, self.user_id, await resolve(raw, self.user_id, id, actor))
+                found = await _placed(raw, self.user_id, [one])
             self._log(actor, "get", [found[0].memory])
             return found, None
         after = "" if cursor is None else plain(decode_cursor(cursor, "conflicts", 1)[0])
         async with self._reading() as raw:
             memories = [memory_of(record) for record in await raw.fetch(_PAGE, self.user_id, after, limit + 1)]
             found, looked_at = await _texts(raw, self.user_id, memories[:limit])
+            found = await _placed(raw, self.user_id, found)
         self._log(actor, "list", [one.memory for one in found])
         more = len(memories) > len(looked_at)
         return found, encode_cursor("conflicts", looked_at[-1].id) if more else None
@@ -64,12 +69,6 @@ class Conflicts(Account):
             return set()
         async with self._reading() as raw:
             return {record["id"] for record in await raw.fetch(_APART_AMONG, self.user_id, list(ids))}
-
-    async def devices_of(self, found: Sequence[Conflict]) -> dict[str, str]:
-        """The ids of the machines that brought the texts, by stamp; what was written in the account came from none."""
-        stamps = [version.stamp for one in found for version in one.versions]
-        async with self._reading() as raw:
-            return {r["stamp"]: r["device"] for r in await raw.fetch(_DEVICES, self.user_id, stamps)}
 
     @asks("settle")
     async def settle(
@@ -101,6 +100,13 @@ class Conflicts(Account):
 async def _of(raw: Driver, user_id: UUID, id: str) -> Conflict:
     memory = await load(raw, user_id, id)
     return must_be_open(conflict_of(memory, [op async for op in log.texts(raw, user_id, [id])]))
+
+
+async def _placed(raw: Driver, user_id: UUID, found: Sequence[Conflict]) -> list[Conflict]:
+    """With the names of the machines that brought the texts; what was written in the account came from none."""
+    stamps = [version.stamp for one in found for version in one.versions]
+    names = {r["stamp"]: r["name"] for r in await raw.fetch(_MACHINES, user_id, stamps)} if stamps else {}
+    return [one.placed(names) for one in found]
 
 
 async def _texts(raw: Driver, user_id: UUID, memories: Sequence[Memory]) -> tuple[list[Conflict], Sequence[Memory]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
 
-from hosted.identity import devices
 from hosted.web import words
 from hosted.web.flashes import Flash
 from hosted.web.memory import form_of, said_of
@@ -96,14 +95,10 @@ async def _page(visit: Visit, found: Sequence[Conflict], status: int = 200, **ty
 
 async def _items(visit: Visit, found: Sequence[Conflict]) -> list[dict[str, Any]]:
     """The conflicts as the page shows them."""
-    brought = await visit.memories.devices_of(found) if found else {}
-    async with visit.site.backend.database.tenant(visit.me.user_id) as conn:
-        names = await devices.names(conn, visit.me.user_id, brought.values()) if brought else {}
-    places = {stamp: names.get(device) or words.line(device, 12) for stamp, device in brought.items()}
-    return await asyncio.to_thread(lambda: [_item(one, places) for one in found])
+    return await asyncio.to_thread(lambda: [_item(one) for one in found])
 
 
-def _item(conflict: Conflict, places: Mapping[str, str]) -> dict[str, Any]:
+def _item(conflict: Conflict) -> dict[str, Any]:
     texts: dict[str, list[Version]] = {}
     for version in conflict.versions:
         texts.setdefault(version.content, []).append(version)
@@ -114,7 +109,7 @@ def _item(conflict: Conflict, places: Mapping[str, str]) -> dict[str, Any]:
         alone, _ = words.sides(content, other)
         first = versions[0]
         text = words.shown(content) if content == live and len(texts) > 2 else alone
-        by = [{"who": one.client, "where": places.get(one.stamp, ""), "at": one.at} for one in versions]
+        by = [{"who": one.client, "where": one.where, "at": one.at} for one in versions]
         shown.append(
             {"stamp": first.stamp, "live": first.live, "text": text, "line": words.line(content, 40), "by": by}
         )

@@ -6,8 +6,8 @@ that it is over on every replica, whoever settles it; the texts stay in the hist
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from jmem.core import edits
@@ -19,21 +19,27 @@ from jmem.core.model import Memory, Op, check_content, iso
 from jmem.core.secrets import screened
 
 Settle = Literal["keep", "both", "text"]
+THIS, ELSEWHERE, IMPORTED = "this machine", "elsewhere", "imported"
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One of the texts: who wrote it, when, and whether it is the one that is found."""
+    """One of the texts: who wrote it, when, and whether it is the one that is found.
+
+    `where` it was written: a machine says THIS, ELSEWHERE or IMPORTED, the account the name of the machine, empty for its own.
+    """
 
     stamp: str
     at: str
     client: str
     content: str
     live: bool
+    where: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """As it is told."""
-        return {"stamp": self.stamp, "at": self.at, "client": self.client, "content": self.content, "live": self.live}
+        return {"stamp": self.stamp, "at": self.at, "client": self.client, "where": self.where, "content": self.content,
+                "live": self.live}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,10 @@ class Conflict:
     def open(self) -> bool:
         """Whether there is anything to settle: the same text written twice is none."""
         return len({version.content for version in self.versions}) > 1
+
+    def placed(self, where: Mapping[str, str]) -> Conflict:
+        """With where the texts were written, by their stamps."""
+        return replace(self, versions=tuple(replace(v, where=where.get(v.stamp, "")) for v in self.versions))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,19 @@ from collections.abc import Callable, Sequence
 
 from jmem.core import ids, paging, quota
 from jmem.core.actor import Actor
-from jmem.core.apart import Conflict, Settle, Settled, Version, chosen, conflict_of, fields_of, must_be_open
+from jmem.core.apart import (
+    ELSEWHERE,
+    IMPORTED,
+    THIS,
+    Conflict,
+    Settle,
+    Settled,
+    Version,
+    chosen,
+    conflict_of,
+    fields_of,
+    must_be_open,
+)
 from jmem.core.asked import asks
 from jmem.core.model import Memory, new_id
 from jmem.core.paging import decode_cursor, encode_cursor
@@ -19,6 +31,12 @@ from jmem.core.store import MEMORY_COLUMNS, Store, Tx, oplog, row_memory, rows
 
 _THESE = "FROM conflicts c JOIN memories m ON m.id = c.id WHERE m.deleted = 0"
 _PAGE = f"SELECT {MEMORY_COLUMNS} {_THESE} AND c.id > ? ORDER BY c.id LIMIT ?"
+
+
+_WHERE = """
+SELECT o.stamp,
+  CASE WHEN a.kind = 'import' THEN :imported WHEN a.kind = 'sync' AND a.client = 'sync' THEN :there ELSE :here END
+FROM ops o LEFT JOIN actions a ON a.id = o.action WHERE o.memory_id = :id"""
 
 
 def how_many(conn: sqlite3.Connection) -> int:
@@ -95,4 +113,5 @@ def _of(conn: sqlite3.Connection, id: str) -> Conflict:
 
 
 def _made(conn: sqlite3.Connection, memory: Memory) -> Conflict:
-    return conflict_of(memory, oplog.ops_of(conn, memory.id))
+    ways = conn.execute(_WHERE, {"id": memory.id, "here": THIS, "there": ELSEWHERE, "imported": IMPORTED})
+    return conflict_of(memory, oplog.ops_of(conn, memory.id)).placed(dict(ways.fetchall()))

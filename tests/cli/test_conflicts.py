@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,8 @@ def apart(own: Jmem, tmp_path: Path) -> str:
 
 def test_the_list(own: Jmem, apart: str) -> None:
     rows = [line.split("\t") for line in own.ok("conflicts").lines]
-    assert [[row[0], row[1], row[2], row[4], row[5]] for row in rows] == [
-        [apart, "1", "live", "cli", LIVE], [apart, "2", "kept", "claude", KEPT],
+    assert [[row[0], row[1], row[2], *row[4:]] for row in rows] == [
+        [apart, "1", "live", "cli", "this machine", LIVE], [apart, "2", "kept", "claude", "imported", KEPT],
     ]  # fmt: skip
     (conflict,) = json.loads(own.ok("conflicts", "--json").out)["conflicts"]
     assert [version["content"] for version in conflict["versions"]] == [LIVE, KEPT]
@@ -48,6 +49,7 @@ def test_the_list(own: Jmem, apart: str) -> None:
     screen = own.tty("conflicts", env={"NO_COLOR": "1"}).out
     assert "1 live · cli" in screen
     assert "2 kept · claude" in screen
+    assert re.search(r"this machine +│ imported", screen)
 
 
 @pytest.mark.parametrize(

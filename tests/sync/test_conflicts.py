@@ -47,6 +47,13 @@ def test_both_sides_list_the_same_conflict_and_search_finds_the_winner(devices: 
         assert [version.live for version in found.versions] == [True, False]
 
 
+def test_each_machine_tells_which_text_is_its_own(devices: Devices):
+    a, b, id = apart(devices)
+    for device, where in ((a, ["elsewhere", "this machine"]), (b, ["this machine", "elsewhere"])):
+        for found in (device.user.service.conflicts(ME), device.user.service.conflicts(ME, id=id)):
+            assert [version.where for version in found[0][0].versions] == where
+
+
 def test_who_reads_texts_written_apart_stands_in_the_log(devices: Devices):
     a, _, id = apart(devices)
     for one in (None, id):

@@ -73,6 +73,10 @@ async def test_both_are_shown_side_by_side(home: Home, id: str, opened: Open, si
     async with opened(home, size) as pilot:
         await at_conflicts(pilot, 1)
         await until(pilot, lambda: (side(pilot, "left"), side(pilot, "right")) == (LIVE, KEPT))
+        places = [
+            str(pilot.app.screen.query_one(f"#{name}", VerticalScroll).border_subtitle) for name in ("left", "right")
+        ]
+        assert ["this machine" in places[0], "imported" in places[1]] == [True, True], places
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(pilot.app.screen, ConflictsPage))
 

@@ -34,7 +34,7 @@ COMMANDS = (
         group="conflicts",
         run=_RUN + "show",
         help="Two machines changed one text before they had heard of each other: the later one is live and found, the other\n"
-        "is kept until you say which holds. In a pipe, a line for each text: id, number, live or kept, when, who, text.",
+        "is kept until you say which holds. In a pipe, a line for each text: id, number, live or kept, when, who, where, text.",
         params=(Option("--of", help="Only the conflict of this memory.", metavar="ID", complete="ids"),),
         examples=(("jmem conflicts", ""), ("jmem conflicts --of 789abc", "")),
         lines=True,
@@ -83,7 +83,7 @@ def show(args: Args) -> int:
         else:
             for number, one in enumerate(conflict["versions"], 1):
                 live = "live" if one["live"] else "kept"
-                out.row(conflict["memory"]["id"], number, live, one["at"], one["client"], one["content"])
+                out.row(conflict["memory"]["id"], number, live, one["at"], one["client"], one["where"], one["content"])
     if out.json and not out.lines:
         out.document({"conflicts": shown})
     elif not count:
@@ -120,14 +120,17 @@ def _show_conflict(out: Output, conflict: Document, *, first: bool) -> None:
         changed = [{word for apart, piece in pieces if apart for word in piece.split()} for pieces in marks]
         heads = [f"{n} {word} · {one['client']} · {age(one['at'])}"
                  for n, word, one in ((1, "live", live), (number, "kept", other))]  # fmt: skip
+        places = [one["where"] for one in (live, other)]
         if out.columns < _NARROW:
-            for head, text, words in zip(heads, texts, changed, strict=True):
-                out.line("  " + out.paint("bold", head))
+            for head, where, text, words in zip(heads, places, texts, changed, strict=True):
+                out.line("  " + out.paint("bold", head) + (out.paint("dim", f" · {where}") if where else ""))
                 for line in wrap(text, max(out.columns - 4, 20)):
                     out.line("    " + _marked(out, line, words))
             continue
         room = (out.columns - 7) // 2
         out.line("  " + out.paint("bold", pad(heads[0], room)) + " │ " + out.paint("bold", heads[1]))
+        if any(places):
+            out.line("  " + out.paint("dim", pad(places[0], room)) + " │ " + out.paint("dim", places[1]))
         left, right = wrap(texts[0], room), wrap(texts[1], room)
         for n in range(max(len(left), len(right))):
             a, b = (side[n] if n < len(side) else "" for side in (left, right))

@@ -283,11 +283,13 @@ class Stats(Reply):
 
 
 class TextVersion(Reply):
-    """One text of a memory that was written apart; `live` is the one that is found."""
+    """One text of a memory that was written apart; `live` is the one that is found. `where` it was written: `this machine`,
+    `elsewhere` or `imported` where a machine answers; in the account, the name of the machine, empty for the account itself."""
 
     stamp: str
     at: str
     client: str
+    where: str
     content: str
     live: bool
 

@@ -153,7 +153,8 @@ class ConflictsPage(Page):
             if apart is not None:
                 said = "live: it is found" if apart[name]["live"] else "kept"
                 pane.border_title = Content(f"{name}, {said}")
-                pane.border_subtitle = Content(f"by {shown.one_line(apart[name]['client'])} · {age(apart[name]['at'])}")
+                who, where = shown.one_line(apart[name]["client"]), apart[name]["where"]
+                pane.border_subtitle = Content(f"by {who} · {where} · {age(apart[name]['at'])}")
 
     # ---- doing
 

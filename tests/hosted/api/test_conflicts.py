@@ -53,7 +53,7 @@ async def test_the_list_tells_who_wrote_what_the_live_one_first(me: Client, othe
     (one,) = (await me.ask("GET", "/conflicts")).json()["conflicts"]
     live, kept = one["versions"]
     assert (one["memory"]["id"], one["memory"]["content"]) == (id, "green tea")
-    assert [(v["client"], v["live"]) for v in (live, kept)] == [("cli", True), ("web", False)]
+    assert [(v["client"], v["where"], v["live"]) for v in (live, kept)] == [("cli", "laptop", True), ("web", "", False)]
     assert live["stamp"] > kept["stamp"]
     assert live["at"] >= kept["at"]
     assert (await me.ask("GET", "/conflicts", params={"id": id[-8:]})).json()["conflicts"] == [one]

@@ -162,3 +162,30 @@ def test_a_busy_machine_is_written_down_once_a_minute(world: World) -> None:
         me.ask("GET", "/api/v1/sync/hello", headers={"x-jmem-device": bad})
     world.settle()
     assert [d["id"] for d in listed(me)] == ["busy"]
+
+
+def test_two_machines_that_call_themselves_the_same_have_two_names(world: World) -> None:
+    me = world.person()
+
+    def known() -> dict[str, str]:
+        world.settle()
+        return {device["id"]: device["name"] for device in listed(me)}
+
+    for device in ("a", "b", "c"):
+        visit(me, device)
+    assert sorted(known().values()) == ["laptop", "laptop 2", "laptop 3"]
+    first = known()
+    for device in ("c", "b", "a"):
+        visit(me, device)
+    visit(me, "d", "laptop 2")
+    visit(me, "nameless", "")
+    assert known() == {**first, "d": "laptop 2 2", "nameless": ""}, "each keeps its own"
+    visit(me, "a", "desk")
+    assert known()["a"] == "desk"
+    free = ({"laptop", "laptop 2", "laptop 3"} - set(known().values())) or {"laptop 4"}
+    visit(me, "e")
+    assert known()["e"] == min(free)
+    other = world.person()
+    visit(other, "f")
+    world.settle()
+    assert [device["name"] for device in listed(other)] == ["laptop"], "names are of one account"

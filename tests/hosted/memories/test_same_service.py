@@ -167,7 +167,7 @@ class Side:
         await asyncio.sleep(0.002)
 
     def told(self, found: Any) -> Any:
-        """A result with ids as numbers and without moments."""
+        """A result with ids as numbers, without moments, and without where it was written, which each tells as it knows it."""
         if isinstance(found, JmemError):
             return found.code
         if isinstance(found, Added) and not found.duplicate:
@@ -178,7 +178,7 @@ class Side:
             return {
                 f.name: self.told(getattr(found, f.name))
                 for f in dataclasses.fields(found)
-                if f.name not in ("at", "stamp")
+                if f.name not in ("at", "stamp", "where")
             }
         if isinstance(found, dict):
             return {
