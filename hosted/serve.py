@@ -35,9 +35,8 @@ def serve(*, port: int | None = None) -> None:
                 _log.info("ending")
                 bus.end_streams()
 
-            # proxies are believed by TRUSTED_PROXIES alone, where a request's address is told
             options = serving.options(
-                app, body_timeout=settings.body_timeout, request_timeout=settings.request_timeout, proxy_headers=False,
+                app, body_timeout=settings.body_timeout, request_timeout=settings.request_timeout,
                 timeout_graceful_shutdown=settings.drain_timeout,
             )  # fmt: skip
             serving.run(serving.Server(options, ready, drain), [listening])

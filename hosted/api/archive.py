@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 from hosted.db.engine import driver
 from hosted.identity import audit, devices, grants, keys
@@ -112,10 +110,6 @@ async def _audit(backend: Backend, principal: Principal) -> AsyncIterator[str]:
         async with backend.database.tenant(principal.user_id) as conn:
             entries, cursor = await audit.page(driver(conn), principal.user_id, AUDIT_PAGE, cursor)
         for entry in entries:
-            yield json.dumps(_plain(asdict(entry)), ensure_ascii=False)
+            yield json.dumps(entry.model_dump(), ensure_ascii=False)
         if cursor is None:
             return
-
-
-def _plain(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in entry.items()}

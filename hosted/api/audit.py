@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from fastapi import Response
 from pydantic import Field
 
@@ -26,24 +23,10 @@ class AuditQuery(Query):
     cursor: str | None = Field(None, description="`next_cursor` of the page before")
 
 
-class AuditEntry(Reply):
-    """What was done to the account. `client` did it, proven by `via`; `target` is the id of what it was done to."""
-
-    id: str
-    at: str
-    what: str
-    client: str | None
-    via: str | None
-    target: str | None
-    address: str | None
-    request: str | None
-    detail: dict[str, Any]
-
-
 class AuditLog(Reply):
     """Newest first."""
 
-    entries: list[AuditEntry]
+    entries: list[audit.AuditEntry]
     next_cursor: str | None
 
 
@@ -53,4 +36,4 @@ async def log(call: Call, ask: AuditQuery) -> Response:
     ever, exports, and refusals in a row. It has no memory's text and can't be changed."""
     async with call.backend.database.tenant(call.principal.user_id) as conn:
         entries, cursor = await audit.page(driver(conn), call.principal.user_id, ask.limit, ask.cursor)
-    return answer({"entries": [asdict(entry) for entry in entries], "next_cursor": cursor})
+    return answer({"entries": [entry.model_dump() for entry in entries], "next_cursor": cursor})

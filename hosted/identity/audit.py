@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,6 +19,7 @@ from hosted.db.engine import DATABASE_FAILURES, Database, Driver, driver
 from hosted.edge.context import current
 from jmem.core.errors import Invalid
 from jmem.core.paging import decode_cursor, encode_cursor
+from jmem.core.wire.answers import Reply
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,9 +38,8 @@ _LIST = (
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What was done. `client` did it, proven by `via`; `target` is the id of what it was done to."""
+class AuditEntry(Reply):
+    """What was done to the account. `client` did it, proven by `via`; `target` is the id of what it was done to."""
 
     id: str
     at: str
@@ -50,7 +49,7 @@ class Entry:
     target: str | None
     address: str | None
     request: str | None
-    detail: Mapping[str, Any]
+    detail: dict[str, Any]
 
 
 async def note(
@@ -77,7 +76,7 @@ async def note_raw(
     )  # fmt: skip
 
 
-async def page(raw: Driver, user_id: UUID, limit: int, cursor: str | None) -> tuple[Sequence[Entry], str | None]:
+async def page(raw: Driver, user_id: UUID, limit: int, cursor: str | None) -> tuple[Sequence[AuditEntry], str | None]:
     """Entries, newest first, and where the next page begins; raises Invalid `bad_cursor`."""
     at, id = (None, None) if cursor is None else _place(cursor)
     records = await raw.fetch(_LIST, user_id, at, id, limit + 1)
@@ -113,8 +112,6 @@ def _place(cursor: str) -> tuple[datetime, UUID]:
                       fix="start without a cursor") from None  # fmt: skip
 
 
-def _entry(record: asyncpg.Record) -> Entry:
-    return Entry(
-        str(record["id"]), record["at"].isoformat(), record["what"], record["client"], record["via"], record["target"],
-        record["address"], record["request"], json.loads(record["detail"]),
-    )  # fmt: skip
+def _entry(record: asyncpg.Record) -> AuditEntry:
+    told = {**record, "id": str(record["id"]), "at": record["at"].isoformat(), "detail": json.loads(record["detail"])}
+    return AuditEntry(**told)

@@ -28,10 +28,10 @@ async def marked(visit: Visit) -> Response:
     if visit.form.get("do") in ("tag", "untag") and not tags_of(visit.form.get("tags")):
         return await _said(visit, Flash("no_tag"))
     fields, saying = _step(visit)
-    results = await visit.memories.batch([{**fields, "id": id} for id in ids], visit.actor)
-    done = [id for id, result in zip(ids, results, strict=True) if result.error is None]
+    each = await visit.memories.batch([{**fields, "id": id} for id in ids], visit.actor)
+    done = [id for id, result in zip(ids, each, strict=True) if result.error is None]
     if not done:
-        error = results[0].error
+        error = each[0].error
         assert error is not None
         raise error
     return await _said(visit, await said_of(visit, saying, done, n=len(done)), changed=True)

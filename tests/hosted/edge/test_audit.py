@@ -171,7 +171,7 @@ async def test_refusals_in_a_row_are_noted_once(
     assert (entry.client, entry.address) == (None, "127.0.0.1")
 
 
-async def refusals(database: Database, user: uuid.UUID) -> list[audit.Entry]:
+async def refusals(database: Database, user: uuid.UUID) -> list[audit.AuditEntry]:
     async with database.tenant(user) as conn:
         found, _ = await audit.page(driver(conn), user, 50, None)
     return [entry for entry in found if entry.what == "auth.refused"]
