@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from bench.home import wait_for
+
 from .conftest import Jmem
 
 TEXTS = ("Anna prefers short answers without any preamble", "Anna prefers short answers, without preamble")
@@ -17,7 +19,11 @@ def two(jmem: Jmem) -> tuple[Jmem, str, str]:
     jmem = jmem.apart()
     older = jmem.ok("add", TEXTS[0], "--tag", "style", "-m", "from=a").out.strip()
     jmem.ok("add", "The deploy runs on Tuesdays")
-    return jmem, older, jmem.ok("add", TEXTS[1], "--tag", "anna").out.strip()
+    newer = jmem.ok("add", TEXTS[1], "--tag", "anna").out.strip()
+    wait_for(
+        lambda: not json.loads(jmem.ok("index", "status", "--json").out)["pending"], what="the vectors of all three"
+    )
+    return jmem, older, newer
 
 
 def test_the_list(two: tuple[Jmem, str, str]) -> None:

@@ -60,3 +60,12 @@ def test_requests_made_from_the_description_find_no_hole(daemon: Home, api: Api,
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     failures = [line for line in (daemon.path / "logs" / "daemon.log").read_text().splitlines() if '"error"' in line]
     assert failures == []
+
+
+def test_tags_are_described_as_they_are_counted(api: Api, document: dict[str, Any]) -> None:
+    assert api.add("tagged again and again", tags=["t"] * 100)["tags"] == ["t"]
+    refused = api.call("POST", "/api/v1/memories", {"content": "tagged", "tags": [f"t{n}" for n in range(65)]})
+    assert refused.body["code"] == "too_large"
+    described = document["components"]["schemas"]["MemoryAsk"]["properties"]["tags"]
+    assert "64 different" in described["description"]
+    assert "maxItems" not in described

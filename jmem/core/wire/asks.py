@@ -22,7 +22,7 @@ from jmem.core.wire.base import Ask, Query
 Content = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CONTENT_BYTES},
                                examples=["I prefer aisle seats on long flights"])]  # fmt: skip
 Tag = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TAG_CHARS})]
-Tags = Annotated[tuple[Tag, ...], Field(json_schema_extra={"maxItems": MAX_TAGS}, examples=[["travel"]])]
+Tags = Annotated[tuple[Tag, ...], Field(description=f"at most {MAX_TAGS} different ones", examples=[["travel"]])]
 Name = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME_CHARS})]
 ClientName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=MAX_CLIENT_CHARS, examples=["claude"])]
 Id = Annotated[str, Field(description="an id, or any part of one that fits no other", examples=["0199f3a1c2d4"])]

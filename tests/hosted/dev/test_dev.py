@@ -131,8 +131,8 @@ def _postgres(folder: Path) -> list[psutil.Process]:
 
 def _serves(postgres: psutil.Process) -> bool:
     """Whether it is a cluster that answers, and not one being made."""
-    with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
-        command = postgres.cmdline()
+    with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ValueError):
+        command = postgres.cmdline()  # of one that just ends there is none
         note = Path(command[command.index("-D") + 1]) / "postmaster.pid"
         return "ready" in note.read_text()
     return False
