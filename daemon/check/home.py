@@ -66,6 +66,7 @@ def _permissions(home: Path) -> Iterator[Finding]:
     """Nobody but the owner may look in, and the owner may write."""
     wrong = [path for path in _private(home) if path.lstat().st_mode & 0o077 and not path.is_symlink()]
     foreign = [path for path in _private(home) if path.lstat().st_uid != os.getuid()]
+    locked = [path for path in _private(home) if not path.lstat().st_mode & 0o200 and not path.is_symlink()]
     if foreign:
         yield Finding(
             "permissions", "fail", f"another user owns {_some(foreign)}", f"sudo chown -R {os.getuid()} {home}"
@@ -80,6 +81,14 @@ def _permissions(home: Path) -> Iterator[Finding]:
         yield Finding("permissions", "fail", f"others may read {_some(wrong)}", "jmem doctor --fix", mend)
     elif not os.access(home, os.W_OK):
         yield Finding("permissions", "fail", f"{home} can't be written", f"chmod u+rwx {home}")
+    elif locked:
+
+        def unlock() -> str:
+            for path in locked:
+                path.chmod(path.stat().st_mode | 0o200)
+            return f"let {_some(locked)} be written"
+
+        yield Finding("permissions", "fail", f"{_some(locked)} can't be written", "jmem doctor --fix", unlock)
     elif not foreign:
         yield Finding("permissions", "ok", f"{home} is yours alone")
 

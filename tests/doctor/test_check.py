@@ -72,6 +72,15 @@ def test_open_permissions_are_closed(home: Home) -> None:
     assert stat.S_IMODE(home.folder.stat().st_mode) == 0o700
 
 
+def test_a_database_that_nobody_may_write_is_opened_to_its_owner(home: Home) -> None:
+    home.database.chmod(0o400)
+    found = home.check()["permissions"]
+    assert (found.status, found.fix) == ("fail", "jmem doctor --fix")
+    assert f"{home.database} can't be written" in found.message
+    assert home.check(mend=True)["permissions"].status == "ok"
+    assert stat.S_IMODE(home.database.stat().st_mode) == 0o600
+
+
 def test_a_row_that_is_not_what_the_ops_say_is_made_anew(home: Home, sql: Sql) -> None:
     sql(f"UPDATE memories SET content = 'I prefer windows' WHERE id = '{home.ids[0]}'")
     found = home.check()["rows"]
