@@ -140,7 +140,8 @@ def _secret(home: Path) -> Iterator[Finding]:
 
 def _disk(home: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(home).free
-    said = f"{free / (1 << 30):.1f} GiB free at {home}"
+    room = f"{free / (1 << 30):.1f} GiB" if free >= 1 << 30 else f"{free >> 20} MiB"
+    said = f"{room} free at {home}"
     status: Status = "fail" if free < NO_DISK else "warn" if free < LOW_DISK else "ok"
     yield Finding("disk", status, said, "free some space" if status != "ok" else None)
 

@@ -69,7 +69,9 @@ def _name(batch: Batch, item: Any) -> Any:
 
 
 def guess_format(path: str) -> str | None:
-    """jsonl or md by the name; a folder is md."""
+    """jsonl or md by the name; a folder is md. Raises NotFound where nothing is there."""
+    if path != "-" and not os.path.exists(path):
+        raise NotFound(f"{path} does not exist", code="file")
     if os.path.isdir(path) or path.lower().endswith(_MARKDOWN):
         return "md"
     return "jsonl" if path.lower().endswith(_JSONL) else None

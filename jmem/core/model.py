@@ -47,6 +47,7 @@ FIELDS: tuple[str, ...] = (
 """The fields of a memory, each a last-writer-wins register."""
 
 CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+CLIENT_RULE = "a client's name is 1 to 64 of a-z, 0-9, '.', '_', '-', and begins with a letter or digit"
 _CONTROL = re.compile("[\0-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -340,7 +341,7 @@ def _check_metadata(value: Any) -> dict[str, Any]:
 def check_client(value: Any) -> str:
     """A client's name: 1 to 64 of a-z 0-9 . _ -, starting with a letter or digit; raises Invalid."""
     if not isinstance(value, str) or not CLIENT_NAME.fullmatch(value):
-        raise Invalid("a client's name is 1 to 64 of a-z, 0-9, '.', '_', '-'", field="client")
+        raise Invalid(CLIENT_RULE, field="client")
     return value
 
 

@@ -138,6 +138,8 @@ def test_import_in_batches_is_one_action_and_repeats_safely(jmem: Jmem, tmp_path
     ("argv", "code", "said"),
     [
         (["import", "/no/such/file.jsonl"], 5, "/no/such/file.jsonl does not exist"),
+        (["import", "/no/such/file"], 5, "/no/such/file does not exist"),
+        (["import", "/no/such/file", "--from", "md"], 5, "/no/such/file does not exist"),
         (["import", "/etc/hostname"], 2, "does not tell its format"),
         (["import", "-"], 2, "does not tell its format"),
     ],

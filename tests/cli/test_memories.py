@@ -210,7 +210,7 @@ def test_a_secret_is_refused_with_both_ways_on(jmem: Jmem) -> None:
         (["add", "x", "-t", "y" * 65], None, 2, "tag is longer than 64 characters"),
         (["add", "x", "-m", "nothing"], None, 2, "--metadata 'nothing' is neither"),
         (["add", "x", "-m", "{bad"], None, 2, "--metadata is not JSON"),
-        (["add", "x", "--client", "Not A Name"], None, 2, "client"),
+        (["add", "x", "--client", "Not A Name"], None, 2, "begins with a letter or digit"),
         (["add", "x", "--supersedes", "zzzz"], None, None, ""),
         (["add", "--lines", "--infer"], "x\n", 2, "--lines stores lines as they are"),
         (["search", ""], None, 2, "query"),

@@ -12,10 +12,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from daemon.check.derived import _index_at_work
+from daemon.check.home import _disk
 from daemon.check.process import at_rest
 from daemon.check.store import users_of
 from jmem.core import places
@@ -321,3 +323,10 @@ def test_a_running_daemon_says_what_belongs_into_its_index(
     monkeypatch.setattr("daemon.check.derived.ask", lambda *args, **more: state)
     (found,) = _index_at_work(users_of(home.path)[0])
     assert found.status == status
+
+
+@pytest.mark.parametrize(("free", "said"), [(40 << 20, "40 MiB free"), (3 << 30, "3.0 GiB free")])
+def test_little_room_is_told_in_mib(free: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.check.home.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    (found,) = _disk(tmp_path)
+    assert said in found.message
