@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jmem.core.errors import StorageFailed
+from jmem.core.store.failures import disk_failed
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -30,7 +31,7 @@ def write_json(path: Path, value: Any) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise StorageFailed(f"{path} can't be written: {error.strerror}", fix="jmem doctor") from None
+        raise disk_failed(error, f"{path} can't be written") from None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jmem.core.store.failures import disk_failed
 from jmem.core.store.migrate import sync_file
 from sync.remote import Offline
 
@@ -52,15 +53,18 @@ class FileKeeper:
             return None
 
     def save(self, token: str) -> None:
-        """Keep it; durable when this returns."""
+        """Keep it; durable when this returns. Raises StorageFailed, and what was kept before stays."""
         part = self.path.with_name(self.path.name + ".part")
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(token + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
-        sync_file(self.path.parent)
+        try:
+            part.unlink(missing_ok=True)
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(token + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path)
+            sync_file(self.path.parent)
+        except OSError as error:
+            raise disk_failed(error, f"the sign-in can't be kept in {self.path}") from None
 
     def forget(self) -> None:
         """Nothing is kept from here on."""

@@ -7,7 +7,6 @@ the access log are not in it: they are derived, or not worth bringing back.
 
 from __future__ import annotations
 
-import errno
 import random
 import re
 import shutil
@@ -24,7 +23,7 @@ from jmem.core.clock import stamp_ms, wall_ms
 from jmem.core.errors import JmemError, StorageFailed
 from jmem.core.model import Op, iso
 from jmem.core.opcheck import is_blank
-from jmem.core.store.failures import storage_failed
+from jmem.core.store.failures import disk_failed, storage_failed
 from jmem.core.store.migrate import copy_database, schema_version, sync_file
 from jmem.core.store.schema import MIGRATIONS
 from jmem.core.store.store import DATABASE
@@ -89,15 +88,6 @@ def copy_now(folder: Path, kind: str) -> Backup:
         with suppress(OSError):
             hidden.unlink(missing_ok=True)
     return describe(target)
-
-
-def disk_failed(error: OSError, what: str) -> StorageFailed:
-    """The StorageFailed for an error of the file system."""
-    if error.errno == errno.ENOSPC:
-        return StorageFailed(
-            f"{what}: the disk is full", code="disk_full", fix="free some space and repeat the command"
-        )
-    return StorageFailed(f"{what}: {error.strerror}", fix="check the owner and the permissions of the folder")
 
 
 def free_name(folder: Path, kind: str) -> Path:

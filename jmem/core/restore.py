@@ -23,7 +23,7 @@ from jmem.core import backup, merge, purge
 from jmem.core.errors import Invalid, NotFound, StorageFailed
 from jmem.core.model import Op
 from jmem.core.store import Store, memory_of
-from jmem.core.store.failures import is_damage, storage_failed
+from jmem.core.store.failures import disk_failed, is_damage, storage_failed
 from jmem.core.store.migrate import sync_file
 from jmem.core.store.store import DATABASE
 
@@ -81,7 +81,7 @@ def restore(folder: Path, source: Path, alone: Alone) -> Restored:
         except sqlite3.Error as error:
             raise storage_failed(error, folder / DATABASE) from error
         except OSError as error:
-            raise backup.disk_failed(error, f"{source} could not be restored") from error
+            raise disk_failed(error, f"{source} could not be restored") from error
         finally:
             shutil.rmtree(place, ignore_errors=True)
     return Restored(source, memories, ops, again, replaced)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -16,6 +17,7 @@ from keyring.backends.chainer import ChainerBackend
 from keyring.backends.fail import Keyring as Absent
 from keyring.errors import InitError, PasswordDeleteError
 
+from jmem.core.errors import StorageFailed
 from sync import keeper as keepers
 from sync.keeper import FileKeeper, KeyringKeeper, keeper
 from sync.remote import Offline
@@ -168,5 +170,22 @@ def test_a_half_written_file_is_not_read(tmp_path: Path):
     kept.save("whole")
     (tmp_path / "session.part").write_text("ha")
     assert kept.load() == "whole"
+    kept.save("next")
+    assert kept.load() == "next"
+
+
+def test_a_full_disk_is_told_and_keeps_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kept = FileKeeper(tmp_path / "session")
+    kept.save("before")
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageFailed) as caught:
+            kept.save("next")
+    assert (caught.value.code, str(kept.path) in caught.value.message) == ("disk_full", True)
+    assert kept.load() == "before"
     kept.save("next")
     assert kept.load() == "next"

@@ -1,7 +1,8 @@
-"""SQLite's failures as StorageFailed: what is wrong and what mends it."""
+"""Failures of SQLite and of the disk as StorageFailed: what is wrong and what mends it."""
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -49,3 +50,12 @@ def storage_failed(error: sqlite3.Error, path: Path) -> StorageFailed:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageFailed(f"{path} is in use by another program", code="store_busy", fix="jmem daemon status")
     return StorageFailed(f"{path}: {error}", code="storage_failed", fix="jmem doctor")
+
+
+def disk_failed(error: OSError, what: str) -> StorageFailed:
+    """The StorageFailed for an error of the file system; `what` could not be done."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFailed(
+            f"{what}: the disk is full", code="disk_full", fix="free some space and repeat the command"
+        )
+    return StorageFailed(f"{what}: {error.strerror}", fix="check the owner and the permissions of the folder")
