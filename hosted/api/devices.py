@@ -27,8 +27,9 @@ class RedeemAsk(Ask):
 
 @routes.route("GET", "/devices", NoQuery, "Machines that sync", answers={200: access.Devices}, who=owner)
 async def list_devices(call: Call, ask: NoQuery) -> Response:
-    """With when each was seen last, and how many changes it has not read; written down once a minute."""
+    """With when each was seen last, and how many changes it has not read; another replica tells of it within a minute."""
     user_id = call.principal.user_id
+    await call.request.app.state.devices.flush(user_id)
     async with call.backend.database.tenant(user_id) as conn:
         found = await devices.listed(conn, user_id)
     return answer({"devices": [device.public() for device in found]})

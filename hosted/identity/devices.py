@@ -1,7 +1,8 @@
 """Machines that sync with an account: who they are, what they have, and shutting one out.
 
 A machine is known by the id of its store, which it tells with every call of sync. It names itself, and gets a number behind
-the name where another one is called so; nothing is decided by the name. What is told here is written once a minute at most for each machine, behind the answer.
+the name where another one is called so; nothing is decided by the name. What is told here is written once a minute at most
+for each machine, behind the answer, and before a list is read.
 """
 
 from __future__ import annotations
@@ -144,10 +145,10 @@ class Register:
             await self.flush()
             self._known.clear()
 
-    async def flush(self) -> None:
-        """Have every visit written down that was told of."""
+    async def flush(self, user_id: UUID | None = None) -> None:
+        """Have every visit written down that was told of; of one account, where one is named."""
         for key, known in self._known.items():
-            if known.timer is not None:
+            if known.timer is not None and user_id in (None, key[0]):
                 known.timer.cancel()
                 self._begin(key)
         await asyncio.gather(*self._writing)

@@ -23,6 +23,7 @@ _PORT = re.compile(r"[1-9][0-9]{3,4}")
 @pages.get("/devices")
 async def devices(visit: Visit) -> Response:
     """Each machine with what it has and when it was seen; each browser with its last visit."""
+    await visit.request.app.state.devices.flush(visit.me.user_id)
     async with visit.site.backend.database.tenant(visit.me.user_id) as conn:
         found = await machines.listed(conn, visit.me.user_id)
     browsers = [{"agent": browser_of(agent), "since": since, "used": used, "here": here}
