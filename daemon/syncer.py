@@ -326,6 +326,8 @@ class Syncer:
                 failure = account.meant(error, self._signed_in)
                 if failure.code == "account_deleted" and self._life is life:
                     account.leave(self._folder, self._user_id, self._store)
+                if failure.code == "offline":
+                    failure.fix = "nothing to do: it goes on by itself"
                 return failure
         except Exception as failure:  # noqa: BLE001  the thread's edge: it goes on, and says so
             self._log.error("sync failed", user=self._user_id, exc_info=failure)

@@ -36,7 +36,7 @@ class Offline(JmemError):
     code, status, exit_code = "offline", 503, 1
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message, fix="nothing to do: it goes on by itself")
+        super().__init__(message, fix="look at the network and the address, and repeat the command")
         self.retry_after = retry_after
 
 

@@ -217,7 +217,8 @@ def where_to_sign_in(url: str, http: httpx.Client, account: str | None = None) -
         answer = http.get(address, params={} if account is None else {"account": account}, timeout=TIMEOUT)
         if answer.status_code == AccountGone.status and answer.json()["code"] == AccountGone.code:
             raise AccountGone("the account was deleted", fix="jmem login   with another account")
-        answer.raise_for_status()
+        if not answer.is_success:
+            raise Offline(f"{address} does not tell where to sign in: it answers {answer.status_code}")
         said = answer.json()
         return str(said["supabase_url"]), str(said["publishable_key"])
     except (httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError, KeyError, TypeError) as error:

@@ -10,7 +10,7 @@ from daemon import replies
 from daemon.http import Answer, Call, Routes, json_answer
 from jmem.core import rules as kept
 from jmem.core.wire.asks import ClientName, Tags
-from jmem.core.wire.base import Ask, NoBody, NoQuery
+from jmem.core.wire.base import Ask, NoBody, NoQuery, Query
 
 routes = Routes("sync")
 WAIT_S = 55.0
@@ -34,17 +34,23 @@ class RulesAsk(Ask):
     )
 
 
+class PreviewQuery(Query):
+    """For whom."""
+
+    anew: bool = Field(False, description="for another account than the one that these memories belonged to")
+
+
 @routes.route("GET", "/sync", NoQuery, "How the exchange goes", answers={200: replies.Sync}, problems=(404,))
 def status(call: Call, ask: NoQuery) -> Answer:
     """What waits, since when, and what mends it."""
     return json_answer(call.user.syncer.status())
 
 
-@routes.route("GET", "/sync/preview", NoQuery, "What would go to an account", answers={200: replies.SyncPreview}, problems=(404,))  # fmt: skip
-def preview(call: Call, ask: NoQuery) -> Answer:
-    """Counts and the newest texts of what would leave this machine, before anything does."""
+@routes.route("GET", "/sync/preview", PreviewQuery, "What would go to an account", answers={200: replies.SyncPreview}, problems=(404,))  # fmt: skip
+def preview(call: Call, ask: PreviewQuery) -> Answer:
+    """Counts and the newest texts of what would leave this machine, before anything does; what the account has is left out."""
     with call.user.store.reader() as conn:
-        return json_answer(kept.preview(conn, SAMPLES))
+        return json_answer(kept.preview(conn, SAMPLES, anew=ask.anew))
 
 
 @routes.route("POST", "/sync/now", NoBody, "Exchange now", answers={200: replies.Sync}, problems=(401, 404, 409, 503))

@@ -26,15 +26,15 @@ def confirmed(out: Output, question: str, yes: bool) -> bool:
     return agreed
 
 
-def typed(out: Output, what: str) -> str:
-    """A line that the person types in. Raises Invalid where there is nobody to ask, or nothing is typed."""
+def typed(out: Output, what: str, fix: str) -> str:
+    """A line that the person types in. Raises Invalid with the fix where there is nobody to ask, or nothing is typed."""
     if not stdin.is_terminal() or not out.stderr_tty:
-        raise Invalid(f"{what.lower()} is missing, and nobody is here to ask", code="usage", fix="jmem login --help")
+        raise Invalid(f"{what.lower()} is missing, and nobody is here to ask", code="usage", fix=fix)
     out.write_error(f"{what}: ")
     try:
         text = input().strip()
     except EOFError:
         text = ""
     if not text:
-        raise Invalid(f"{what.lower()} is missing", code="usage")
+        raise Invalid(f"{what.lower()} is missing", code="usage", fix=fix)
     return text

@@ -83,20 +83,24 @@ def release(conn: sqlite3.Connection, id: str) -> bool:
     return bool(freed.rowcount)
 
 
-def preview(conn: sqlite3.Connection, samples: int) -> dict[str, Any]:
+def preview(conn: sqlite3.Connection, samples: int, *, anew: bool) -> dict[str, Any]:
     """What would leave: how many memories, deleted ones apart, the bytes of their texts, how many stay and why, and the
-    newest texts of either kind that go."""
+    newest texts of either kind that go. What the account has whole counts
+    only with `anew`: it goes to another one."""
     rules = of(conn)
     going: dict[str, list[str]] = {"memories": [], "deleted": []}
     counts = {"memories": 0, "deleted": 0, "local": 0, "held": 0, "bytes": 0}
-    for content, tags, client, source, privacy, deleted in conn.execute(
-        "SELECT content, tags, client, source, privacy, deleted FROM memories ORDER BY created_at DESC, id"
+    for content, tags, client, source, privacy, deleted, waits in conn.execute(
+        "SELECT content, tags, client, source, privacy, deleted,"
+        " ? OR EXISTS (SELECT 1 FROM ops o WHERE o.memory_id = m.id AND o.sent <> ?)"
+        " FROM memories m ORDER BY created_at DESC, id",
+        (anew, Sent.SEEN),
     ):
         if privacy == "local":
             counts["local"] += 1
         elif rules.keep(json.loads(tags), client, source):
             counts["held"] += 1
-        else:
+        elif waits:
             kind = "deleted" if deleted else "memories"
             counts[kind] += 1
             counts["bytes"] += len(content.encode())

@@ -284,11 +284,19 @@ def test_without_an_address_or_a_network(pair: list[Machine], account: Account) 
     with one.api() as api:
         answer = api.call("POST", "/api/v1/account/login", {"url": "http://localhost.evil.com", "token": "jmk_x"})
     assert (answer.status, answer.body["code"]) == (422, "bad_address"), "no key goes there"
+    asked = ("--email", me.email, "--password-stdin", "--yes")
+    code, said = one.fails("login", "--url", account.world.supabase.url, *asked, input=PASSWORD)
+    assert (code, "it answers 404\n" in said, "repeat the command" in said) == (1, True, True)
     account.line.turn("down")
-    code, said = one.fails(
-        "login", "--url", account.url, "--email", me.email, "--password-stdin", "--yes", input=PASSWORD
-    )
-    assert (code, account.url in said) == (1, True)
+    code, said = one.fails("login", "--url", account.url, *asked, input=PASSWORD)
+    assert (code, account.url in said, "repeat the command" in said) == (1, True, True)
+    account.line.turn("well")
+    one.login(me)
+    one.jmem("sync", "now")
+    with account.line.in_mood("down"):
+        account.line.hang_up()
+        assert "goes on by itself" in one.fails("sync", "now")[1]
+        assert "repeat the command" in one.fails("account", "devices")[1]
 
 
 # ---- out --------------------------------------------------------------------------------------
@@ -313,6 +321,8 @@ def test_out_and_in_again_and_nobody_else(pair: list[Machine], account: Account)
     assert refused.status_code == 400, "the session is ended at Supabase too"
     one.jmem("add", "while signed out")
     assert "while signed out" not in str(me.must("GET", "/memories"))
+    code, said = one.fails("login", "--url", account.url, "--email", me.email, "--password-stdin", input=PASSWORD)
+    assert "1 memory (16 bytes of text) would go" in said, "the account has the other one"
     code, said = one.fails(
         "login", "--url", account.url, "--email", somebody.email, "--password-stdin", "--yes", input=PASSWORD
     )
@@ -565,6 +575,7 @@ def test_the_account_ends_and_the_machines_keep_theirs(pair: list[Machine], acco
     other.has("kept here")
     code, said = one.fails("account", "delete")
     assert (code, "Memories on your machines stay there" in said) == (2, True), "nobody is here to type the address"
+    assert said.endswith("fix: add --confirm ADDRESS\n")
     assert one.fails("account", "delete", "--confirm", "somebody@example.com")[0] == 2
     one.jmem("account", "delete", "--confirm", me.email)
     assert one.fails("whoami")[0] == 4

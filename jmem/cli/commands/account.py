@@ -155,7 +155,7 @@ def delete(args: Args) -> int:
             f"this erases the account {who['email']} at {who['url']} with all memories, keys and connections in it;"
         )
         out.note("nothing brings it back. Memories on your machines stay there.")
-        confirm = typed(out, "Your address, to delete the account for ever")
+        confirm = typed(out, "Your address, to delete the account for ever", "add --confirm ADDRESS")
     answer = args.daemon.request("POST", "/account/delete", {"confirm": confirm})
     if out.json:
         out.document(answer)

@@ -69,7 +69,7 @@ def run(args: Args) -> int:
     gone = _gone(args, url)
     if gone:
         out.note("the account that these memories belonged to was deleted; all of them are still here")
-    if (gone or not known["signed_in"]) and not _agreed(args):
+    if (gone or not known["signed_in"]) and not _agreed(args, gone):
         return 0
     ask: dict[str, Any] = {"url": url, "email": args.email, "code": args.code, "anew": gone}
     if args.token_stdin:
@@ -87,7 +87,9 @@ def run(args: Args) -> int:
         if not stdin.is_terminal() or not out.stderr_tty:
             out.note(f"go on with: jmem login --email {args.email} --code CODE")
             return 0
-        answer = args.daemon.request("POST", "/account/login", {**ask, "code": typed(out, "The code")})
+        answer = args.daemon.request(
+            "POST", "/account/login", {**ask, "code": typed(out, "The code", "jmem login --help")}
+        )
     if out.json:
         out.document(answer)
     else:
@@ -134,13 +136,13 @@ def _by_browser(args: Args, url: str) -> dict[str, str]:
         waiting.close()
 
 
-def _agreed(args: Args) -> bool:
-    """Whether what would leave may leave."""
+def _agreed(args: Args, gone: bool) -> bool:
+    """Whether what would leave may leave; to the next account where the one before is `gone`."""
     if args.yes:
         return True
     out = args.out
     try:
-        would = args.daemon.request("GET", "/sync/preview")
+        would = args.daemon.request("GET", "/sync/preview" + ("?anew=true" if gone else ""))
     except NotFound as error:
         if error.code != "unknown_user":
             raise
