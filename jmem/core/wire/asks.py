@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from jmem.core.model import (
+    CLIENT_NAME,
+    CLIENT_RULE,
     LEAST_NEAR,
     MAX_BATCH,
     MAX_CLIENT_CHARS,
@@ -24,7 +27,19 @@ Content = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": M
 Tag = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TAG_CHARS})]
 Tags = Annotated[tuple[Tag, ...], Field(description=f"at most {MAX_TAGS} different ones", examples=[["travel"]])]
 Name = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME_CHARS})]
-ClientName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=MAX_CLIENT_CHARS, examples=["claude"])]
+
+
+def _named(name: str) -> str:
+    """The name of a client as it is; what a pattern would say of another one is no help."""
+    if not CLIENT_NAME.fullmatch(name):
+        raise PydanticCustomError("client_name", CLIENT_RULE)
+    return name
+
+
+ClientName = Annotated[
+    str, AfterValidator(_named),
+    Field(json_schema_extra={"pattern": r"^[a-z0-9][a-z0-9._-]*$", "maxLength": MAX_CLIENT_CHARS}, examples=["claude"]),
+]  # fmt: skip
 Id = Annotated[str, Field(description="an id, or any part of one that fits no other", examples=["0199f3a1c2d4"])]
 Moment = Annotated[str, Field(description="ISO 8601; without an offset it is local time", examples=["2026-11-22"])]
 When = Annotated[str, Field(description="ISO 8601, or words", examples=["2026-11-01", "last week"])]

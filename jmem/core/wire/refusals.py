@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from jmem.core.errors import Invalid, JmemError
-from jmem.core.model import CLIENT_RULE
 
 MAX_ERRORS = 100
 """Reasons of one refusal; each costs a thousand times what it took to send what is wrong."""
@@ -44,10 +43,7 @@ def invalid_answer(error: ValidationError) -> Invalid:
     return Invalid(title, field=first["field"] or None, errors=errors)
 
 
-_REASONS = {
-    "missing": "is missing", "extra_forbidden": "is not a field of this request",
-    "string_pattern_mismatch": CLIENT_RULE,  # the one pattern there is
-}  # fmt: skip
+_REASONS = {"missing": "is missing", "extra_forbidden": "is not a field of this request"}
 
 
 def _reason(kind: str, message: str) -> str:
