@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jmem.core import places
+from jmem.core.addresses import account_address
 from jmem.core.errors import Invalid
 
 _LARGEST = 1_000_000_000
@@ -52,6 +53,10 @@ def _bool(text: str) -> bool:
     raise ValueError("write true or false")
 
 
+def _account(text: str) -> str:
+    return account_address(text) if text else ""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting: its key in config.toml, its environment variable, its parser and its default."""
@@ -88,7 +93,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("backup.keep", _count, 7, "daily backups kept; 0 turns daily backups off"),
     Setting("log.level", _choice("debug", "info", "warning", "error"), "info", "what goes into the log; memory content only at debug"),
     Setting("mcp.delete_all", _bool, False, "whether MCP clients get the delete_all_memories tool"),
-    Setting("hosted.url", str, "", "address of the hosted account", "JMEM_HOSTED_URL"),
+    Setting("hosted.url", _account, "", "address of the hosted account", "JMEM_HOSTED_URL"),
     Setting("hosted.token", str, "", "hosted API key for use without a sign-in", "JMEM_TOKEN", secret=True),
 )  # fmt: skip
 BY_KEY: Mapping[str, Setting] = {s.key: s for s in SETTINGS}

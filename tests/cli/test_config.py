@@ -65,6 +65,8 @@ def test_what_is_wrong_is_refused_and_changes_nothing(jmem: Jmem) -> None:
         (["get", "nope"], "no setting is called 'nope'"),
         (["unset", "nope"], "no setting is called 'nope'"),
         (["set", "embedder", "magic"], "embedder: one of "),
+        (["set", "hosted.url", "ann"], "the account's address begins with https://"),
+        (["set", "hosted.url", "http://example.com"], "the account's address begins with https://"),
     ):
         result = jmem("config", *argv)
         assert result.code == 2
@@ -101,3 +103,15 @@ def test_a_running_daemon_is_said_to_need_a_restart(jmem: Jmem) -> None:
     jmem.ok("daemon", "start")
     assert "jmem daemon restart" in jmem.ok("config", "set", "log.level", "warning").err
     assert jmem.ok("config", "unset", "log.level", "-q").err == ""
+
+
+def test_an_account_s_address_is_said_to_be_for_the_next_sign_in(jmem: Jmem) -> None:
+    jmem.ok("daemon", "start")
+    said = jmem.ok("config", "set", "hosted.url", "https://memory.example.com/").err
+    assert ("jmem login" in said, "restart" in said) == (True, False)
+    assert jmem.ok("config", "get", "hosted.url").out == "https://memory.example.com\n"
+    jmem.ok("config", "set", "hosted.token", "jmk_a_key")
+    assert "jmem daemon restart" in jmem.ok("config", "set", "hosted.url", "https://memory.example.com").err
+    jmem.ok("config", "unset", "hosted.token")
+    jmem.ok("config", "set", "hosted.url", "")
+    assert jmem.ok("config", "get", "hosted.url").out == "\n"

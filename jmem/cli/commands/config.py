@@ -32,7 +32,7 @@ COMMANDS = (
         "Change one setting.",
         group="config",
         run=_RUN + "set_",
-        help="A running daemon takes it in when it restarts.",
+        help="A running daemon takes it in when it restarts; where to sign in (`hosted.url`) is taken by `jmem login` at once.",
         params=(_KEY, Argument("value", "Its new value.")),
         examples=(("jmem config set idle.stop 3600", ""), ("jmem config set llm.model gpt-4o-mini", "")),
     ),
@@ -149,8 +149,18 @@ def _path(args: Args) -> Path:
 def _changed(args: Args, value: Any, secret: bool = False) -> int:
     if args.out.json:
         args.out.document({"key": args.key, "value": "(set)" if secret else value})
-    _tell(args)
+    if args.key == "hosted.url" and value and not _signs_in_by_key(args):
+        args.out.note("the next sign-in goes there: jmem login")
+    else:
+        _tell(args)
     return 0
+
+
+def _signs_in_by_key(args: Args) -> bool:
+    """Whether the daemon signs in by itself, with a key of the settings."""
+    from jmem.core.settings import load
+
+    return bool(load(args.environ)["hosted.token"])
 
 
 def _tell(args: Args) -> None:
