@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias, cast
 from uuid import UUID, uuid4
 
 import asyncpg
-from asyncpg.transaction import Transaction
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,9 +24,10 @@ DATABASE_FAILURES = (
     SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
 )  # fmt: skip
 """All that a database which is away, starting or overloaded may raise here: what goes on behind the requests goes on."""
-_TENANT = (
-    "SELECT set_config('app.user_id', $1, true), set_config('statement_timeout', $2, true),"
-    " set_config('search_path', 'jmem', true)"
+# one trip to the server and back; there is nothing in it that somebody else has said
+_BEGIN = (
+    "BEGIN{isolation}; SELECT set_config('app.user_id', '{tenant}', true),"
+    " set_config('statement_timeout', '{timeout}', true), set_config('search_path', 'jmem', true)"
 )
 
 before_commit: ContextVar[Callable[[AsyncConnection, UUID], Awaitable[None]] | None] = ContextVar(
@@ -89,9 +89,9 @@ class Database:
 
         All that it reads is of one moment with `snapshot` (then it may not write what others write). Raises SQLAlchemy's TimeoutError when no connection becomes free in time.
         """
-        if not isinstance(user_id, UUID):
-            raise TypeError(f"a tenant is a UUID, not {type(user_id).__name__}")
-        async with self._transaction(str(user_id), STATEMENT_TIMEOUT, snapshot=snapshot) as conn:
+        if user_id is None:
+            raise TypeError("a tenant is a UUID")
+        async with self._transaction(user_id, STATEMENT_TIMEOUT, snapshot=snapshot) as conn:
             yield conn
             if (hook := before_commit.get()) is not None:
                 await hook(conn, user_id)
@@ -99,7 +99,7 @@ class Database:
     @asynccontextmanager
     async def system(self, role: SystemRole, user_id: UUID | None = None) -> AsyncIterator[AsyncConnection]:
         """One transaction as a role that may do one thing for the system, about one user where one is given."""
-        async with self._transaction("" if user_id is None else str(user_id), "120s") as conn:
+        async with self._transaction(user_id, "120s") as conn:
             await driver(conn).execute(f"SET LOCAL ROLE {role}")
             yield conn
 
@@ -109,44 +109,51 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(
-        self, user_id: str, timeout: str, *, snapshot: bool = False
+        self, user_id: UUID | None, timeout: str, *, snapshot: bool = False
     ) -> AsyncIterator[AsyncConnection]:
-        conn, transaction = await self._begin(user_id, timeout, snapshot=snapshot)
+        conn = await self._begin(user_id, timeout, snapshot=snapshot)
         try:
             yield conn
-            await transaction.commit()
+            if await driver(conn).execute("COMMIT") != "COMMIT":
+                raise asyncpg.InterfaceError("the transaction had failed: nothing of it was committed")
         except BaseException:
-            await asyncio.shield(_take_back(conn, transaction))  # also when the request was given up
+            await asyncio.shield(_take_back(conn))  # also when the request was given up
             raise
         await conn.close()
 
-    async def _begin(self, user_id: str, timeout: str, *, snapshot: bool) -> tuple[AsyncConnection, Transaction]:
+    async def _begin(self, user_id: UUID | None, timeout: str, *, snapshot: bool) -> AsyncConnection:
         """A connection in a transaction. One that the server closed meanwhile is replaced: nothing was asked of it yet."""
+        if not isinstance(user_id, UUID | None):
+            raise TypeError(f"a tenant is a UUID, not {type(user_id).__name__}")
+        isolation = " ISOLATION LEVEL REPEATABLE READ" if snapshot else ""
+        begin = _BEGIN.format(isolation=isolation, tenant="" if user_id is None else user_id, timeout=timeout)
         for left in range(self._size, -1, -1):  # all of the pool may be closed, and then a new one is made
             conn = await self._connections.connect()
             raw = driver(conn)
             try:
-                transaction = raw.transaction(isolation="repeatable_read" if snapshot else None)
-                await transaction.start()
-                await raw.execute(_TENANT, user_id, timeout)
+                await raw.execute(begin)
             except BaseException:
-                await asyncio.shield(_take_back(conn, None))
+                await asyncio.shield(_throw_away(conn))
                 if not (left and raw.is_closed()):
                     raise
             else:
-                return conn, transaction
+                return conn
         raise AssertionError("unreachable")
 
 
-async def _take_back(conn: AsyncConnection, transaction: Transaction | None) -> None:
-    """Undo a transaction and return its connection to the pool; one that has none, or may have it still, is thrown away."""
+async def _take_back(conn: AsyncConnection) -> None:
+    """Undo a transaction and return its connection to the pool; one that may have it still is thrown away."""
     try:
-        if transaction is None:
-            await conn.invalidate()
-        else:
-            await transaction.rollback()
+        await driver(conn).execute("ROLLBACK")
     except DATABASE_FAILURES:
-        await conn.invalidate()
+        await _throw_away(conn)
+    else:
+        await conn.close()
+
+
+async def _throw_away(conn: AsyncConnection) -> None:
+    """Close a connection itself: what it was left in the middle of is not known."""
+    await conn.invalidate()
     await conn.close()
 
 

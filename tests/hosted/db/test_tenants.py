@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 
 import asyncpg
 import pytest
@@ -45,6 +46,22 @@ async def test_without_a_tenant_there_is_nothing(database: Database, user: uuid.
     with pytest.raises(TypeError):
         async with database.tenant(str(user)):  # type: ignore[arg-type]
             pass
+
+
+async def test_what_could_not_be_committed_is_not_taken_for_done(database: Database, user: uuid.UUID) -> None:
+    id = await fill(database, user)
+
+    async def swallowed() -> None:
+        async with database.tenant(user) as conn:
+            await conn.execute(text("UPDATE memories SET content = 'lost'"))
+            with suppress(DBAPIError):  # Postgres takes a failed transaction's COMMIT, and rolls it back
+                await conn.execute(text("SELECT 1 / 0"))
+
+    with pytest.raises(asyncpg.InterfaceError, match="nothing of it was committed"):
+        await swallowed()
+    async with database.tenant(user) as conn:
+        kept = await conn.execute(text("SELECT content FROM memories WHERE id = :id"), {"id": id})
+        assert kept.scalar_one() != "lost"
 
 
 async def test_a_row_for_another_tenant_is_refused(database: Database, user: uuid.UUID) -> None:

@@ -183,8 +183,8 @@ async def test_another_users_key_does_not_exist(database: Database, user: uuid.U
                 with pytest.raises(NotFound) as refused:
                     await call(conn, owner, mine.key.id, **({"name": "x"} if call is keys.change else {}))
                 assert refused.value.code == "unknown_key"
-    async with database.tenant(other) as conn:
-        with pytest.raises(ProgrammingError, match="row-level security"):
+    with pytest.raises(ProgrammingError, match="row-level security"):
+        async with database.tenant(other) as conn:
             await keys.create(conn, user, "api", ALL)
     assert await valid(database, mine.text)
 
