@@ -42,9 +42,8 @@ class Actor:
         """
         for permission in permissions:
             if not self._has(permission):
-                options = _EVERYTHING if permission == "everything" else f"--{permission}"
                 raise Refused(f"{self.client} may not {VERBS[permission]}", client=self.client,
-                              fix=f"jmem clients set {self.client} {options}")  # fmt: skip
+                              fix=f"jmem clients set {self.client} {_OPTIONS[permission]}")  # fmt: skip
 
     def _has(self, permission: str) -> bool:
         match permission:
@@ -90,7 +89,13 @@ class Actor:
         return (*tags, self.tags[0])
 
 
-_EVERYTHING = "--read --write --delete --all-tags --no-review --writes-per-hour none"
+_OPTIONS = {
+    "read": "--read",
+    "write": "--write",
+    "delete": "--delete",
+    "every_tag": "--all-tags",
+    "everything": "--read --write --delete --all-tags --no-review --writes-per-hour none",
+}
 VERBS = {
     "read": "read memories",
     "write": "write memories",

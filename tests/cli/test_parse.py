@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jmem.cli import app, fast, registry
 from jmem.cli.output import Output
 from jmem.cli.spec import Argument, Command, Option
-from jmem.core.errors import Invalid
+from jmem.core.actor import Actor
+from jmem.core.errors import Invalid, Refused
 
 COMMANDS = registry.every_command()
 
@@ -158,3 +159,11 @@ def test_whatever_the_fast_parser_takes_typer_takes_alike(argv: list[str], typer
     if parsed is None:
         return
     assert typer_parse(argv) == (parsed.command.full_name, parsed.values)
+
+
+@pytest.mark.parametrize("permission", ["read", "write", "delete", "every_tag", "everything"])
+def test_what_mends_a_refusal_is_a_command(typer_parse: Any, permission: str) -> None:
+    with pytest.raises(Refused) as refused:
+        Actor("cursor", read=False, write=False, delete=False, tags=("work",)).may(permission)
+    name, values = typer_parse(str(refused.value.fix).split()[1:])
+    assert (name, values["name"]) == ("clients set", "cursor")
