@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hosted.db.notices import wake
 from hosted.identity import audit
-from hosted.identity.keys import checked, checked_name
+from hosted.identity.keys import checked, checked_name, named
 from hosted.identity.lookup import Rights
 from hosted.identity.tables import device_codes, grants, sign_outs
 from jmem.core.errors import Invalid, NotFound
@@ -46,7 +46,7 @@ class Grant:
 
 async def allow(conn: AsyncConnection, user_id: UUID, client_id: str, name: str, rights: Rights) -> Grant:
     """Let a program in, or in again, with these rights; raises Invalid."""
-    rights = checked(rights)
+    rights = named(rights)
     if not 0 < len(client_id) <= MAX_CLIENT_ID or not client_id.isprintable():
         raise Invalid("the program's id is not one", field="client_id")
     values = {

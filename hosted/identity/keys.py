@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hosted.db.notices import wake
 from hosted.identity import audit, secret
 from hosted.identity.lookup import Rights
+from hosted.identity.principal import SESSION_CLIENT
 from hosted.identity.secret import Kind
 from hosted.identity.tables import api_keys
 from jmem.core.errors import Conflict, Invalid, NotFound
@@ -70,7 +71,7 @@ async def create(
     replaces: UUID | None = None,
 ) -> Made:  # fmt: skip
     """A new key; raises Invalid, and Conflict `too_many_keys` at the limit."""
-    rights = checked(rights)
+    rights = checked(rights) if replaces else named(rights)
     name = checked_name(name or rights.client)
     if lifetime is not None and lifetime <= timedelta(0):
         raise Invalid("a key's lifetime must be longer than nothing", field="expires_at")
@@ -160,6 +161,15 @@ def checked(rights: Rights) -> Rights:
     if rights.writes_per_hour is not None and not 1 <= rights.writes_per_hour <= MAX_WRITES_PER_HOUR:
         raise Invalid(f"writes_per_hour is 1 to {MAX_WRITES_PER_HOUR:,}, or null", field="writes_per_hour")
     return replace(rights, client=check_client(rights.client), tags=tags)
+
+
+def named(rights: Rights) -> Rights:
+    """As `checked`, for a program that is new; raises Invalid also for the name by which histories know the person's own pages."""
+    if rights.client == SESSION_CLIENT:
+        raise Invalid(
+            f"{SESSION_CLIENT} is what the web page itself is called", field="client", fix="take another name"
+        )
+    return checked(rights)
 
 
 def checked_name(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from hosted.identity.principal import SESSION_CLIENT
 from hosted.web import words
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
@@ -23,7 +24,7 @@ _VERBS = {"add": "added", "search": "asked", "list": "listed memories", "get": "
           "restore": "brought back", "undo": "took back", "redo": "did again", "batch": "changed", "purge": "forgot",
           "tag": "tagged", "archive": "archived", "pause": "paused", "resume": "resumed", "import": "imported",
           "sync": "synced", "settle": "settled", "approve": "accepted", "reject": "rejected", "review": "put into review", "fetch": "read"}  # fmt: skip
-OWN = "web"
+OWN = SESSION_CLIENT
 
 
 @pages.get("/activity")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import secrets
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -17,6 +18,9 @@ from jmem.core.errors import Refused
 SESSION, VISITOR, FLASH, FLOW = "session", "visitor", "flash", "flow"
 VISITOR_AGE, FLASH_AGE, FLOW_AGE = 86_400, 120, 3_600
 MAX_NEXT = 2_000
+_RUNS = ("", "javascript", "data", "vbscript", "file", "blob", "about")
+"""Schemes of addresses that would run something in this browser; "": none."""
+_HOST = re.compile(r"[a-z0-9._:-]+")
 CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self';"
        " frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'")  # fmt: skip
 HEADERS = {
@@ -93,14 +97,29 @@ def path_of(address: str) -> str:
 
 
 def outside(address: str) -> str:
-    """An address of another program that a person may be sent to; empty for one that would run something here."""
+    """An address of another program that a person may be sent to; empty for one that `place_of` has no words for."""
+    return address if place_of(address) else ""
+
+
+def place_of(address: str) -> str:
+    """Where a browser would go with the address of a program, in words; empty where it would run something here, or where
+    what is read here may be another place than the browser's.
+
+    The host of a scheme that is not of the web is whatever the program likes, and tells nothing.
+    """
     try:
-        scheme = urlsplit(address).scheme.lower()
+        parts = urlsplit(address)
     except ValueError:
         return ""
-    if scheme in ("", "javascript", "data", "vbscript", "file", "blob", "about") or not address.isprintable():
+    scheme, host = parts.scheme.lower(), parts.hostname or ""
+    if scheme in _RUNS or not address.isprintable():
         return ""
-    return address
+    if scheme not in ("http", "https"):
+        return f"{scheme}: on this device"
+    # browsers take "\\" for "/", do without "//", and read escapes and letters beyond ASCII in a host each in their own way
+    if not _HOST.fullmatch(host) or "\\" in address or not address[len(scheme) :].startswith("://"):
+        return ""
+    return "a program on this device" if host in ("127.0.0.1", "localhost", "::1") else host
 
 
 def packed(value: dict[str, Any]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from starlette.responses import Response
 
 from hosted.identity import grants
 from hosted.identity.lookup import Rights
+from hosted.identity.principal import SESSION_CLIENT
 from hosted.identity.supabase import SignInRefused
 from hosted.web import browser
 from hosted.web.rights import rights_asked, typed
@@ -100,13 +100,13 @@ def _shown(asked: dict[str, Any]) -> dict[str, Any]:
     assert isinstance(client, dict)
     name = "".join(c for c in str(client.get("name") or "") if c.isprintable()).strip()[:100]
     slug = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:MAX_CLIENT_CHARS] or "program"
-    back = urlsplit(str(asked.get("redirect_uri") or ""))
-    place = back.hostname or f"{back.scheme}: on this device"
-    here = place in ("127.0.0.1", "localhost", "::1")
+    slug = f"{slug}-program" if slug == SESSION_CLIENT else slug
+    place = browser.place_of(str(asked.get("redirect_uri") or ""))
+    if not place:
+        raise Refused("the program names no way back that a browser could be sent", fix="start again from the program")
     return {
         "authorization_id": str(asked.get("authorization_id") or ""), "client_id": str(client.get("id") or ""),
-        "name": name or "A program without a name", "slug": slug,
-        "place": "a program on this device" if here else place,
+        "name": name or "A program without a name", "slug": slug, "place": place,
     }  # fmt: skip
 
 

@@ -41,6 +41,15 @@ async def behind(database: Database, user: uuid.UUID, sql: str) -> None:
         await conn.execute(text(sql))
 
 
+async def test_nothing_is_called_as_the_page_itself(database: Database, user: uuid.UUID) -> None:
+    for kind in ("api", "connector"):
+        with pytest.raises(Invalid, match="web page"):
+            await made(database, user, Rights("web"), kind)
+    async with database.tenant(user) as conn:
+        with pytest.raises(Invalid, match="web page"):
+            await grants.allow(conn, user, "program-1", "Web", Rights("web"))
+
+
 @pytest.mark.parametrize("kind", ["api", "connector"])
 async def test_a_key_is_shown_once_and_kept_as_a_digest(database: Database, user: uuid.UUID, kind: secret.Kind) -> None:
     rights = Rights("cursor", read=True, write=False, delete=False, tags=("work", "home"))

@@ -23,16 +23,16 @@ BACK = "http://127.0.0.1:3333/cb"
 class Program:
     """A program that signs in by OAuth."""
 
-    def __init__(self, supabase: Running) -> None:
-        self.auth = f"{supabase.url}/auth/v1"
-        asked = {"client_name": "Notes", "redirect_uris": [BACK], "token_endpoint_auth_method": "none"}
+    def __init__(self, supabase: Running, name: str = "Notes", back: str = BACK) -> None:
+        self.auth, self.back = f"{supabase.url}/auth/v1", back
+        asked = {"client_name": name, "redirect_uris": [back], "token_endpoint_auth_method": "none"}
         self.id = httpx.post(f"{self.auth}/oauth/clients/register", json=asked).json()["client_id"]
         self.verifier = secrets.token_urlsafe(48)
 
     def ask(self) -> str:
         """Where the person is sent, as a path of the backend."""
         digest = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
-        query = {"client_id": self.id, "redirect_uri": BACK, "response_type": "code", "code_challenge": digest,
+        query = {"client_id": self.id, "redirect_uri": self.back, "response_type": "code", "code_challenge": digest,
                  "code_challenge_method": "S256", "state": "s"}  # fmt: skip
         place = urlsplit(httpx.get(f"{self.auth}/oauth/authorize", params=query).headers["location"])
         return f"{place.path}?{place.query}"
@@ -102,6 +102,30 @@ def test_a_program_that_is_let_in_is_not_asked_about_again(world: World, visitor
     assert "Let Notes in?" not in shown(again)
     assert reads(world, program.token(again.text)) == 200
     assert reads(world, first) == 200, "the consents were compared, and this one stays"
+
+
+@pytest.mark.parametrize("back", ["https:/evil.example/cb", "https://evil.example\\@localhost/cb"])
+def test_nobody_is_asked_who_could_be_shown_another_place_than_they_are_sent_to(
+    supabase: Running, visitors: Make, back: str
+) -> None:
+    me, path = visitors(signed_in=True), Program(supabase, back=back).ask()
+    assert me.get(path).status_code == 403
+    me.get("/memories/new")
+    id = parse_qs(urlsplit(path).query)["authorization_id"][0]
+    assert me.post("/oauth/consent", authorization_id=id, decision="allow", read="on").status_code == 403
+
+
+def test_no_program_goes_by_the_name_of_the_page_itself(world: World, supabase: Running, visitors: Make) -> None:
+    me, program = visitors(signed_in=True), Program(supabase, "Web")
+    path = program.ask()
+    me.get(path)
+    id = parse_qs(urlsplit(path).query)["authorization_id"][0]
+    page = me.post("/oauth/consent", authorization_id=id, decision="allow", permissions="1", read="on")
+    headers = {"authorization": f"Bearer {program.token(page.text)}"}
+    asked = httpx.post(f"{world.url}/api/v1/search", json={"query": "asked behind the back"}, headers=headers)
+    assert asked.is_success
+    world.settle()
+    assert "asked behind the back" in shown(me.get("/activity")), "what the page itself asks is left out there"
 
 
 @pytest.mark.parametrize("id", ["", "../user", "a/b", "a?b", "%00", '"><script>', "x" * 200])

@@ -19,7 +19,7 @@ from hosted.edge.rates import kind_of
 from hosted.identity import device_codes
 from hosted.identity.errors import IdentityUnavailable
 from hosted.identity.supabase import SignInRefused, Supabase
-from hosted.web.browser import outside, safe_next
+from hosted.web.browser import outside, place_of, safe_next
 from hosted.web.groups import groups
 from hosted.web.sessions import _digest
 from tests.hosted.identity.conftest import Running
@@ -63,6 +63,29 @@ def test_a_program_may_name_its_own_address_and_nothing_that_runs_here() -> None
     assert outside("cursor://back?code=1") == "cursor://back?code=1"
     assert outside("http://127.0.0.1:9/x") == "http://127.0.0.1:9/x"
     assert [outside(a) for a in ("javascript:alert(1)", "data:text/html,x", "", "/here", "file:///etc")] == [""] * 5
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("https://claude.ai/api/back", "claude.ai"),
+        ("https://claude.ai@evil.example/", "evil.example"),
+        ("http://localhost:3333/cb", "a program on this device"),
+        ("https://[::1]/cb", "a program on this device"),
+        ("cursor://claude.ai/cb", "cursor: on this device"),
+        ("https:/evil.example/cb", ""),
+        ("https:evil.example/cb", ""),
+        ("https:///evil.example/cb", ""),
+        ("https://evil.example\\@localhost/cb", ""),
+        ("https://\u0441laude.ai/cb", ""),
+        ("https://claude.ai%2eevil.example/cb", ""),
+        ("https://evil.example\u3002x/cb", ""),
+        ("https://[", ""),
+    ],
+)
+def test_the_place_that_is_named_is_where_a_browser_goes(address: str, place: str) -> None:
+    assert place_of(address) == place
+    assert outside(address) == (address if place else "")
 
 
 def test_a_form_that_no_page_of_this_session_sent_is_refused(visitors: Make) -> None:
