@@ -42,7 +42,8 @@ PAGE = 100
 BATCH = 500
 _TENANT = "SELECT set_config('app.user_id', $1, true)"
 _LIST = (
-    f"SELECT {COLUMNS} FROM jmem.memories m WHERE m.user_id = $1 AND m.content IS NOT NULL AND NOT m.deleted"
+    f"SELECT {COLUMNS}, (SELECT true FROM jmem.memories s WHERE s.user_id = m.user_id AND s.supersedes = m.id LIMIT 1)"
+    " FROM jmem.memories m WHERE m.user_id = $1 AND m.content IS NOT NULL AND NOT m.deleted"
     " AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > $2)"
     f" ORDER BY m.created_at DESC, m.id DESC LIMIT {PAGE + 1}"
 )
@@ -79,7 +80,7 @@ def _moment(item: dict[str, Any]) -> str:
 
 
 async def bare_list(conn: asyncpg.Connection[asyncpg.Record], user: uuid.UUID) -> None:
-    """What a page has to ask Postgres, and no more: the tenant, and its newest memories."""
+    """What a page has to ask Postgres, and no more: the tenant, and its newest memories, with whether something newer is said."""
     async with conn.transaction():
         await conn.execute(_TENANT, str(user))
         await conn.fetch(_LIST, user, NOW)

@@ -1,21 +1,21 @@
 """Who asks. The tenant is the token's `sub` or the key's owner, and comes from nowhere else: no path, query or body.
 
-Three dependencies for routes, each stricter than the one before:
+Three ways for a route to ask, each stricter than the one before:
 
-    Current   anybody known: a session, an API key, or a program that was let in; the actor says what it may do
-    Owner     everything of the account, as for sync and export: a session, or a key without restriction
-    Person    the account's own settings, keys and end: a session alone, so that no leaked key can make another
+    current   anybody known: a session, an API key, or a program that was let in; the actor says what it may do
+    owner     everything of the account, as for sync and export: a session, or a key without restriction
+    person    the account's own settings, keys and end: a session alone, so that no leaked key can make another
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
+from fastapi.security import HTTPBearer
 
 from hosted.db.errors import AccountDeleted
 from hosted.edge.rates import admit
@@ -178,11 +178,12 @@ def _not_here(found: Principal) -> MissingScope:
     return MissingScope(words.get(found.via, "do this"), found.actor.client)
 
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="an access token or an API key")
-_Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="an access token or an API key")
+"""Reads the token of a request, and tells of itself in OpenAPI."""
 
 
-async def _authenticated(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Principal:
+async def _authenticated(request: Request) -> Principal:
+    credentials = await bearer(request)
     if len(request.headers.getlist("authorization")) > 1:
         raise BadToken("there are several Authorization headers")
     if credentials is None:
@@ -194,26 +195,21 @@ async def _authenticated(request: Request, credentials: HTTPAuthorizationCredent
     return found
 
 
-async def current(request: Request, credentials: _Credentials) -> Principal:
+async def current(request: Request) -> Principal:
     """Anybody known; its actor says what it may do."""
-    return await _authenticated(request, credentials)
+    return await _authenticated(request)
 
 
-async def owner(request: Request, credentials: _Credentials) -> Principal:
+async def owner(request: Request) -> Principal:
     """The owner's own hand, without restriction; raises MissingScope for anybody else."""
-    found = await _authenticated(request, credentials)
+    found = await _authenticated(request)
     found.may("everything")
     return found
 
 
-async def person(request: Request, credentials: _Credentials) -> Principal:
+async def person(request: Request) -> Principal:
     """The signed-in person; raises MissingScope for keys and programs."""
-    found = await _authenticated(request, credentials)
+    found = await _authenticated(request)
     if found.via != "session":
         raise _not_here(found)
     return found
-
-
-Current = Annotated[Principal, Depends(current)]
-Owner = Annotated[Principal, Depends(owner)]
-Person = Annotated[Principal, Depends(person)]

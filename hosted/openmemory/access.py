@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated
 
-from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
+from fastapi.security import APIKeyHeader
 
 from hosted.identity.errors import BadToken
-from hosted.identity.principal import Identity, Principal, Via
+from hosted.identity.principal import Identity, Principal, Via, bearer
 
 PREFIX = "/openmemory/api/v1"
 PROOFS: Collection[Via] = frozenset(("api_key",))
-_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="an access token or an API key")
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="api_key", description="an API key")
+header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="api_key", description="an API key")
 
 
-async def program(
-    request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-    key: Annotated[str | None, Security(_header)],
-) -> Principal:
+async def program(request: Request) -> Principal:
     """The holder of the API key in `Authorization: Bearer` or `X-API-Key`; raises BadToken, MissingScope."""
     given = [*request.headers.getlist("authorization"), *request.headers.getlist("x-api-key")]
     if len(given) > 1:
         raise BadToken("there are several keys in the request")
-    token = key or (credentials.credentials if credentials else None)
+    credentials = await bearer(request)
+    token = await header(request) or (credentials.credentials if credentials else None)
     if token is None:
         raise BadToken("this needs an API key", code="unauthorized", missing=not given)
     identity: Identity = request.app.state.identity

@@ -9,15 +9,16 @@ from typing import Any
 from fastapi import Response
 
 from hosted.api.routing import Call, Routes, answer
+from hosted.identity.principal import bearer
 from hosted.openmemory import answers
-from hosted.openmemory.access import PREFIX, program
+from hosted.openmemory.access import PREFIX, header, program
 from hosted.openmemory.asks import AppsQuery, OpenQuery, PageQuery
 from jmem.core.accesses import Access
 from jmem.core.errors import NotFound
 from jmem.core.filter import Filter
 from jmem.core.model import MAX_LIMIT
 
-routes = Routes("openmemory", PREFIX, any_query=True)
+routes = Routes("openmemory", PREFIX, proofs=(bearer, header), any_query=True)
 _STATES = ("active", "paused", "archived")
 
 

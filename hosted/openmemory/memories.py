@@ -10,8 +10,9 @@ from uuid import UUID
 from fastapi import Response
 
 from hosted.api.routing import Call, Routes, answer
+from hosted.identity.principal import bearer
 from hosted.openmemory import answers
-from hosted.openmemory.access import PREFIX, program
+from hosted.openmemory.access import PREFIX, header, program
 from hosted.openmemory.asks import (
     CreateAsk,
     FilterAsk,
@@ -29,7 +30,7 @@ from jmem.core.model import CLIENT_NAME, MAX_BATCH, MAX_LIMIT, Memory, iso
 from jmem.core.query import SearchQuery
 from jmem.core.wire.common import make_filter
 
-routes = Routes("openmemory", PREFIX, any_query=True)
+routes = Routes("openmemory", PREFIX, proofs=(bearer, header), any_query=True)
 SHOWN = ("active", "paused")
 FOUND = 100
 """Hits of a search that are paged through."""

@@ -13,12 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from fastapi import Request
 
 from hosted.app import make_app
 from hosted.db.engine import Database
-from hosted.identity.errors import BadToken
-from hosted.identity.principal import Principal, current, owner
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
 from jmem.core import outbox
@@ -29,16 +26,10 @@ from sync.engine import Engine, Progress
 from sync.remote import Remote
 from tests.core.conftest import User, open_user
 from tests.hosted.conftest import database_name, database_url, databases, owner_url
+from tests.hosted.letin import LetIn
 
 __all__ = ["database_name", "database_url", "databases", "owner_url"]
 ME = Actor("cli")
-
-
-async def _let_in(request: Request) -> Principal:
-    try:
-        return Principal(uuid.UUID(request.headers["authorization"].removeprefix("Bearer ")), Actor("web"), "session")
-    except (KeyError, ValueError):
-        raise BadToken("this needs a bearer token", code="unauthorized", missing=True) from None
 
 
 class _Server(uvicorn.Server):
@@ -55,8 +46,7 @@ class _Server(uvicorn.Server):
 def account_url(database_url: str) -> Iterator[str]:
     """Where the account is served."""
     bus = Bus()
-    app = make_app(Backend(Database(database_url, pool_size=5), bus), identity=None)
-    app.dependency_overrides[current] = app.dependency_overrides[owner] = _let_in
+    app = make_app(Backend(Database(database_url, pool_size=5), bus), identity=LetIn())
     server = _Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on", ws="none"))
     server.bus = bus
     thread = threading.Thread(target=server.run)

@@ -9,24 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 
 from hosted.app import make_app
 from hosted.db.engine import Database
-from hosted.identity.errors import BadToken
-from hosted.identity.principal import Principal, current, owner
 from hosted.memories.activity import Activity
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
-from jmem.core.actor import Actor
-
-
-async def let_in(request: Request) -> Principal:
-    """Who the header names; tests of tokens are identity's."""
-    user = request.headers.get("x-test-user")
-    if user is None:
-        raise BadToken("this needs a bearer token", code="unauthorized", missing=True)
-    return Principal(uuid.UUID(user), Actor("web"), "session")
+from tests.hosted.letin import LetIn, bearer
 
 
 @dataclass
@@ -37,7 +27,7 @@ class Client:
     user: uuid.UUID
 
     async def ask(self, method: str, path: str, body: Any = None, **named: Any) -> httpx.Response:
-        headers = {"x-test-user": str(self.user), **named.pop("headers", {})}
+        headers = {**bearer(self.user), **named.pop("headers", {})}
         return await self.http.request(method, f"/api/v1{path}", json=body, headers=headers, **named)
 
     async def add(self, content: str, **fields: Any) -> dict[str, Any]:
@@ -49,10 +39,8 @@ class Client:
 
 @pytest.fixture
 def app(database: Database) -> FastAPI:
-    """The app, whose callers are let in by `let_in`."""
-    made = make_app(Backend(database, Bus(), activity=Activity(database)), identity=None)
-    made.dependency_overrides[current] = made.dependency_overrides[owner] = let_in
-    return made
+    """The app, whose callers are let in by the id of their account."""
+    return make_app(Backend(database, Bus(), activity=Activity(database)), identity=LetIn())
 
 
 @pytest.fixture

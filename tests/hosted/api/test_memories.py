@@ -21,6 +21,7 @@ from jmem.core.clock import Clock, wall_ms
 from jmem.core.model import Op, new_id, new_nonce
 from tests.hosted.api.conftest import Client
 from tests.hosted.isolation.requests import app as whole_app
+from tests.hosted.letin import bearer
 
 
 async def test_a_memory_is_added_read_changed_and_deleted(me: Client) -> None:
@@ -116,7 +117,7 @@ async def test_refusals_have_the_daemons_codes(me: Client, http: httpx.AsyncClie
     nobody = await http.get("/api/v1/memories")
     assert (nobody.status_code, nobody.json()["code"]) == (401, "unauthorized")
     assert nobody.headers["www-authenticate"].startswith("Bearer")
-    large = await http.post("/api/v1/memories", content=b" " * (9 << 20), headers={"x-test-user": str(me.user)})
+    large = await http.post("/api/v1/memories", content=b" " * (9 << 20), headers=bearer(me.user))
     assert (large.status_code, large.json()["code"]) == (413, "too_large")
 
 

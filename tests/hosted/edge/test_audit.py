@@ -17,11 +17,11 @@ from hosted.app import make_app
 from hosted.db.engine import Database, driver
 from hosted.identity import audit, grants, keys
 from hosted.identity.lookup import Lookup, Rights
-from hosted.identity.principal import Identity, person
+from hosted.identity.principal import Identity
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
 from jmem.core.paging import encode_cursor
-from tests.hosted.api.conftest import Client, let_in
+from tests.hosted.api.conftest import Client
 
 SECRET = "the combination is 7-3-9"
 
@@ -30,7 +30,6 @@ SECRET = "the combination is 7-3-9"
 def app(app: FastAPI) -> FastAPI:
     """With the routes of keys, which need no service of the account."""
     app.include_router(key_routes.router)
-    app.dependency_overrides[person] = let_in
     return app
 
 

@@ -29,7 +29,7 @@ async def test_a_request_that_is_cut_off_is_no_fault_of_ours(
         if message["type"] == "http.response.start":
             answered.append(message["status"])
 
-    headers = [(b"x-test-user", str(me.user).encode()), (b"content-type", b"application/json")]
+    headers = [(b"authorization", f"Bearer {me.user}".encode()), (b"content-type", b"application/json")]
     scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": path,
              "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http", "headers": headers,
              "client": ("127.0.0.1", 1), "server": ("test", 80)}  # fmt: skip

@@ -17,19 +17,17 @@ from fastapi import FastAPI
 
 from hosted.app import make_app
 from hosted.db.engine import Database
-from hosted.identity.principal import current, owner
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
 from hosted.settings import Settings
-from tests.hosted.api.conftest import Client, let_in
+from tests.hosted.api.conftest import Client
+from tests.hosted.letin import LetIn, bearer
 
 DEADLINE_S = 10.0
 
 
 def made(database: Database, **settings: Any) -> FastAPI:
-    app = make_app(Backend(database, Bus()), identity=None, settings=Settings(database_url="", **settings))
-    app.dependency_overrides[current] = app.dependency_overrides[owner] = let_in
-    return app
+    return make_app(Backend(database, Bus()), identity=LetIn(), settings=Settings(database_url="", **settings))
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "one and the same"}])
@@ -83,7 +81,7 @@ async def test_events_come_at_once_and_for_as_long_as_somebody_listens(served: t
     url, app = served
     async with httpx.AsyncClient(base_url=url) as http:
         me = Client(http, uuid.uuid4())
-        headers = {"x-test-user": str(me.user)}
+        headers = bearer(me.user)
         async with asyncio.timeout(DEADLINE_S), http.stream("GET", "/api/v1/events", headers=headers) as stream:
             lines = stream.aiter_lines()
             assert stream.headers["cache-control"] == "no-store"

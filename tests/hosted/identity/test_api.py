@@ -9,19 +9,19 @@ import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import httpx
 import jwt
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from hosted.app import make_app
 from hosted.db.engine import Database
 from hosted.identity import compose, grants
 from hosted.identity.lookup import Rights
-from hosted.identity.principal import Current
+from hosted.identity.principal import Principal, current
 from hosted.identity.supabase import Session
 from hosted.memories.activity import Activity
 from hosted.memories.service import Backend
@@ -81,7 +81,7 @@ async def api(supabase: Running, database: Database, database_url: str) -> Async
             return {"user": str((await identity.of_connector(client, key)).user_id)}
 
         @app.get("/whoami")
-        async def whoami(principal: Current) -> dict[str, Any]:
+        async def whoami(principal: Annotated[Principal, Depends(current)]) -> dict[str, Any]:
             return {"user": str(principal.user_id), "tags": principal.actor.tags, "write": principal.actor.write}
 
         session = await app.state.services.supabase.sign_up(
@@ -244,7 +244,12 @@ def test_identity_needs_a_project_and_a_proper_secret(database: Database) -> Non
 
 
 async def test_every_route_of_the_account_is_described_and_asks_who_it_is(api: Api) -> None:
-    described = (await api.http.get("/openapi.json")).json()["paths"]
+    document = (await api.http.get("/openapi.json")).json()
+    schemes, described = document["components"]["securitySchemes"], document["paths"]
+    assert (schemes["bearer"]["scheme"], schemes["api_key"]["name"]) == ("bearer", "X-API-Key")
+    for path, ways in (("/api/v1/memories", ["bearer"]), ("/openmemory/api/v1/stats/", ["bearer", "api_key"])):
+        assert described[path]["get"]["security"] == [{way: []} for way in ways]
+    assert "security" not in described["/api/v1/auth"]["get"], "needs no token"
     mine = {
         path: item
         for path, item in described.items()

@@ -8,18 +8,18 @@ import httpx
 import pytest
 
 from hosted.app import make_app
-from hosted.identity.principal import Principal, current
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
-from jmem.core.actor import Actor
+from tests.hosted.letin import LetIn, bearer
 from tests.hosted.search.conftest import Place
 
 
 @pytest.fixture
 async def http(place: Place) -> AsyncIterator[httpx.AsyncClient]:
-    app = make_app(Backend(place.database, Bus(), searcher=place.searcher), identity=None)
-    app.dependency_overrides[current] = lambda: Principal(place.user, Actor("api"), "api_key")
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://jmem.test") as client:
+    app = make_app(Backend(place.database, Bus(), searcher=place.searcher), identity=LetIn())
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://jmem.test", headers=bearer(place.user)
+    ) as client:
         yield client
 
 

@@ -7,7 +7,6 @@ import inspect
 import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,12 +14,11 @@ from fastapi import FastAPI
 
 from hosted.app import make_app
 from hosted.db.engine import Database, driver_dsn
-from hosted.identity.principal import current, owner
 from hosted.memories.activity import Activity
 from hosted.memories.service import Backend
 from hosted.ops.events import Bus
 from tests.hosted.api import conftest
-from tests.hosted.api.conftest import let_in
+from tests.hosted.letin import LetIn
 
 API = Path(conftest.__file__).parent
 REPLACED = frozenset(("http", "app"))
@@ -53,13 +51,10 @@ class Balancer(httpx.AsyncBaseTransport):
 async def http(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """Two apps with pools, buses and logs of their own."""
     databases = [Database(database_url, pool_size=3) for _ in range(2)]
-    apps = []
-    for database in databases:
-        apps.append(
-            make_app(Backend(database, Bus(driver_dsn(database_url)), activity=Activity(database)), identity=None)
-        )
-        overrides: dict[Any, Any] = {current: let_in, owner: let_in}
-        apps[-1].dependency_overrides.update(overrides)
+    apps = [
+        make_app(Backend(database, Bus(driver_dsn(database_url)), activity=Activity(database)), identity=LetIn())
+        for database in databases
+    ]
     async with httpx.AsyncClient(transport=Balancer(apps), base_url="http://jmem.test") as client:
         yield client
     for database in databases:
