@@ -87,9 +87,14 @@ class Undoing(InOrder):
             return TakenBack(_take(daemon, answer, redo, self.bulks) if undone else answer, redo)
 
         async with self._one_by_one:
-            if isinstance(self.screen, Dialog):
-                return  # a question stands about another step
+            if self._asked:
+                return
             await self._carried(work)
+
+    @property
+    def _asked(self) -> bool:
+        """Whether a question stands about another step."""
+        return isinstance(self.screen, Dialog) and self.screen.asks
 
     async def _carried(self, work: Callable[[Client], Message]) -> None:
         try:
@@ -108,7 +113,7 @@ class Undoing(InOrder):
                     lambda daemon: TakenBack(_take(daemon, looked.answer, looked.redo, ()), looked.redo)
                 ), group="undo")  # fmt: skip
 
-        if not isinstance(self.screen, Dialog):
+        if not self._asked:
             self.push_screen(UndoPreview(looked.answer, looked.redo, self.theme_variables), decided)
 
     @on(NotTaken)

@@ -318,3 +318,13 @@ async def test_every_size(some: Home, opened: Open, size: tuple[int, int]):
         await pilot.press("down", "p", "down", "p", "f", "escape")
         await pilot.resize_terminal(*WIDE)
         await until(pilot, lambda: pilot.app.screen.query_one(Fitted).display and "sees every memory" in texts(pilot))
+
+
+async def test_what_was_done_is_named_whole(some: Home, opened: Open):
+    async with opened(some, WIDE) as pilot:
+        lines = await there(pilot)
+        event = {"id": 1, "at": "2026-11-25T12:00:00.000Z", "client": "cli", "what": "restore backup", "query": None,
+                 "count": 0, "refused": None, "review": False}  # fmt: skip
+        for width in (40, 80):
+            assert " restore backup " in lines.line(event, 0, width).plain
+            assert lines.line(event, 0, width).cell_len <= width

@@ -6,10 +6,13 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from textual.widgets import Input
 
 from bench.home import Api, Home
 from jmem.tui.prefs import Prefs
+from jmem.tui.screens.help import Help
 from jmem.tui.screens.memories import MemoriesPlace
+from jmem.tui.screens.reader import Reader
 from jmem.tui.screens.undo import UndoPreview
 from tests.tui.conftest import Open, texts, until
 from tests.tui.test_memories import on_top, results, to_list, toasts, told
@@ -126,3 +129,34 @@ async def test_a_daemon_that_is_killed_while_one_looks(home: Home, opened: Open)
         await pilot.press("y")
         await until(pilot, lambda: "is deleted" in toasts(pilot) or "stopped" in toasts(pilot), 30)
         assert pilot.app.is_running
+
+
+async def test_undo_redo_and_help_work_over_what_is_read_whole(daemon: Home, cursor: Api, opened: Open) -> None:
+    memory, other = cursor.add("goes and comes back"), cursor.add("is read meanwhile")
+    async with opened(daemon, size=(120, 30)) as pilot:
+        await on_top(pilot, other["id"])
+        await pilot.press("down", "d")
+        await told(pilot, "Deleted: “goes and comes back”")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Reader) and "u Undo" in texts(pilot))
+        for key, said, deleted in (("u", "Undone", False), ("U", "Done again", True), ("u", "Undone", False)):
+            await pilot.press(key)
+            await told(pilot, said)
+            assert cursor.call("GET", f"/api/v1/memories/{memory['id']}").body["deleted"] is deleted
+            assert isinstance(pilot.app.screen, Reader)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Help) and "One memory, whole" in texts(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Reader))
+        await pilot.press("slash", *"u?")
+        await until(pilot, lambda: pilot.app.screen.query_one("#find", Input).value == "u?")
+        assert cursor.call("GET", f"/api/v1/memories/{memory['id']}").body["deleted"] is False
+    cursor.must("PATCH", f"/memories/{other['id']}", {"content": "changed by another program"})
+    async with opened(daemon) as pilot:
+        await on_top(pilot, other["id"])
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Reader))
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(pilot.app.screen, UndoPreview))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Reader))

@@ -37,13 +37,16 @@ class Missed(Message):
 
 
 class Scoped:
-    """Takes its BINDINGS from the registry by its `scope`."""
+    """Takes its BINDINGS from the registry by its `scope`. `everywhere`: ids of the app's actions that a dialog runs too,
+    where no key reaches the app."""
 
     scope: ClassVar[str] = ""
+    everywhere: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "scope" in cls.__dict__:
-            cls.BINDINGS = actions.bindings(cls.scope)  # type: ignore[attr-defined]
+            more = [actions.BY_ID[id].binding() for id in cls.everywhere]
+            cls.BINDINGS = [*actions.bindings(cls.scope), *more]  # type: ignore[attr-defined]
         super().__init_subclass__(**options)
 
     @property
@@ -183,7 +186,9 @@ class Once:
 
 
 class Dialog(Scoped, Once, ModalScreen[T]):
-    """A question above a place; Esc leaves it without an answer."""
+    """A question above a place; Esc leaves it without an answer. `asks`: whatever else changes memories waits for that."""
+
+    asks: ClassVar[bool] = True
 
     DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 60%; }

@@ -41,6 +41,7 @@ class Reader(Dialog[str | None]):
     where the list can do them."""
 
     scope = "reader"
+    asks, everywhere = False, ("app.undo", "app.redo", "app.help")
     DEFAULT_CSS = """
     Reader > .box { width: 100; height: 100%; padding: 0; }
     Reader #sought { height: 1; display: none; background: $panel; }
@@ -181,6 +182,18 @@ class Reader(Dialog[str | None]):
         """The id to the clipboard."""
         self.app.copy_to_clipboard(self.memory["id"])
         self.notify(f"Copied the id {self.memory['id']}", markup=False)
+
+    def action_undo(self) -> None:
+        """The last change, as in a place."""
+        self.jmem.action_undo()
+
+    def action_redo(self) -> None:
+        """What was undone last."""
+        self.jmem.action_redo()
+
+    def action_help(self) -> None:
+        """Every key of it."""
+        self.jmem.action_help()
 
     def action_leave(self) -> None:
         """Out of the search, then out."""

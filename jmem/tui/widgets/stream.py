@@ -43,7 +43,7 @@ class Stream(Rows[Event]):
         else:
             text.append(f" {local_time(item['at'])[11:]}{item['at'][16:19]}  ", self.style("dim"))
             text.append(shown.fit(client, 14) + " ")
-        text.append(shown.fit(what, 7) + " ", self.style(_KINDS.get(item["what"], "dim")))
+        text.append(what.ljust(7) + " ", self.style(_KINDS.get(item["what"], "dim")))
         said = said_of(item)
         if said and not query:
             query, said = said, ""
