@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import re
 import time
+import uuid
 import zipfile
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from jmem.core.actor import Actor
+from jmem.core.drafts import Draft
 from tests.hosted.web.conftest import Person, Visitor, shown
 from tests.hosted.world import World
 
@@ -389,14 +392,7 @@ def test_a_secret_is_asked_about(somebody: Somebody) -> None:
 
 def test_a_long_list_goes_on_by_itself(somebody: Somebody, world: World) -> None:
     me = somebody()
-    import uuid
-
-    from jmem.core.actor import Actor
-    from jmem.core.drafts import Draft
-
-    user = uuid.UUID(str(me.page.request.get(f"{me.url}/settings").ok and _user(world, me)))
-    drafts = [Draft(f"Line number {n:03}") for n in range(70)]
-    world.run(world.app.state.backend.of(user).add_many(drafts, Actor("web")))
+    _add(world, me, "web", *(f"Line number {n:03}" for n in range(70)))
     page = me.go("/memories")
     assert len(me.texts()) == 30
     deadline = time.monotonic() + 20
@@ -407,11 +403,36 @@ def test_a_long_list_goes_on_by_itself(somebody: Somebody, world: World) -> None
     assert len(set(me.texts())) == 70
 
 
-def _user(world: World, me: Person) -> str:
-    users = world.supabase.double._context.users
-    found = users.by_email(me.email)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_list_of_several_programs_stays_as_it_was_chosen(somebody: Somebody, world: World, width: int) -> None:
+    me = somebody(viewport={"width": width, "height": 900})
+    _add(world, me, "cursor", "The ferry leaves at nine", "The ferry costs twelve", "The ferry is blue")
+    _add(world, me, "a-name-as-long-as-a-program-may-have-and-nobody-would-choose", "The quay is closed", "It rains")
+    me.remember("Written here")
+    page = me.go("/memories")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    boxes = [select.bounding_box() for select in page.locator(".filters select").all()]
+    assert len({box["y"] for box in boxes if box}) == (1 if width > 860 else 2)
+    for client, left in (("", 6), ("cursor", 3)):
+        page.get_by_label("From which program").select_option(client)
+        expect(page.locator(".card")).to_have_count(left)
+        page.get_by_role("button", name="Archive").first.click()
+        expect(page.get_by_label("State")).to_contain_text("Archived (1)")
+        expect(page.get_by_label("From which program")).to_have_value(client)
+        page.get_by_role("button", name="Undo").click()
+        expect(page.get_by_label("State")).to_contain_text("Archived (0)")
+        expect(page.locator(".card")).to_have_count(left)
+        expect(page.get_by_label("From which program")).to_have_value(client)
+        page.get_by_role("button", name="Close this message").click()
+    page.goto(f"{me.url}/activity?view=changes")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def _add(world: World, me: Person, client: str, *texts: str) -> None:
+    found = world.supabase.double._context.users.by_email(me.email)
     assert found is not None
-    return str(found["id"])
+    of = world.app.state.backend.of(uuid.UUID(str(found["id"])))
+    world.run(of.add_many([Draft(text) for text in texts], Actor(client)))
 
 
 def test_with_the_keyboard_alone(somebody: Somebody) -> None:
