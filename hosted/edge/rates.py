@@ -44,6 +44,8 @@ _SYNC, _SEARCH = (
 _REDEEM = "/api/v1/devices/redeem"
 _SIGN_IN = frozenset((_REDEEM, "/sign-in", "/sign-in/link", "/sign-in/code", "/sign-up", "/forgot"))
 """Where somebody who is not known yet sends what could be guessed, or has a mail sent."""
+_NO_COUNTS = (ValueError, TypeError, LookupError)
+"""How the library fails on what answers in the place of Redis, and in its language, but with no counts."""
 log = logging.getLogger(__name__)
 
 
@@ -122,7 +124,7 @@ class Rates:
             try:
                 async with asyncio.timeout(REDIS_S):
                     return await _hit(self._shared, item, name, who)
-            except (StorageError, OSError, TimeoutError) as error:
+            except (StorageError, OSError, TimeoutError, *_NO_COUNTS) as error:
                 self._away_until = time.monotonic() + AWAY_S
                 log.warning("rates are counted here alone: %s", type(error.__cause__ or error).__name__)
         return await _hit(self._own, item, name, who)

@@ -84,12 +84,18 @@ async def asking() -> AsyncIterator[None]:
     """Raise VectorsUnavailable for every way in which Qdrant can fail."""
     try:
         yield
+    except JmemError:
+        raise
     except UnexpectedResponse as error:
         failed = VectorsUnavailable(f"the vector index answered {error.status_code}")
         failed.missing = error.status_code == 404
         raise failed from error
     except (ApiException, ResourceExhaustedResponse, OSError, TimeoutError) as error:
         raise VectorsUnavailable("the vector index can't be reached") from error
+    except (
+        Exception
+    ) as error:  # of the client, which asserts and parses: what stands before Qdrant may answer in its place
+        raise VectorsUnavailable("the answer is none of the vector index") from error
 
 
 class Vectors:
@@ -180,8 +186,8 @@ class Vectors:
         ]
         async with asking():
             answers = await self.client.query_batch_points(collection, requests, timeout=SEARCH_TIMEOUT_S)
-        told = [[(str(p.payload["id"]), p.score) for p in answer.points if p.payload] for answer in answers]
-        return Found(told[0], dict(told[1]) if among else {})
+            told = [[(str(p.payload["id"]), p.score) for p in answer.points if p.payload] for answer in answers]
+            return Found(told[0], dict(told[1]) if among else {})
 
     async def near(
         self, user_id: UUID, collection: str, ids: Sequence[str], filter: Filter, now: str, limit: int
@@ -203,11 +209,11 @@ class Vectors:
             if not requests:
                 return {}
             answers = await self.client.query_batch_points(collection, requests, timeout=SEARCH_TIMEOUT_S)
-        found: dict[str, list[tuple[str, float]]] = {}
-        for id, answer in zip(held, answers, strict=True):
-            told = [(str(p.payload["id"]), p.score) for p in answer.points if p.payload]
-            found[id] = [one for one in told if one[0] != id][:limit]
-        return found
+            found: dict[str, list[tuple[str, float]]] = {}
+            for id, answer in zip(held, answers, strict=True):
+                told = [(str(p.payload["id"]), p.score) for p in answer.points if p.payload]
+                found[id] = [one for one in told if one[0] != id][:limit]
+            return found
 
 
 def point_id(user_id: UUID, id: str) -> str:

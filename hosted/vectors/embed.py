@@ -122,7 +122,10 @@ class OpenAISource:
         rows = sorted(answer.data or [], key=lambda row: row.index)
         if len(rows) != len(texts) or any(len(row.embedding) != self.model.dimension for row in rows):
             raise EmbedderUnavailable(f"the embedder's answer is not {len(texts)} vectors of {self.model.dimension}")
-        return [np.asarray(row.embedding, np.float32) for row in rows]
+        vectors = [np.asarray(row.embedding, np.float32) for row in rows]
+        if not all(np.isfinite(vector).all() for vector in vectors):
+            raise EmbedderUnavailable("the embedder's answer holds what is no number")
+        return vectors
 
     async def close(self) -> None:
         """Close the connections."""

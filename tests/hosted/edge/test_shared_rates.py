@@ -115,6 +115,21 @@ async def test_it_is_asked_again_when_it_is_back(
     assert [(await each.count("write", user)).left for each in (one, two)] == [2, 1]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("said", [b"+OK\r\n", b":5\r\n", b"*2\r\n:1\r\n:2\r\n"], ids=["ok", "number", "two"])
+async def test_each_counts_for_itself_where_what_answers_tells_no_counts(tmp_path: Path, said: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while asked := await reader.read(65536):
+            writer.write(said * asked.count(b"*"))
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, tmp_path / "r")
+    made = Rates({"write": 2}, f"unix://{tmp_path / 'r'}")
+    async with server, made.running():
+        assert [(await made.count("write", "u")).left for _ in range(2)] == [1, 0]  # type: ignore[union-attr]
+        with pytest.raises(TooMany):
+            await made.count("write", "u")
+
+
 async def test_what_is_over_is_forgotten_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "SWEEP_S", 0.02)
     counts = Rates({"write": 3})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -163,3 +166,43 @@ async def test_what_is_not_there_is_told_from_what_fails(vectors: Vectors, sourc
         await nowhere.ids(ANN, "any")
     assert not down.value.missing
     await nowhere.close()
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[Vectors]:
+    """What answers every request with the same bytes, in the place of Qdrant."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    vectors = Vectors(connect(f"http://127.0.0.1:{port}", port))
+    async with server:
+        yield vectors
+    await vectors.close()
+
+
+PORTAL, NOTHING, EMPTY, LATER = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>",
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}",
+    b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 36\r\nconnection: close\r\n\r\n'
+    b'{"result":[],"status":"ok","time":0}',
+    b"HTTP/1.1 429 Slow\r\nretry-after: Mon, 01 Jan 2029 00:00:00 GMT\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", [PORTAL, NOTHING, EMPTY, LATER], ids=["portal", "nothing", "empty", "later"])
+async def test_what_answers_in_the_place_of_qdrant_is_no_index(answer: bytes) -> None:
+    one = Entry(new_id(), "m", NOW, "active", "cli", vector=[1.0])
+    async with answering(answer) as vectors:
+        for call in (
+            vectors.search(ANN, "c", [1.0], Filter(), NOW, 5), vectors.near(ANN, "c", [one.id], Filter(), NOW, 5),
+            vectors.upsert(ANN, "c", [one]), vectors.ids(ANN, "c"), vectors.count(ANN, "c"), vectors.delete_tenant(ANN, "c"),
+            Collections(vectors, "c").serving(),
+        ):  # fmt: skip
+            with pytest.raises(VectorsUnavailable) as refused:
+                await call
+            assert not refused.value.missing

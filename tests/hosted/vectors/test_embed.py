@@ -38,6 +38,7 @@ class Server:
     asked: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     refuses: Callable[[str], bool] = lambda text: False
+    number: float = 0.0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         raw = b""
@@ -53,7 +54,7 @@ class Server:
             status = 400
         size = {"text-embedding-3-large": 3072}.get(body["model"], 1536)
         rows = [
-            {"object": "embedding", "index": n, "embedding": [float(len(text))] + [0.0] * (size - 1)}
+            {"object": "embedding", "index": n, "embedding": [float(len(text))] + [self.number] * (size - 1)}
             for n, text in enumerate(body["input"])
         ]
         answer = {
@@ -139,6 +140,12 @@ async def test_an_answer_of_another_shape_is_a_failure(server: Server) -> None:
     with pytest.raises(EmbedderUnavailable, match="99"):
         await source.ask(["a"], query=True)
     await source.close()
+
+
+async def test_an_answer_with_what_is_no_number_is_a_failure(openai: Embeddings, server: Server) -> None:
+    server.number = float("nan")
+    with pytest.raises(EmbedderUnavailable, match="no number"):
+        await openai.query(ANN, "a")
 
 
 async def test_what_is_forgotten_while_it_is_made_is_not_remembered() -> None:
