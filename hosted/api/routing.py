@@ -221,9 +221,10 @@ async def page(
     """One page of `fetch(limit)`: (dicts, next cursor); a shorter one where a full one would be too large an answer."""
     items, cursor = await fetch(limit)
     # a shorter page knows where the next one begins; what was written meanwhile may not fit into it either
-    while len(pieces := bounded(items)) < len(items):
-        items, cursor = await fetch(len(pieces))
-    return _joined(name, pieces, {"next_cursor": cursor, **tail})
+    while len(text := to_json(items)) > MAX_ANSWER_BYTES - ROOM and (fitting := len(bounded(items))) < len(items):
+        items, cursor = await fetch(fitting)
+    about = to_json({"next_cursor": cursor, **tail})[:-1]
+    return Response(b"%b,%b:%b}" % (about, to_json(name), text), media_type="application/json")
 
 
 def _joined(name: str, pieces: Sequence[bytes], about: Mapping[str, Any]) -> Response:
