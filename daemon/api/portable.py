@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
+from pathlib import Path
 
 from daemon import replies
 from daemon.http import NDJSON, Answer, Call, Routes, Stream, json_answer
 from jmem.core.access import Access
-from jmem.core.model import now_iso
+from jmem.core.errors import Invalid, TooLarge
+from jmem.core.model import check_text, now_iso
+from jmem.core.rules import MAX_FOLDER_CHARS
 from jmem.core.wire.asks import ExportQuery, ImportAsk
 from jmem.core.wire.common import export_detail, export_filter
 
@@ -24,9 +28,26 @@ def import_(call: Call, ask: ImportAsk) -> Answer:
 
     report = import_items(
         call.user.service, ask.items, call.actor, format=ask.format, secrets=ask.secrets, client=ask.client,
-        action=ask.action, dry_run=ask.dry_run,
+        action=ask.action, dry_run=ask.dry_run, files=_files(ask),
     )  # fmt: skip
     return json_answer(report.as_dict())
+
+
+def _files(ask: ImportAsk) -> list[str]:
+    """The file that each item is from, links followed; none where nobody says. Raises Invalid."""
+    if ask.place is None:
+        return []
+    place = Path(check_text(ask.place, "place", MAX_FOLDER_CHARS))
+    if ask.format == "jsonl" or not place.is_dir():
+        return [os.path.realpath(place)] * len(ask.items)
+    return [os.path.realpath(place / _path(item)) for item in ask.items]
+
+
+def _path(item: object) -> str:
+    try:
+        return check_text(item["path"], "path", MAX_FOLDER_CHARS) if isinstance(item, dict) else ""
+    except (KeyError, Invalid, TooLarge):  # the item is refused for it
+        return ""
 
 
 @routes.route("GET", "/export", ExportQuery, "Export everything", answers={200: NDJSON}, problems=(404, 507))

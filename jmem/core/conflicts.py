@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from jmem.core import ids, paging, quota
+from jmem.core import ids, origins, paging, quota
 from jmem.core.actor import Actor
 from jmem.core.apart import (
     ELSEWHERE,
@@ -105,6 +105,7 @@ def _apart(tx: Tx, action: int, memory: Memory, version: Version, actor: Actor) 
     assert held is not None
     made = oplog.write(tx, action, new_id(), fields_of(memory, version, held.registers), actor.client, fresh=True)
     assert made is not None
+    origins.carry(tx, memory.id, made.id)
     return made
 
 

@@ -129,7 +129,7 @@ def take(store: Store, after: int, limit: int, max_bytes: int) -> Batch:
             more = len(page) == wanted
             for seq, stamp, id, payload, rowid, tags, privacy, client, source in page:
                 way = _allowed(tx.conn, id, payload, rowid, privacy)
-                if way is None and rowid is not None and kept.keep(json.loads(tags), client, source):
+                if way is None and rowid is not None and kept.keep(tx.conn, id, tags, client, source):
                     way, holds = Sent.HELD, True
                 if way is not None:
                     tx.conn.execute("UPDATE ops SET sent = ? WHERE seq = ?", (way, seq))

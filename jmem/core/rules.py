@@ -7,11 +7,12 @@ what they go by, change.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from jmem.core import origins
 from jmem.core.errors import TooLarge
 from jmem.core.model import canonical, check_client, check_tags, check_text
 from jmem.core.store import Store, Tx
@@ -27,19 +28,25 @@ HELD = f"sent = {Sent.HELD:d}"
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the owner keeps on this machine though it is not private: memories with one of these tags, of one of these
-    clients, or from a file below one of these folders."""
+    clients, or from a file below one of these folders, be it the file that was imported or one that `source` names."""
 
     tags: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    _roots: frozenset[str] = field(init=False, repr=False, compare=False)
+    """the folders as they are named, and where their links lead"""
 
-    def keep(self, tags: Iterable[str], client: str, source: str | None) -> bool:
-        """Whether a memory stays here."""
-        return (
-            not set(self.tags).isdisjoint(tags)
-            or client in self.clients
-            or (source is not None and any(_below(source, folder) for folder in self.folders))
-        )
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_roots", frozenset((*self.folders, *map(os.path.realpath, self.folders))))
+
+    def keep(self, conn: sqlite3.Connection, id: str, tags: str, client: str, source: str | None) -> bool:
+        """Whether a memory of the store stays here; `tags` as its row has them."""
+        if client in self.clients or (self.tags and not set(self.tags).isdisjoint(json.loads(tags))):
+            return True
+        if not self._roots:
+            return False
+        files = (source, origins.of(conn, id))
+        return any(_below(file, root) for file in files if file is not None for root in self._roots)
 
     def as_dict(self) -> dict[str, list[str]]:
         """The shape on HTTP and in the store."""
@@ -90,15 +97,15 @@ def preview(conn: sqlite3.Connection, samples: int, *, anew: bool) -> dict[str, 
     rules = of(conn)
     going: dict[str, list[str]] = {"memories": [], "deleted": []}
     counts = {"memories": 0, "deleted": 0, "local": 0, "held": 0, "bytes": 0}
-    for content, tags, client, source, privacy, deleted, waits in conn.execute(
-        "SELECT content, tags, client, source, privacy, deleted,"
+    for id, content, tags, client, source, privacy, deleted, waits in conn.execute(
+        "SELECT id, content, tags, client, source, privacy, deleted,"
         " ? OR EXISTS (SELECT 1 FROM ops o WHERE o.memory_id = m.id AND o.sent <> ?)"
         " FROM memories m ORDER BY created_at DESC, id",
         (anew, Sent.SEEN),
     ):
         if privacy == "local":
             counts["local"] += 1
-        elif rules.keep(json.loads(tags), client, source):
+        elif rules.keep(conn, id, tags, client, source):
             counts["held"] += 1
         elif waits:
             kind = "deleted" if deleted else "memories"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from jmem.core import edits, ids, quota
+from jmem.core import edits, ids, origins, quota
 from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft
 from jmem.core.duplicates import equal_memory
@@ -86,6 +86,7 @@ def _move(tx: Tx, memory: Memory, fields: Mapping[str, Any], actor: Actor) -> Ed
     id, own = new_id(), oplog.begin_action(tx, actor.client, "privacy")
     moved = oplog.write(tx, own, id, started, actor.client, fresh=True)
     assert moved is not None
+    origins.carry(tx, memory.id, id)
     found = tx.conn.execute("SELECT id, privacy FROM memories WHERE supersedes = ?", (memory.id,)).fetchall()
     for other, privacy in found:
         named = id if privacy == "local" or moved.privacy != "local" else None

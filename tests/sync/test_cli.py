@@ -513,10 +513,19 @@ def test_an_exchange_that_takes_long_is_waited_for_and_told_of(
     assert len(other.texts()) == 1500
 
 
-def test_pause_and_rules(pair: list[Machine], account: Account) -> None:
+def test_pause_and_rules(pair: list[Machine], account: Account, tmp_path: Path) -> None:
     one, me = pair[0], account.world.person()
     one.login(me)
     one.jmem("sync", "rules", "--keep-tag", "work")
+    notes = tmp_path / "notes"
+    (notes / "of the doctor").mkdir(parents=True)
+    (notes / "of the doctor" / "today.md").write_text("---\nsource: https://example.org\n---\nkept by its folder\n")
+    (notes / "shared.md").symlink_to(notes / "of the doctor" / "today.md")
+    (notes / "of the doctor" / "more.jsonl").write_text('{"content": "kept as a line"}\n')
+    (tmp_path / "link").symlink_to(notes / "of the doctor")
+    one.jmem("sync", "rules", "--keep-folder", str(tmp_path / "link"))
+    one.jmem("import", str(notes))
+    one.jmem("import", str(notes / "of the doctor" / "more.jsonl"))
     one.jmem("sync", "pause")
     assert "jmem sync resume" in one.jmem("status").stdout
     one.jmem("add", "free")
@@ -530,8 +539,9 @@ def test_pause_and_rules(pair: list[Machine], account: Account) -> None:
     assert me.must("GET", "/memories")["memories"] == []
     one.jmem("sync", "resume")
     wait_for(lambda: "free" in str(me.must("GET", "/memories")), PATIENCE_S, "what may go")
-    assert one.until("on")["held"] == 1
-    assert "at work" not in str(me.must("GET", "/memories"))
+    assert one.until("on")["held"] == 4
+    for kept in ("at work", "kept by its folder", "kept as a line", "of the doctor"):
+        assert kept not in str(me.must("GET", "/memories"))
 
 
 def test_the_whole_account_is_written_to_a_file(pair: list[Machine], account: Account, tmp_path: Path) -> None:

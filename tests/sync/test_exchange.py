@@ -8,6 +8,7 @@ import pytest
 
 from jmem.core import outbox, rules
 from jmem.core.errors import Conflict, Invalid
+from jmem.core.portable.importing import import_items
 from jmem.core.rules import Rules
 from tests.sync.conftest import ME, Devices
 
@@ -110,16 +111,24 @@ def test_rules_hold_back_and_let_go(devices: Devices):
     free = a.add("free")
     work = a.add("at work", tags=("work",))
     note = a.add("a note", source="file:///home/me/notes/today.md")
+    clip = {"path": "clip.md", "text": "---\nsource: https://example.org\n---\nof a page"}
+    plain, files = {"path": "plain.md", "text": "one of many"}, ["/home/me/notes/clip.md", "/home/me/notes/plain.md"]
+    assert import_items(a.user.service, [clip, plain], ME, format="md", files=files).added == 2
     other = a.add("elsewhere", source="/home/me/notes2/today.md")
     devices.settle()
     assert set(b.texts()) == {free, other}
-    assert a.counts()["held"] == 2
+    assert a.counts()["held"] == 4
+    imported = {id for id, text in a.texts().items() if text in ("of a page", "one of many")}
+    moved = set()
+    for id in imported:
+        private = a.user.service.edit(id, {"privacy": "local"}, ME).memory.id
+        moved.add(a.user.service.edit(private, {"privacy": "synced"}, ME).memory.id)
     a.user.service.edit(work, {"tags": []}, ME)
     devices.settle()
     assert set(b.texts()) == {free, other, work}
     rules.change(a.user.store, Rules())
     devices.settle()
-    assert set(b.texts()) == {free, other, work, note}
+    assert set(b.texts()) == {free, other, work, note, *moved}
     assert a.log() == b.log()
 
 

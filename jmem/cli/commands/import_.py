@@ -61,6 +61,8 @@ def run(args: Args) -> int:
     request = {"format": kind, "secrets": secrets, "dry_run": args.dry_run}
     if args.client:
         request["client"] = args.client
+    if args.path != "-":
+        request["place"] = os.fsencode(os.path.abspath(args.path)).decode(errors="replace")
     tally = Tally()
     total = os.path.getsize(args.path) if os.path.isfile(args.path) else None
     with Progress(args.out, "imported", total) as progress:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jmem.core import foreign
+from jmem.core import foreign, origins
 from jmem.core.access import Access
 from jmem.core.actor import Actor
 from jmem.core.asked import asked
@@ -73,12 +73,13 @@ class Report:
 
 def import_items(
     service: MemoryService, items: Sequence[Any], actor: Actor, *, format: str = "jsonl", secrets: str = "mask",
-    client: str | None = None, action: int | None = None, dry_run: bool = False,
+    client: str | None = None, action: int | None = None, dry_run: bool = False, files: Sequence[str] = (),
 ) -> Report:  # fmt: skip
     """Take in up to 1,000 items of a format ("jsonl": objects, "md": `{"path", "text"}`).
 
     `secrets`: "mask" stores a new text with its secrets masked, "refuse" skips it, "allow" leaves it alone; ops
     are never altered, since their digests would not fit them any more. `client` is for items that name none.
+    `files` are the paths of the files of this machine that the items are from, one for each item, or none at all.
     `dry_run` reports what would happen and changes nothing. Raises Invalid, TooLarge, Refused, StorageFailed.
     """
     with asked(service.access, actor, "import"):
@@ -88,7 +89,7 @@ def import_items(
     if not 1 <= len(items) <= MAX_BATCH:
         raise Invalid(f"give 1 to {MAX_BATCH:,} items", field="items", limit=MAX_BATCH)
     guard({}, secrets)  # checks the mode
-    run = _Run(actor, check_client(client) if client is not None else actor.client, secrets, dry_run)
+    run = _Run(actor, check_client(client) if client is not None else actor.client, secrets, dry_run, files)
     report = Report(action=action)
     records = list(_records(items, format, report))
     step = len(records) if dry_run else COMMIT_EVERY
@@ -129,6 +130,7 @@ class _Run:
     client: str
     secrets: str
     dry_run: bool
+    files: Sequence[str]
 
     def take(self, tx: Tx, records: Sequence[tuple[int, Record]], action: int | None) -> Report:
         """Take the records in; a failing one leaves nothing behind."""
@@ -167,7 +169,9 @@ class _Run:
     def _add(self, tx: Tx, report: Report, index: int, record: Record) -> None:
         fields = {name: value for name, value in record.fields.items() if DEFAULTS.get(name, ...) != value}
         fields = self._screened(report, index, fields)
-        if equal_memory(tx.conn, fields, self.actor, now_iso()) is not None:
+        equal = equal_memory(tx.conn, fields, self.actor, now_iso())
+        if equal is not None:
+            self._note_file(tx, index, equal.id)
             report.duplicates += 1
             return
         fields.setdefault("client", self.client)
@@ -175,6 +179,7 @@ class _Run:
         assert report.action is not None
         id = record.id or new_id()
         oplog.write(tx, report.action, id, fields, self.actor.client, fresh=record.id is None)
+        self._note_file(tx, index, id)
         report.added += 1
 
     def _edit(self, tx: Tx, report: Report, index: int, held: Memory, record: Record) -> None:
@@ -197,6 +202,7 @@ class _Run:
             return
         assert report.action is not None
         oplog.write(tx, report.action, held.id, self._screened(report, index, changes), self.actor.client)
+        self._note_file(tx, index, held.id)
         report.updated += 1
 
     def _merge(self, tx: Tx, report: Report, index: int, id: str, record: Record) -> None:
@@ -211,6 +217,8 @@ class _Run:
         changed = _apply(tx, record, report.action)
         if purges:
             report.purged.append(id)
+        elif changed:
+            self._note_file(tx, index, id)
         if held is not None and held.deleted and not changed and not _deleted(record):
             raise Conflict("it was deleted here", code="deleted", fix=f"jmem restore {id}")
         if record.continued:
@@ -221,6 +229,10 @@ class _Run:
             report.added += 1
         else:
             report.updated += 1
+
+    def _note_file(self, tx: Tx, index: int, id: str) -> None:
+        if self.files:
+            origins.note(tx, id, self.files[index])
 
     def _screened(self, report: Report, index: int, fields: Mapping[str, Any]) -> dict[str, Any]:
         clean, kinds = guard(fields, self.secrets)

@@ -221,6 +221,7 @@ def purge_all(tx: Tx, op: Op, action: int, sent: Sent) -> None:
     tx.conn.execute("INSERT OR IGNORE INTO purged (id, at, seq) VALUES (?, ?, ?)", (op.id, iso(wall_ms()), seq))
     rows.remove_row(tx, op.id)
     mark_conflict(tx, op.id, ())
+    tx.conn.execute("DELETE FROM origins WHERE id = ?", (op.id,))
     for other in ops_of(tx.conn, op.id):
         if not is_blank(other):
             tx.conn.execute("UPDATE ops SET payload = ? WHERE stamp = ?", (other.blanked().text(), other.stamp))

@@ -130,5 +130,12 @@ _V5 = Migration(
     ),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4, _V5)
+_V6 = Migration(
+    (
+        # the file of this machine that a memory was imported from (jmem.core.origins)
+        "CREATE TABLE IF NOT EXISTS origins (id TEXT PRIMARY KEY, file TEXT NOT NULL) WITHOUT ROWID",
+    ),
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4, _V5, _V6)
 """MIGRATIONS[n] leads from version n to n + 1."""

@@ -327,6 +327,10 @@ class ImportAsk(Ask):
     action: int | None = Field(
         None, ge=1, le=2**63 - 1, description="what the batch before it answered: undo then takes both back"
     )
+    place: str | None = Field(
+        None,
+        description="where on this machine they are from: a file, or the folder that holds the paths of Markdown files",
+    )
 
 
 class ExportQuery(Query):
