@@ -19,11 +19,12 @@ from daemon import account
 from daemon.account import SignedIn
 from daemon.eraser import Eraser
 from jmem.core import conflicts, outbox, rules
+from jmem.core.clock import ahead_s
 from jmem.core.errors import Conflict, JmemError, Unauthorized, Unreachable
 from jmem.core.model import iso
 from jmem.core.outbox import Way
 from jmem.core.receipts import PlaceReceipt, erased
-from sync.plan import Exchange, State, backoff, plan, to_read
+from sync.plan import Exchange, Failed, State, backoff, next_try, plan, slept, to_read
 
 if TYPE_CHECKING:
     import httpx
@@ -71,8 +72,8 @@ class Syncer:
         self._hint = 0
         self._streaming = False
         self._read_at: float | None = None
-        self._failures = 0
-        self._not_before = 0.0
+        self._failed = Failed()
+        self._ahead = ahead_s()
         self._error: JmemError | None = None
         self._progress: Progress | None = None
         self._exchanging = False
@@ -122,9 +123,8 @@ class Syncer:
             self._sessions = self._signed_in = None
         with self._wake:
             self._threads, self._remote = [], None
-            self._error, self._failures, self._not_before, self._read_at = None, 0, 0.0, None
-            self._exchanging, self._streaming, self._progress, self._last = False, False, None, None
-            self._wrote_at, self._hint = None, 0
+            self._error = self._progress = self._last = self._read_at = self._wrote_at = None
+            self._exchanging, self._streaming, self._failed, self._hint = False, False, Failed(), 0
         self.start()
 
     def signed_in(self) -> SignedIn:
@@ -283,8 +283,8 @@ class Syncer:
         }  # fmt: skip
 
     def _next_try(self) -> int | None:
-        wait = self._not_before - time.monotonic()
-        return round(wait) if self._error is not None and wait > 0 else None
+        again = None if self._exchanging else next_try(self._planned())
+        return None if again is None else max(1, round(again - time.monotonic()))
 
     def _state(self, paused: bool) -> str:
         if not self._threads:
@@ -338,6 +338,9 @@ class Syncer:
         """Sleep until the plan says to exchange; None when it is time to stop."""
         with self._wake:
             while self._life is life:
+                before, self._ahead = self._ahead, ahead_s()
+                if slept(before, self._ahead):
+                    self._failed = self._failed.woken()
                 state = self._planned()
                 step = plan(state)
                 if isinstance(step, Exchange):
@@ -351,7 +354,7 @@ class Syncer:
         signed_out = self._error is not None and self._error.code in _FINAL
         return State(
             time.monotonic(), not signed_out or self._asked > self._ended, self._paused, self._asked > self._ended,
-            self._wrote_at, self._hint > 0, self._streaming, self._read_at, self._not_before,
+            self._wrote_at, self._hint > 0, self._streaming, self._read_at, self._failed,
         )  # fmt: skip
 
     def _after(self, life: object, error: JmemError | None, turn: _Turn) -> None:
@@ -363,18 +366,17 @@ class Syncer:
             self._exchanging, self._ended, self._error = False, turn.number, error or newer
             now = time.monotonic()
             if error is None:
-                self._failures, self._not_before, self._last = 0, 0.0, time.time()
+                self._failed, self._last = Failed(), time.time()
                 self._read_at = now if turn.read else self._read_at
                 with suppress(JmemError):
                     if self._hint <= self._read_to():  # of what it has pushed itself, or read already
                         self._hint = 0
             else:
-                self._failures += 1
-                self._not_before = now + backoff(self._failures, random.random(), getattr(error, "retry_after", None))
+                self._failed = self._failed.once_more(now, random.random(), getattr(error, "retry_after", None))
                 self._read_at = None
             self._wake.notify_all()
             why = self._error
-        if why is not None and (first or self._failures == 1):
+        if why is not None and (first or self._failed.count == 1):
             self._log.warning("sync waits", user=self._user_id, code=why.code, why=why.message)
 
     def _connect(self, life: object) -> Engine:

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PUSH_AFTER = 0.2
 """Seconds after a write, so that what is written together goes together."""
 POLL_EVERY = 60.0
 """Seconds between looks into the feed while no stream of hints is up."""
 MAX_BACKOFF = 1800.0
+RETRY_EVERY = 60.0
+"""Seconds between tries while they fail and somebody writes here."""
+LOOK_EVERY = 10.0
+"""Seconds between looks at the clocks while tries fail: they tell that the machine has slept."""
+SLEPT_S = 30.0
+"""Seconds by which the wall clock goes ahead of one that stands still in sleep; less is a clock that is set right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Failures in a row, and when the next try is: by itself at `again`, at `soonest` where something is written here."""
+
+    count: int = 0
+    again: float = 0.0
+    soonest: float = 0.0
+
+    def once_more(self, now: float, chance: float, retry_after: float | None = None) -> Failed:
+        """One more; the arguments as for `backoff`."""
+        wait = backoff(self.count + 1, chance, retry_after)
+        return Failed(self.count + 1, now + wait, now + max(RETRY_EVERY, min(retry_after or 0.0, MAX_BACKOFF)))
+
+    def woken(self) -> Failed:
+        """The machine has slept: the network may be another one, and comes up within seconds."""
+        return replace(self, count=1, again=min(self.again, self.soonest)) if self.count else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +52,8 @@ class State:
     """hints would come"""
     read_at: float | None = None
     """when the feed was last read to its end; None: not since this process began, or since a failure"""
-    not_before: float = 0.0
-    """after a failure"""
+    failed: Failed = Failed()
+    """since the last exchange that went well"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +76,28 @@ def plan(state: State) -> Exchange | Sleep:
         return Sleep()
     if state.asked:
         return Exchange()
-    if state.now < state.not_before:
-        return Sleep(state.not_before - state.now)
+    again = next_try(state)
+    if again is not None and state.now < again:
+        return Sleep(min(again - state.now, LOOK_EVERY))
     due = _due(state)
     if due is None:
         return Sleep()
     return Exchange() if due <= state.now else Sleep(due - state.now)
+
+
+def next_try(state: State) -> float | None:
+    """When it is tried again after a failure, by the clock of `state.now`; None where no failure is waited out."""
+    failed = state.failed
+    if not failed.count or not state.signed_in or state.paused:
+        return None
+    if state.wrote_at is None:
+        return failed.again
+    return min(failed.again, max(failed.soonest, state.wrote_at + PUSH_AFTER))
+
+
+def slept(before: float, after: float) -> bool:
+    """Whether the machine slept between two readings of the wall clock less the clock of `State`."""
+    return after - before >= SLEPT_S
 
 
 def to_read(state: State) -> bool:

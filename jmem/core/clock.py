@@ -25,6 +25,11 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def ahead_s() -> float:
+    """Seconds by which the wall clock is ahead of the one that stands still while the machine sleeps."""
+    return time.time() - time.monotonic()
+
+
 def stamp_ms(stamp: str) -> int:
     """The milliseconds of a stamp."""
     return int(stamp[:12], 16)

@@ -345,3 +345,15 @@ def test_a_write_comes_by_itself_after_the_account_was_away(pair: Pair):
         assert id not in pair.other.memories()
     wait_for(lambda: id in pair.other.memories(), 90, "the other machine has it, and nobody asked for it")
     pair.converge()
+
+
+def test_a_write_waits_no_half_hour_for_an_account_that_is_back(pair: Pair):
+    pair.converge()
+    with pair.line.in_mood("down"):
+        for _ in range(12):
+            pair.one.now()
+        assert pair.one.api.must("GET", "/sync")["next_try_s"] > 600
+    id = pair.one.add("written when the account was back")
+    assert pair.one.api.must("GET", "/sync")["next_try_s"] <= 60
+    wait_for(lambda: id in pair.other.memories(), 75, "the other machine has it")
+    pair.converge()

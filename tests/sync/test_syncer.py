@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import daemon.syncer
+import sync.plan
 from bench.home import wait_for
 from daemon import account
 from daemon.syncer import Syncer
@@ -242,6 +243,69 @@ def test_a_stream_that_the_account_ends_after_a_while_is_opened_again_at_once(
     monkeypatch.setattr(daemon.syncer, "backoff", lambda failures, *_: waits.append(failures) or 5.0)
     make().quiet()
     assert (ended, waits) == (3, [])
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """While it is set, nobody answers; by itself it is tried again after half an hour, else at most each second."""
+    away, send = threading.Event(), Remote._send
+
+    def run(self: Remote, *asked: Any) -> Any:
+        if away.is_set():
+            raise Offline("no network")
+        return send(self, *asked)
+
+    monkeypatch.setattr(Remote, "_send", run)
+    monkeypatch.setattr(sync.plan, "backoff", lambda *_: 1800.0)
+    monkeypatch.setattr(sync.plan, "RETRY_EVERY", 1.0)
+    monkeypatch.setattr(sync.plan, "LOOK_EVERY", 0.1)
+    yield away
+    away.clear()
+
+
+def _miss(machine: Machine) -> None:
+    """Have it find that nobody answers, and wait."""
+    with pytest.raises(Offline):
+        machine.syncer.now(PATIENCE_S)
+    assert 1790 <= machine.syncer.status()["next_try_s"] <= 1800
+
+
+def test_what_is_written_after_many_failures_does_not_wait_for_the_next_try(make: Make, away: threading.Event):
+    a, b = make(), make()
+    a.quiet()
+    away.set()
+    _miss(a)
+    time.sleep(1)
+    a.add("nobody answers yet")
+    a.until(lambda said: said["next_try_s"] is not None and said["next_try_s"] >= 1790 and said["waiting"] == 1)
+    away.clear()
+    id = a.add("the network is back")
+    assert a.syncer.status()["next_try_s"] == 1
+    wait_for(lambda: b.has(id), PATIENCE_S, "what was written")
+    assert a.syncer.status()["next_try_s"] is None
+
+
+def test_it_is_tried_again_when_the_machine_wakes(make: Make, away: threading.Event, monkeypatch: pytest.MonkeyPatch):
+    a, b = make(), make()
+    a.quiet()
+    away.set()
+    _miss(a)
+    away.clear()
+    id = b.add("written while this machine slept")
+    time.sleep(1)
+    assert not a.has(id)
+    ahead = daemon.syncer.ahead_s()
+    monkeypatch.setattr(daemon.syncer, "ahead_s", lambda: ahead + 3600)
+    wait_for(lambda: a.has(id), PATIENCE_S, "what was written meanwhile")
+    a.quiet()
+
+
+def test_nothing_is_tried_again_while_paused(make: Make, away: threading.Event):
+    a = make()
+    a.quiet()
+    away.set()
+    _miss(a)
+    assert a.syncer.pause(True)["next_try_s"] is None
 
 
 def test_whatever_fails_at_the_end_of_an_account_the_thread_goes_on(make: Make, monkeypatch: pytest.MonkeyPatch):
