@@ -67,12 +67,21 @@ def new_visitor() -> str:
     return secrets.token_urlsafe(32)
 
 
+def _ours(request: Request, origins: frozenset[str]) -> frozenset[str]:
+    host = request.headers.get("host", "")
+    return origins | {f"http://{host}", f"https://{host}"}
+
+
+def is_ours(request: Request, origins: frozenset[str]) -> bool:
+    """Whether the browser itself says that a page of ours has sent this, whatever token it has."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    return site in (None, "same-origin") and origin in _ours(request, origins)
+
+
 def check_form(request: Request, given: str, secret: str, origins: frozenset[str]) -> None:
     """Refuse a form that no page of ours has sent; raises Refused `stale_form`."""
-    origin = request.headers.get("origin")
-    host = request.headers.get("host", "")
-    ours = origins | {f"http://{host}", f"https://{host}"}
-    foreign = request.headers.get("sec-fetch-site") in ("cross-site", "same-site") or (origin and origin not in ours)
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    foreign = site in ("cross-site", "same-site") or (origin and origin not in _ours(request, origins))
     if foreign or not secret or not hmac.compare_digest(given.encode(), csrf_token(secret).encode()):
         raise Refused("this form was opened too long ago, or in another session", code="stale_form",
                       fix="go back, reload the page and send it again")  # fmt: skip

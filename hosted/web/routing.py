@@ -13,10 +13,10 @@ from starlette.routing import Route
 from hosted.api.routing import body_of
 from hosted.db.engine import DATABASE_FAILURES
 from hosted.identity.errors import BadToken
-from hosted.web import browser
+from hosted.web import browser, unsaved
 from hosted.web.flashes import Flash
 from hosted.web.site import SESSIONS, Form, Site, Visit
-from jmem.core.errors import Invalid, JmemError
+from jmem.core.errors import Invalid, JmemError, Refused
 
 Handler = Callable[[Visit], Awaitable[Response]]
 MAX_FORM = 512 * 1024
@@ -65,25 +65,37 @@ class Pages:
 def _endpoint(site: Site, declared: Declared) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         visit = await arrive(site, request, strict=declared.private)
-        if declared.private and visit.principal is None:
-            had = bool(site.cookies.read(request, browser.SESSION))
-            response = visit.sign_in_first()
-            if had:
-                site.cookies.take(response, browser.SESSION)
-                flash = browser.packed(Flash("session_over").dict())
-                site.cookies.give(response, browser.FLASH, flash, browser.FLASH_AGE)
-            return finish(visit, response)
-        if declared.method == "POST":
+        posted = declared.method == "POST"
+        if posted:
             try:
                 visit.form = await _form(request)
             except ClientDisconnect:  # a newer question took the place of this one before it had arrived
                 return Response(status_code=400)
-            browser.check_form(request, visit.form.get("csrf"), visit.secret, site.origins)
+        if declared.private and visit.principal is None:
+            return finish(visit, _sign_in_first(visit))
+        if posted:
+            try:
+                browser.check_form(request, visit.form.get("csrf"), visit.secret, site.origins)
+            except Refused:
+                again = unsaved.kept(visit) if declared.private else None
+                if again is None:
+                    raise
+                return finish(visit, again)
         elif declared.private and not visit.live:
             await visit.count()
         return finish(visit, await declared.handler(visit))
 
     return endpoint
+
+
+def _sign_in_first(visit: Visit) -> Response:
+    site = visit.site
+    response = unsaved.kept(visit) or visit.sign_in_first()
+    if site.cookies.read(visit.request, browser.SESSION):
+        site.cookies.take(response, browser.SESSION)
+        flash = browser.packed(Flash("session_over").dict())
+        site.cookies.give(response, browser.FLASH, flash, browser.FLASH_AGE)
+    return response
 
 
 async def arrive(site: Site, request: Request, *, strict: bool = True) -> Visit:

@@ -168,16 +168,16 @@ class Form:
     """The fields of a form; a field may stand several times."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = pairs
+        self.pairs = pairs
 
     def get(self, name: str, otherwise: str = "") -> str:
         """The first value of a field."""
-        return next((value for key, value in self._pairs if key == name), otherwise)
+        return next((value for key, value in self.pairs if key == name), otherwise)
 
     def all(self, name: str) -> list[str]:
         """Every value of a field."""
-        return [value for key, value in self._pairs if key == name]
+        return [value for key, value in self.pairs if key == name]
 
     def has(self, name: str) -> bool:
         """Whether the field is there."""
-        return any(key == name for key, _ in self._pairs)
+        return any(key == name for key, _ in self.pairs)

@@ -95,6 +95,10 @@ class Person:
         """A new account, without the page for it; the browser has its session."""
         assert self._send("/sign-up", email=self.email, password=PASSWORD) == "/welcome"
 
+    def sign_in(self) -> None:
+        """In again, without the page for it."""
+        assert self._send("/sign-in", email=self.email, password=PASSWORD) == "/memories"
+
     def remember(self, text: str, tags: str = "") -> None:
         """Add a memory, without the page for it."""
         assert self._send("/memories/new", content=text, tags=tags) == "/memories"
