@@ -232,7 +232,7 @@ def by_key(
     if not key.startswith(KEY):
         raise Invalid(f"an API key begins with {KEY}", code="bad_key", field="token")
     bearer = KeyToken(key)
-    sub = Remote(url, store.store_id, bearer.token, http, about()).hello().account
+    sub = Remote(url, outbox.device(store), bearer.token, http, about()).hello().account
     bind(store, sub, url, http, anew=anew)
     kept = keeper(folder, name)
     kept.save(key)

@@ -160,7 +160,9 @@ class Syncer:
         from sync.remote import Remote, connections
 
         known = self.signed_in()
-        return Remote(known.account.url, self._store.store_id, known.tokens.token, connections(10.0), account.about())
+        return Remote(
+            known.account.url, outbox.device(self._store), known.tokens.token, connections(10.0), account.about()
+        )
 
     # ---- told from outside --------------------------------------------------------------------
 
@@ -386,7 +388,7 @@ class Syncer:
 
         known = self.signed_in()
         asking = self._asking(life, known)
-        remote = Remote(known.account.url, self._store.store_id, asking, connections(), account.about())
+        remote = Remote(known.account.url, outbox.device(self._store), asking, connections(), account.about())
         try:
             outbox.bind(self._store, remote.hello().account)
             with self._wake:

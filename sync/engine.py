@@ -6,6 +6,7 @@ again, since every step of it may be repeated.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from sync.protocol import MAX_SKEW_MS, PushAnswer
 from sync.remote import Failing, Offline, OtherFeed, Pulled, Rejected, Remote, Renewed, Slow, TooBig, TooNew
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 CLIENT = "sync"
 """Who does what comes from the feed, in the list of actions."""
 HELLO_EVERY = 600.0
@@ -84,6 +86,8 @@ class Engine:
         self._newer: TooNew | None = None
         self._told: set[str] = set()
         """what the account has taken that can't be seen in the feed, behind an op of a newer kind"""
+        self._read_once = False
+        """the feed was read to its end: what comes under this machine's id from then on it has made itself"""
         self._tries: dict[str, int] = {}
         """how many exchanges each of them has ended"""
 
@@ -131,16 +135,25 @@ class Engine:
             ahead = _beside(self._remote.pull, pulled.page.cursor) if pulled.more and not pulled.newer else None
             if pulled.count:
                 taken = outbox.take_in(self._store, pulled.page, CLIENT)
-                if taken.missing:  # this store is a copy from before it made them
+                if taken.missing:  # this store is a copy from before it made them, or another one made them
+                    if self._read_once and taken.missing[0] == pulled.page.own[0][0]:
+                        self._part()
                     pulled, ahead = self._remote.pull(cursor, own=True), None  # which may end elsewhere
                     taken = outbox.take_in(self._store, pulled.page, CLIENT)
                 self._took(progress, pulled, taken)
             progress.newer = self._newer = TooNew(_NEWER) if pulled.newer else None
             if pulled.newer or not pulled.more:
+                self._read_once = True
                 return
             self._go_on()
             cursor = pulled.page.cursor
             pulled = self._remote.pull(cursor) if ahead is None else ahead.result()
+
+    def _part(self) -> None:
+        """Go on under another id: a copy of this store lives too, and writes under this one. Of the two that wrote, the one
+        that was first in the feed keeps it."""
+        self._remote.device = outbox.part(self._store)
+        log.warning("a copy of these memories syncs too; this machine is %s to the account now", self._remote.device)
 
     def _took(self, progress: Progress, pulled: Pulled, taken: TakenIn) -> None:
         progress.received += len(pulled.page.ops)

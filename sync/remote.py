@@ -134,14 +134,18 @@ class Remote:
         self, url: str, device: str, token: Token, client: httpx.Client | None = None, about: Mapping[str, str] | None = None
     ) -> None:  # fmt: skip
         """`about` are headers that tell the account which machine this is, for its owner's list. Raises Invalid
-        `bad_address` where a token must not be sent."""
+        `bad_address` where a token must not be sent. `device` may be set to another id."""
         self.url = account_address(url)
         self.device = device
-        self._about = {"x-jmem-device": device, **(about or {})}
+        self._named = about or {}
         self._token = token
         self._renewed: str | None = None
         self._stream: Any = None
         self._http = client or connections()
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return {"x-jmem-device": self.device, **self._named}
 
     def hello(self) -> Hello:
         """The account's clock and limits."""

@@ -160,7 +160,7 @@ def logout(call: Call, ask: NoBody) -> Answer:
               problems=(401, 403, 404, 503))  # fmt: skip
 def list_devices(call: Call, ask: NoQuery) -> Answer:
     """As the account knows them; `here` is this machine."""
-    mine = call.user.store.store_id
+    mine = outbox.device(call.user.store)
     with closing(call.user.syncer.remote()) as remote:
         found = remote.call("GET", "/devices")["devices"]
     return json_answer({"devices": [{**device, "here": device["id"] == mine} for device in found]})
@@ -175,7 +175,7 @@ def revoke_device(call: Call, ask: NoQuery) -> Answer:
     device = call.params["device"]
     with closing(call.user.syncer.remote()) as remote:
         found = remote.call("DELETE", f"/devices/{quote(device, safe='')}")
-    return json_answer({**found, "here": found["id"] == call.user.store.store_id})
+    return json_answer({**found, "here": found["id"] == outbox.device(call.user.store)})
 
 
 @routes.route("GET", "/account/export", NoQuery, "Everything that the account keeps", answers={200: ZIP},

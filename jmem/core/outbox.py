@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +23,8 @@ from jmem.core.store.oplog import Sent
 from jmem.core.store.store import CLOCK_OFFSET
 
 _ACCOUNT, _CURSOR, _FROM, _PAUSED = "sync.account", "sync.cursor", "sync.from", "sync.paused"
+DEVICE = "sync.device"
+"""Where a machine keeps an id of its own."""
 _WAITING = f"sent IN ({Sent.NEW:d}, {Sent.OFFERED:d})"
 _LOCAL, _OFFERED = (f"sent = {way:d}" for way in (Sent.LOCAL, Sent.OFFERED))
 """Conditions as the partial index `ops_kept` has them."""
@@ -70,6 +73,23 @@ def position(conn: sqlite3.Connection) -> Position:
     """Read it."""
     found = dict(conn.execute("SELECT key, value FROM meta WHERE key LIKE 'sync.%'").fetchall())
     return Position(found.get(_ACCOUNT), found.get(_CURSOR), int(found.get(CLOCK_OFFSET, 0)))
+
+
+# ---- the machine -------------------------------------------------------------------------------
+
+
+def device(store: Store) -> str:
+    """How the account knows this machine: by the id of its store, until a copy of that lived too."""
+    with store.reader() as conn:
+        own = conn.execute("SELECT value FROM meta WHERE key = ?", (DEVICE,)).fetchone()
+    return store.store_id if own is None else str(own[0])
+
+
+def part(store: Store) -> str:
+    """Have the account know this machine by another id from now on: the new one."""
+    new = str(uuid.uuid4())
+    store.write(lambda tx: tx.set_meta(DEVICE, new))
+    return new
 
 
 # ---- the account ------------------------------------------------------------------------------

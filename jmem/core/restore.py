@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jmem.core import backup, merge, purge
+from jmem.core import backup, merge, outbox, purge
 from jmem.core.errors import Invalid, NotFound, StorageFailed
 from jmem.core.model import Op
 from jmem.core.store import Store, memory_of
@@ -154,6 +154,7 @@ def _make_ready(folder: Path, place: Path) -> tuple[int, int]:
     conn = sqlite3.connect(path, isolation_level=None)
     try:
         conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('store_id', ?)", (str(uuid.uuid4()),))
+        conn.execute("DELETE FROM meta WHERE key = ?", (outbox.DEVICE,))
     finally:
         conn.close()
     with Store.open(place) as store:

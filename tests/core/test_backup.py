@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from jmem.core import backup
+from jmem.core import backup, outbox
 from jmem.core.access import AccessLog
 from jmem.core.actor import Actor
 from jmem.core.backup import DAY_MS, backups, created_ms, daily_due, is_backed_up, prune, verify, write_backup
@@ -200,6 +200,7 @@ def test_an_empty_store_asks_for_no_backup(tmp_path: Path) -> None:
 
 
 def test_a_restore_brings_the_copy_back_and_keeps_what_was_there(home: Home) -> None:
+    old_device = outbox.part(home.service.store)
     made = write_backup(home.folder, "manual")
     before, old_id = home.everything(), home.service.store.store_id
     home.service.add(Draft("later"), OWNER)
@@ -208,7 +209,10 @@ def test_a_restore_brings_the_copy_back_and_keeps_what_was_there(home: Home) -> 
     done = restore(home.folder, find_backup(home.folder, made.path.name), home.alone)
     assert home.everything() == before
     assert (done.memories, done.ops, done.purged_again) == (3, 3, 0)
-    assert home.service.store.store_id != old_id
+    assert home.service.store.store_id not in (old_id, old_device)
+    assert outbox.device(home.service.store) == home.service.store.store_id, (
+        "a copy is another machine than its original"
+    )
     assert home.service.add(Draft("goes on"), OWNER).memory.content == "goes on"
     assert done.replaced is not None
     restore(home.folder, done.replaced, home.alone)

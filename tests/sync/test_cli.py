@@ -427,6 +427,35 @@ def test_a_device_that_is_shut_out_says_so_and_comes_back_by_signing_in(pair: li
     one.has("waits")
 
 
+def test_a_copy_of_a_machine_that_runs_too_is_a_machine_of_its_own(pair: list[Machine], account: Account) -> None:
+    one, me = pair[0], account.world.person()
+    key = me.must("POST", "/keys", {"name": "machines"})["key"]
+    one.jmem("login", "--url", account.url, "--token-stdin", "--yes", input=key)
+    one.jmem("add", "before the copy")
+    one.until("on")
+    one.home.stop()
+    with temporary_home(one.home.path, JMEM_USER=one.user) as copied:
+        copy = Machine(copied, account, one.user)
+        for machine in (one, copy):
+            machine.home.start()
+            machine.until("on")
+            wait_for(lambda m=machine: m.sync()["streaming"], PATIENCE_S, "it listens")  # type: ignore[misc]
+        for machine, text in ((one, "of the original"), (copy, "of the copy"), (one, "again"), (copy, "and again")):
+            machine.jmem("add", text)
+            (copy if machine is one else one).has(text)
+        found = copy.home.json("account", "devices")["devices"]
+        assert len({device["name"] for device in found}) == len({device["id"] for device in found}) == 2
+        (here,) = [device for device in found if device["here"]]
+        (there,) = [device for device in one.home.json("account", "devices")["devices"] if device["here"]]
+        assert here["id"] != there["id"]
+        assert here["name"] == f"{there['name']} 2"
+        assert (
+            one.texts() == copy.texts() == {"before the copy", "of the original", "of the copy", "again", "and again"}
+        )
+        for machine in (one, copy):
+            assert machine.home.json("sync", "verify")["equal"]
+
+
 def test_doctor_says_how_the_account_is(pair: list[Machine], account: Account) -> None:
     one, me = pair[0], account.world.person()
 
