@@ -6,8 +6,10 @@ import hmac
 import json
 import re
 import secrets
+from datetime import UTC, tzinfo
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +20,8 @@ from jmem.core.errors import Refused
 SESSION, VISITOR, FLASH, FLOW = "session", "visitor", "flash", "flow"
 VISITOR_AGE, FLASH_AGE, FLOW_AGE = 86_400, 120, 3_600
 MAX_NEXT = 2_000
+ZONE = "jmem-zone"
+"""The cookie in which the page's script notes the time zone."""
 _RUNS = ("", "javascript", "data", "vbscript", "file", "blob", "about")
 """Schemes of addresses that would run something in this browser; "": none."""
 _HOST = re.compile(r"[a-z0-9._:-]+")
@@ -129,6 +133,14 @@ def place_of(address: str) -> str:
     if not _HOST.fullmatch(host) or "\\" in address or not address[len(scheme) :].startswith("://"):
         return ""
     return "a program on this device" if host in ("127.0.0.1", "localhost", "::1") else host
+
+
+def zone_of(request: Request) -> tzinfo:
+    """The zone that the person's times are written in; UTC as long as no script has told it."""
+    try:
+        return ZoneInfo(request.cookies.get(ZONE, "UTC")[:64])
+    except (KeyError, ValueError, OSError):  # unknown; no name at all; a folder of them
+        return UTC
 
 
 def packed(value: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Any
 
 from starlette.responses import Response
@@ -144,10 +145,10 @@ async def restore(visit: Visit) -> Response:
 async def _revisions(visit: Visit, memory: Memory) -> list[dict[str, Any]]:
     """Newest first, each with what it changed."""
     history = await visit.memories.history(memory.id, visit.actor)
-    return await asyncio.to_thread(_told, history.revisions)
+    return await asyncio.to_thread(_told, history.revisions, visit.zone)
 
 
-def _told(revisions: Sequence[Revision]) -> list[dict[str, Any]]:
+def _told(revisions: Sequence[Revision], zone: tzinfo) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for n in range(len(revisions) - 1, max(-1, len(revisions) - 1 - SHOWN_REVISIONS), -1):
         revision, before = revisions[n], revisions[n - 1] if n else None
@@ -157,20 +158,23 @@ def _told(revisions: Sequence[Revision]) -> list[dict[str, Any]]:
             text = words.short(content)
         elif was != content:
             text = words.diff(was, content)
-        found.append({"r": revision, "text": text, "fields": _fields(revision), "current": not found})
+        found.append({"r": revision, "text": text, "fields": _fields(revision, zone), "current": not found})
     return found
 
 
 _NAMED = {"tags": "tags", "state": "state", "deleted": "deleted", "occurred_at": "happened", "expires_at": "expires",
           "source": "source", "thread": "thread", "speaker": "speaker", "privacy": "privacy", "supersedes": "replaces"}  # fmt: skip
+_TIMES = {"occurred_at": words.date, "expires_at": words.until}
 
 
-def _fields(revision: Revision) -> list[tuple[str, str]]:
+def _fields(revision: Revision, zone: tzinfo) -> list[tuple[str, str]]:
     shown: list[tuple[str, str]] = []
     for name, value in revision.set.items():
         if name not in _NAMED or (revision.kind == "add" and not value):
             continue
-        if isinstance(value, list | tuple):
+        if value and name in _TIMES:
+            text = _TIMES[name](value, zone)
+        elif isinstance(value, list | tuple):
             text = ", ".join(f"#{tag}" for tag in value) or "none"
         else:
             text = {True: "yes", False: "no", None: "none"}.get(value, value) if not isinstance(value, str) else value

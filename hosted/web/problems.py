@@ -87,7 +87,7 @@ def as_page(
         "status": status, "title": _TITLES.get(status, "That did not work"), "help": _HELP.get(status, ""),
         "message": str(said.get("title", "")), "fix": str(said.get("fix") or ""), "code": str(said.get("code", "")),
         "number": str(said.get("request", "")), "me": _signed_in(site, request, status), "csrf": "", "path": request.url.path, "flash": None,
-        "live": False, "waiting": NOTHING,
+        "live": False, "waiting": NOTHING, "zone": browser.zone_of(request),
     }  # fmt: skip
     if status == 410:
         context["fix"] = ""

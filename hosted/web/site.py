@@ -6,6 +6,7 @@ import hashlib
 import mimetypes
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -128,6 +129,11 @@ class Visit:
         return self.held.secret if self.held else self.visitor
 
     @property
+    def zone(self) -> tzinfo:
+        """Where the person's clock is."""
+        return browser.zone_of(self.request)
+
+    @property
     def query(self) -> Mapping[str, str]:
         """The query string."""
         return self.request.query_params
@@ -140,7 +146,7 @@ class Visit:
         """A page or a part of one."""
         context = {
             "me": self.principal, "csrf": csrf_token(self.secret), "path": self.request.url.path, "flash": self.flash,
-            "live": self.live, "waiting": self.waiting, **values,
+            "live": self.live, "waiting": self.waiting, "zone": self.zone, **values,
         }  # fmt: skip
         return HTMLResponse(self.site.html(template, context), status)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import tzinfo
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -29,7 +31,7 @@ async def timeline(visit: Visit) -> Response:
         page = await visit.memories.list(Filter(), visit.actor, limit=PAGE, cursor=cursor, sort="-occurred")
     except Invalid:
         page = await visit.memories.list(Filter(), visit.actor, limit=PAGE, sort="-occurred")
-    by_day = groupby(await cards_of(visit, page.memories), key=_day)
+    by_day = groupby(await cards_of(visit, page.memories), key=partial(_day, zone=visit.zone))
     days = [(words.date(day), day, list(cards)) for day, cards in by_day]
     values: dict[str, Any] = {"days": days, "next": page.next_cursor}
     if visit.live:
@@ -38,9 +40,9 @@ async def timeline(visit: Visit) -> Response:
     return visit.page("timeline.html", **values, months=_months(stats["by_day"]), height=HEIGHT)
 
 
-def _day(card: dict[str, Any]) -> str:
-    happened: str = card["m"].occurred_at or card["m"].created_at
-    return happened[:10]
+def _day(card: dict[str, Any], zone: tzinfo) -> str:
+    at = words.local(card["m"].occurred_at or card["m"].created_at, zone)
+    return at.date().isoformat() if at else ""
 
 
 def _months(by_day: dict[str, int]) -> list[dict[str, Any]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
 from difflib import SequenceMatcher
 from typing import Any
 
+import jinja2
 from markupsafe import Markup, escape
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200e\u200f]")
@@ -54,43 +55,55 @@ def moment(value: str | datetime | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def ago(value: str | datetime | None) -> str:
-    """How long ago, in short."""
+def local(value: str | datetime | None, zone: tzinfo) -> datetime | None:
+    """The moment by the clocks of a zone; as it is at the ends of the calendar, where no zone has one."""
+    at = moment(value)
+    try:
+        return at and at.astimezone(zone)
+    except OverflowError:
+        return at
+
+
+def ago(value: str | datetime | None, zone: tzinfo = UTC) -> str:
+    """How long ago, in short; the day of what is to come."""
     at = moment(value)
     if at is None:
         return "never"
     seconds = (datetime.now(UTC) - at).total_seconds()
     if seconds < 0:
-        return date(at)
+        return date(at, zone)
     for size, unit in _UNITS:
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
     return "just now"
 
 
-def date(value: str | datetime | None) -> str:
+def date(value: str | datetime | None, zone: tzinfo = UTC) -> str:
     """The day."""
-    at = moment(value)
+    at = local(value, zone)
     return "" if at is None else f"{at.day} {at:%b %Y}"
 
 
-def clock(value: str | datetime | None) -> str:
-    """Day and time, in UTC: the page's script writes the reader's own."""
-    at = moment(value)
-    return "" if at is None else f"{at.day} {at:%b %Y, %H:%M} UTC"
+def clock(value: str | datetime | None, zone: tzinfo = UTC) -> str:
+    """Day and time, with the name of the zone."""
+    at = local(value, zone)
+    return "" if at is None else f"{at.day} {at:%b %Y, %H:%M %Z}"
 
 
-def machine(value: str | datetime | None) -> str:
-    """A moment for programs to read."""
-    at = moment(value)
-    return "" if at is None else at.isoformat()
+def until(value: str | datetime | None, zone: tzinfo = UTC) -> str:
+    """Until when something is true: a whole day by its name, since it ends as the next one begins."""
+    at = local(value, zone)
+    if at is not None and f"{at:%H:%M:%S}" == "00:00:00":
+        return f"end of {date(at - timedelta(seconds=1), zone)}"
+    return clock(at, zone)
 
 
-def when(value: str | datetime | None) -> Markup:
+def when(value: str | datetime | None, zone: tzinfo = UTC) -> Markup:
     """A moment, told as how long ago it is, exact on demand."""
-    if moment(value) is None:
+    at = moment(value)
+    if at is None:
         return Markup("never")
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(machine(value), clock(value), ago(value))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), clock(at, zone), ago(at, zone))
 
 
 def number(value: int) -> str:
@@ -178,7 +191,17 @@ def _came(text: str) -> Markup:
     return Markup('<ins><span class="sr">added: </span>{}</ins>').format(text) if text else Markup("")
 
 
+def _zoned(write: Callable[[Any, tzinfo], str]) -> Callable[[Mapping[str, Any], Any], str]:
+    """As a filter, which writes in the zone of the page that it stands on."""
+
+    @jinja2.pass_context
+    def written(context: Mapping[str, Any], value: Any) -> str:
+        return write(value, context["zone"])
+
+    return written
+
+
 FILTERS = {
-    "shown": shown, "short": short, "is_long": is_long, "line": line, "ago": ago, "date": date, "clock": clock,
-    "machine": machine, "when": when, "number": number,
+    "shown": shown, "short": short, "is_long": is_long, "line": line, "date": _zoned(date), "clock": _zoned(clock),
+    "until": _zoned(until), "when": _zoned(when), "number": number,
 }  # fmt: skip

@@ -3,14 +3,16 @@
   "use strict";
   document.documentElement.classList.add("scripted");
 
-  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  // the server writes times in this zone
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.split("; ").includes(`jmem-zone=${zone}`)) {
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `jmem-zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
+  }
+
   const bar = () => document.getElementById("bar");
 
   function settle(root) {
-    for (const time of root.querySelectorAll("time[datetime]")) {
-      const at = new Date(time.dateTime);
-      if (!Number.isNaN(at.valueOf())) time.title = local.format(at);
-    }
     for (const button of root.querySelectorAll("[data-copy][hidden], [data-script][hidden]")) button.hidden = false;
     for (const toast of root.querySelectorAll(".toast")) fade(toast);
     count();

@@ -22,6 +22,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from jmem.core.actor import Actor
+from jmem.core.drafts import Draft
 from tests.hosted.identity.conftest import Running
 from tests.hosted.world import World, served
 
@@ -135,6 +137,14 @@ def somebody(world: World, browser: Browser) -> Iterator[Callable[..., Person]]:
     for person in made:
         person.context.close()
     assert [problem for person in made for problem in person.problems] == []
+
+
+def written_by(world: World, me: Person, client: str, *texts: str | Draft) -> None:
+    """Memories that a program has written, without the program."""
+    found = world.supabase.double._context.users.by_email(me.email)
+    assert found is not None
+    of = world.app.state.backend.of(uuid.UUID(str(found["id"])))
+    world.run(of.add_many([text if isinstance(text, Draft) else Draft(text) for text in texts], Actor(client)))
 
 
 def accessible(page: Page) -> list[str]:

@@ -473,7 +473,7 @@ def test_errors_help_people_and_stay_documents_for_programs(world: World, visito
     assert me.http.get("/nowhere", headers={"accept": "application/json"}).json()["code"] == "no_route"
     assert me.http.get("/api/v1/nowhere").headers["content-type"] == "application/problem+json"
 
-    monkeypatch.setattr("hosted.web.timeline.words.date", lambda _: 1 / 0)
+    monkeypatch.setattr("hosted.web.timeline.words.date", lambda *_: 1 / 0)
     me.post("/memories/new", content="something")
     failed = me.get("/timeline")
     assert failed.status_code == 500

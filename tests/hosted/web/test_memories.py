@@ -5,16 +5,13 @@ from __future__ import annotations
 import io
 import re
 import time
-import uuid
 import zipfile
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from jmem.core.actor import Actor
-from jmem.core.drafts import Draft
-from tests.hosted.web.conftest import Person, Visitor, shown
+from tests.hosted.web.conftest import Person, Visitor, shown, written_by
 from tests.hosted.world import World
 
 Somebody = Callable[..., Person]
@@ -392,7 +389,7 @@ def test_a_secret_is_asked_about(somebody: Somebody) -> None:
 
 def test_a_long_list_goes_on_by_itself(somebody: Somebody, world: World) -> None:
     me = somebody()
-    _add(world, me, "web", *(f"Line number {n:03}" for n in range(70)))
+    written_by(world, me, "web", *(f"Line number {n:03}" for n in range(70)))
     page = me.go("/memories")
     assert len(me.texts()) == 30
     deadline = time.monotonic() + 20
@@ -406,8 +403,10 @@ def test_a_long_list_goes_on_by_itself(somebody: Somebody, world: World) -> None
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_list_of_several_programs_stays_as_it_was_chosen(somebody: Somebody, world: World, width: int) -> None:
     me = somebody(viewport={"width": width, "height": 900})
-    _add(world, me, "cursor", "The ferry leaves at nine", "The ferry costs twelve", "The ferry is blue")
-    _add(world, me, "a-name-as-long-as-a-program-may-have-and-nobody-would-choose", "The quay is closed", "It rains")
+    written_by(world, me, "cursor", "The ferry leaves at nine", "The ferry costs twelve", "The ferry is blue")
+    written_by(
+        world, me, "a-name-as-long-as-a-program-may-have-and-nobody-would-choose", "The quay is closed", "It rains"
+    )
     me.remember("Written here")
     page = me.go("/memories")
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -426,13 +425,6 @@ def test_a_list_of_several_programs_stays_as_it_was_chosen(somebody: Somebody, w
         page.get_by_role("button", name="Close this message").click()
     page.goto(f"{me.url}/activity?view=changes")
     assert page.evaluate("document.documentElement.scrollWidth") == width
-
-
-def _add(world: World, me: Person, client: str, *texts: str) -> None:
-    found = world.supabase.double._context.users.by_email(me.email)
-    assert found is not None
-    of = world.app.state.backend.of(uuid.UUID(str(found["id"])))
-    world.run(of.add_many([Draft(text) for text in texts], Actor(client)))
 
 
 def test_with_the_keyboard_alone(somebody: Somebody) -> None:
