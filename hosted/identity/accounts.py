@@ -117,8 +117,10 @@ class Accounts:
                 following = await self._carry_out(step, user_id)
             except (JmemError, httpx.HTTPError, *DATABASE_FAILURES) as error:
                 _log.warning("account_deletion_stuck", step=step, error=type(error).__name__)
-                await self._note(user_id, problem=type(error).__name__)
-                return False
+                return await self._stuck(user_id, error)
+            except Exception as error:  # whatever is wrong with one account, those of others come to their end
+                _log.exception("account_deletion_stuck", step=step)
+                return await self._stuck(user_id, error)
             if step == "verify" and following is not None:  # not at once: whoever wrote may be writing still
                 await self._note(user_id, step=following, problem="incomplete")
                 return False
@@ -174,6 +176,10 @@ class Accounts:
             found = await conn.execute(select(deletions.c.step).where(deletions.c.user_id == user_id))
             step: Step | None = found.scalar_one_or_none()
             return step
+
+    async def _stuck(self, user_id: UUID, error: Exception) -> bool:
+        await self._note(user_id, problem=type(error).__name__)
+        return False
 
     async def _note(self, user_id: UUID, *, step: Step | None = None, problem: str | None = None) -> None:
         """Note the step to come, what went wrong, or both; neither: that it is finished."""

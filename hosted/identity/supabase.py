@@ -223,7 +223,7 @@ class Supabase:
             return {}
         try:
             found = answer.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise IdentityUnavailable("its answer is not JSON") from error
         if not answer.is_success:
             raise _refused(answer.status_code, found)
@@ -243,10 +243,11 @@ def _maybe_session(answer: dict[str, Any]) -> Session | None:
 
 def _session(answer: dict[str, Any]) -> Session:
     try:
-        user = answer["user"]
-        return Session(answer["access_token"], answer["refresh_token"], int(answer["expires_at"]), UUID(user["id"]),
-                       str(user.get("email") or ""))  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
+        user, tokens = answer["user"], (answer["access_token"], answer["refresh_token"])
+        if not all(isinstance(text, str) for text in (*tokens, user["id"])):
+            raise TypeError
+        return Session(*tokens, int(answer["expires_at"]), UUID(user["id"]), str(user.get("email") or ""))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise IdentityUnavailable("its answer holds no session") from error
 
 

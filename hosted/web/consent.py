@@ -29,7 +29,7 @@ async def ask(visit: Visit) -> Response:
     """Which program asks, where it will send the person, and what it may do."""
     await _forget_unknown(visit)
     asked = await _asked(visit, visit.query.get("authorization_id", ""))
-    if "client" not in asked:  # it was let in before, here too
+    if not isinstance(asked.get("client"), dict):  # it was let in before, here too
         return _onward(visit, str(asked.get("redirect_url") or ""), let_in=True)
     return visit.page("consent.html", **_shown(asked), rights=Rights("program"), problem="")
 
@@ -39,7 +39,7 @@ async def decide(visit: Visit) -> Response:
     """Let it in with these permissions, or not; then back to the program."""
     authorization_id = visit.form.get("authorization_id")
     asked = await _asked(visit, authorization_id)
-    if "client" not in asked:
+    if not isinstance(asked.get("client"), dict):
         return _onward(visit, str(asked.get("redirect_url") or ""), let_in=True)
     shown = _shown(asked)
     if visit.form.get("decision") != "allow":
@@ -97,7 +97,6 @@ async def _decided(visit: Visit, authorization_id: str, action: str) -> str:
 
 def _shown(asked: dict[str, Any]) -> dict[str, Any]:
     client = asked["client"]
-    assert isinstance(client, dict)
     name = "".join(c for c in str(client.get("name") or "") if c.isprintable()).strip()[:100]
     slug = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:MAX_CLIENT_CHARS] or "program"
     slug = f"{slug}-program" if slug == SESSION_CLIENT else slug

@@ -198,6 +198,33 @@ async def test_what_is_away_is_waited_for_and_not_forgotten(
     assert not await auth.has_user(user)
 
 
+async def test_whatever_is_wrong_with_one_account_that_of_another_ends(
+    accounts: Accounts,
+    database: Database,
+    auth: Supabase,
+    points: Points,
+    owner_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd, _ = await settled(database, auth, points)
+    user, _ = await settled(database, auth, points)
+    for one in (odd, user):
+        await accounts.ask(one)
+    forget = points.forget_user
+
+    async def forgetting(user_id: uuid.UUID) -> None:
+        if user_id == odd:
+            raise RecursionError
+        await forget(user_id)
+
+    monkeypatch.setattr(points, "forget_user", forgetting)
+    assert not await accounts.delete(odd)
+    assert await accounts.resume() == 1
+    assert (await left(owner_url, odd), await left(owner_url, user)) == ({"deletions": 1}, {})
+    monkeypatch.undo()
+    assert await accounts.resume() == 1
+
+
 async def test_what_came_back_meanwhile_is_removed_too(
     accounts: Accounts, database: Database, auth: Supabase, points: Points, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -149,10 +150,19 @@ async def test_a_user_is_removed(auth: Supabase, email: str) -> None:
         await auth.refresh(session.refresh_token)
 
 
+def odd_session(**odd: Any) -> httpx.Response:
+    user = {"id": "0199f3a1-c2d4-4b3e-9c1a-0123456789ab"}
+    return httpx.Response(
+        200, text=json.dumps({"access_token": "a", "refresh_token": "r", "expires_at": 1, "user": user, **odd})
+    )
+
+
 @pytest.mark.parametrize(
     "answer",
     [httpx.Response(502, text="<html>"), httpx.Response(200, text="<html>"), httpx.Response(200, json={"access_token": "x"}),
-     httpx.Response(200, json=[1]), httpx.Response(200, text="x" * 300_000), httpx.ReadTimeout("slow")],
+     httpx.Response(200, json=[1]), httpx.Response(200, text="x" * 300_000), httpx.ReadTimeout("slow"),
+     httpx.Response(200, text="[" * 100_000), odd_session(expires_at=float("inf")), odd_session(access_token=["x"]),
+     odd_session(user={"id": 5})],
 )  # fmt: skip
 async def test_a_service_that_fails_is_said_so(answer: Any) -> None:
     def respond(request: httpx.Request) -> httpx.Response:
