@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from starlette.responses import RedirectResponse, Response
 
 from hosted.identity import grants, signing_out
 from hosted.identity.errors import IdentityUnavailable
+from hosted.identity.jwt import session_of
 from hosted.identity.supabase import Pkce, Session, SignInRefused
 from hosted.web import browser
 from hosted.web.flashes import Flash
@@ -194,23 +193,26 @@ def remember(visit: Visit, response: Response, flow: str, pkce: Pkce, wanted: st
 # ---- out --------------------------------------------------------------------------------------
 
 
-@pages.post("/sign-out", private=True)
+@pages.post("/sign-out", private=True, leaving=True)
 async def sign_out(visit: Visit) -> Response:
-    """This browser's session, or with `scope` global all of them: refused here at once, ended at Supabase too."""
-    me, held, site, saying = visit.me, visit.session, visit.site, "signed_out"
+    """This browser's session, or with `scope` global all of them: refused here at once, ended at Supabase if it answers."""
+    held, site, saying = visit.session, visit.site, "signed_out"
+    user_id, token = held.user_id, held.tokens.access_token
     if visit.form.get("scope") == "global":
         saying = "signed_out_everywhere"
-        await site.sessions.end_all(me.user_id)
+        await site.sessions.end_all(user_id)
         try:
-            await signing_out.everywhere(site.backend.database, site.supabase, me.user_id, held.tokens.access_token)
+            await signing_out.everywhere(site.backend.database, site.supabase, user_id, token)
         except (SignInRefused, IdentityUnavailable):
             saying = "signed_out_in_part"
     else:
-        async with site.backend.database.tenant(me.user_id) as conn:
-            await grants.sign_out(conn, me.user_id, me.session_id or "")
+        async with site.backend.database.tenant(user_id) as conn:
+            await grants.sign_out(conn, user_id, session_of(token))
         await site.sessions.end(held)
-        with suppress(SignInRefused, IdentityUnavailable):  # there it ends with its refresh token, which nobody has
-            await site.supabase.sign_out(held.tokens.access_token)
+        try:
+            await site.supabase.sign_out(token)
+        except (SignInRefused, IdentityUnavailable):  # its refresh token was in the row that is gone, and nowhere else
+            saying = "signed_out_unheard"
     response = visit.go("/sign-in", Flash(saying))
     visit.site.cookies.take(response, browser.SESSION)
     return response

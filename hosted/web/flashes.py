@@ -32,6 +32,11 @@ _SAYINGS: Mapping[str, tuple[Tone, str, str]] = {
     "rejected": ("good", "Rejected.", "{n} memories are rejected."),
     "device_revoked": ("good", "That machine is shut out. What is on it stays there.", ""),
     "signed_out": ("good", "You are signed out.", ""),
+    "signed_out_unheard": (
+        "good",
+        "You are signed out. The sign-in service could not be told: your session stays there, and nobody has the key to it.",
+        "",
+    ),
     "signed_out_everywhere": ("good", "You are signed out, in every browser and program that used your session.", ""),
     "signed_out_in_part": (
         "bad",

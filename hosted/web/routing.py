@@ -32,6 +32,7 @@ class Declared:
     path: str
     handler: Handler
     private: bool
+    leaving: bool
 
 
 class Pages:
@@ -45,14 +46,17 @@ class Pages:
         """A page to look at."""
         return self._declare("GET", path, private)
 
-    def post(self, path: str, *, private: bool | None = None) -> Callable[[Handler], Handler]:
-        """A form that is sent; it carries the token of its session."""
-        return self._declare("POST", path, private)
+    def post(self, path: str, *, private: bool | None = None, leaving: bool = False) -> Callable[[Handler], Handler]:
+        """A form that is sent; it carries the token of its session. `leaving`: whoever has the session may send it, also
+        while it can't be told whether it still counts."""
+        return self._declare("POST", path, private, leaving=leaving)
 
-    def _declare(self, method: str, path: str, private: bool | None) -> Callable[[Handler], Handler]:
+    def _declare(
+        self, method: str, path: str, private: bool | None, *, leaving: bool = False
+    ) -> Callable[[Handler], Handler]:
         def declare(handler: Handler) -> Handler:
             only = self._private if private is None else private
-            self.declared.append(Declared(method, path, handler, only))
+            self.declared.append(Declared(method, path, handler, only, leaving))
             return handler
 
         return declare
@@ -64,14 +68,14 @@ class Pages:
 
 def _endpoint(site: Site, declared: Declared) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        visit = await arrive(site, request, strict=declared.private)
+        visit = await arrive(site, request, strict=declared.private, leaving=declared.leaving)
         posted = declared.method == "POST"
         if posted:
             try:
                 visit.form = await _form(request)
             except ClientDisconnect:  # a newer question took the place of this one before it had arrived
                 return Response(status_code=400)
-        if declared.private and visit.principal is None:
+        if declared.private and (visit.held if declared.leaving else visit.principal) is None:
             return finish(visit, _sign_in_first(visit))
         if posted:
             try:
@@ -98,21 +102,25 @@ def _sign_in_first(visit: Visit) -> Response:
     return response
 
 
-async def arrive(site: Site, request: Request, *, strict: bool = True) -> Visit:
-    """Who visits. Not `strict`: a session that can't be told now counts as none, so that public pages stay up."""
+async def arrive(site: Site, request: Request, *, strict: bool = True, leaving: bool = False) -> Visit:
+    """Who visits. Not `strict`: a session that can't be told now counts as none, so that public pages stay up.
+
+    `leaving`: a session that is here is the visit's, whatever its tokens are worth; `principal` may be None beside it.
+    """
     visit = Visit(request, site, visitor=site.cookies.read(request, browser.VISITOR))
     visit.flash = Flash.of(browser.unpacked(site.cookies.read(request, browser.FLASH)))
     if not 40 <= len(visit.visitor) <= 64:
         visit.visitor = browser.new_visitor()
     if secret := site.cookies.read(request, browser.SESSION):
         try:
-            held = await site.sessions.find(secret)
+            held = await site.sessions.find(secret, ended=leaving)
+            visit.held = held if leaving else None
             visit.principal = await site.identity.of_bearer(held.tokens.access_token, SESSIONS)
             visit.held = held
         except BadToken:
             return visit
         except (JmemError, *DATABASE_FAILURES):
-            if strict:
+            if strict and visit.held is None:
                 raise
     return visit
 

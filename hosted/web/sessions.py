@@ -96,10 +96,11 @@ class WebSessions:
             await conn.execute(insert(web_sessions).values(values))
         return secret
 
-    async def find(self, secret: str) -> Held:
+    async def find(self, secret: str, *, ended: bool = False) -> Held:
         """The session of a cookie, its tokens renewed if they end soon; that it was used is kept, to the minute.
 
-        Raises SignedOut, AccountDeleted, IdentityUnavailable when they have ended and Supabase does not answer.
+        Raises SignedOut, AccountDeleted, IdentityUnavailable when they have ended and Supabase does not answer; with
+        `ended` it is the session with the tokens that have.
         """
         found = await self._holder(secret)
         if found.tokens.expires_at - time.time() > EARLY:
@@ -107,9 +108,9 @@ class WebSessions:
         try:
             return Held(secret, found.user_id, await self._renewed(found))
         except IdentityUnavailable:
-            if found.tokens.expires_at <= time.time():
+            if found.tokens.expires_at <= time.time() and not ended:
                 raise
-            return found  # still good; the next request tries again
+            return found  # still good, or good enough; the next request tries again
 
     async def end(self, held: Held, *, others: bool = False) -> None:
         """Forget this session, or all others of the user."""

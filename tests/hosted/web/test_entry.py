@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from html import escape
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -459,6 +460,36 @@ def test_a_session_that_ended_at_supabase_ends_here_with_its_token(supabase: Run
     answer = me.get("/memories")
     assert answer.status_code == 303
     assert "You were signed out" in shown(me.get("/sign-in"))
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [("local", "could not be told: your session stays"), ("global", "could not be told to end your other sessions")],
+)
+def test_one_can_sign_out_while_the_token_has_ended_and_supabase_is_away(
+    world: World, visitors: Make, monkeypatch: pytest.MonkeyPatch, scope: str, said: str
+) -> None:
+    me = visitors(signed_in=True)
+    cookie = me.http.cookies["jmem-session"]
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise IdentityUnavailable("ConnectError")
+
+    def later() -> float:
+        return time.time() + 7_200
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hosted.web.sessions.time", SimpleNamespace(time=later, monotonic=time.monotonic))
+        patch.setattr(world.app.state.identity._verifier, "_clock", later)
+        patch.setattr(Supabase, "_call", away)
+        assert me.get("/memories").status_code == 503
+        assert me.http.post("/sign-out", data={"csrf": "0" * 64}).status_code == 403
+        answer = me.post("/sign-out", scope=scope)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+        assert "jmem-session" not in me.http.cookies
+        assert said in shown(me.get("/sign-in"))
+    assert world.query("SELECT 1 FROM jmem.web_sessions WHERE digest = $1", _digest(cookie)) == []
+    assert httpx.get(f"{world.url}/memories", cookies={"jmem-session": cookie}).status_code == 303
 
 
 # ---- errors -----------------------------------------------------------------------------------
