@@ -118,7 +118,7 @@ class Accounts:
             except (JmemError, httpx.HTTPError, *DATABASE_FAILURES) as error:
                 _log.warning("account_deletion_stuck", step=step, error=type(error).__name__)
                 return await self._stuck(user_id, error)
-            except Exception as error:  # whatever is wrong with one account, those of others come to their end
+            except Exception as error:  # noqa: BLE001  whatever is wrong with one account, those of others come to their end
                 _log.exception("account_deletion_stuck", step=step)
                 return await self._stuck(user_id, error)
             if step == "verify" and following is not None:  # not at once: whoever wrote may be writing still
