@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sync.session import Account, Project, Tokens
 
 FILE = "account.json"
+_NAMES = frozenset(("url", "supabase_url", "publishable_key", "sub", "email", "keeper"))
 KEY = "jmk_"
 """Begins an API key of the hosted account."""
 
@@ -74,8 +75,23 @@ class SignedIn:
 
 
 def stored(folder: Path) -> dict[str, Any] | None:
-    """What account.json says; None when nobody is signed in."""
-    return read_json(folder / FILE)
+    """What account.json says, a text under each of its names; None when nobody is signed in. Raises StorageFailed."""
+    try:
+        said = read_json(folder / FILE)
+    except StorageFailed as error:
+        error.fix = "jmem login"
+        raise
+    if said is not None and not (said.keys() == _NAMES and all(isinstance(value, str) for value in said.values())):
+        raise StorageFailed(f"{folder / FILE} is damaged", code="damaged", fix="jmem login")
+    return said
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """The same where it can be read, else nothing: to sign in is what mends it."""
+    try:
+        return stored(folder) or {}
+    except StorageFailed:
+        return {}
 
 
 def load(folder: Path, name: str, url: str, key: str, http: httpx.Client) -> SignedIn | None:
@@ -88,11 +104,8 @@ def load(folder: Path, name: str, url: str, key: str, http: httpx.Client) -> Sig
         if not (url and key):
             return None
         return SignedIn(Account(url, "", "", "", ""), KeyToken(key), None)
-    try:
-        kind = str(said.pop("keeper"))
-        account = Account(**said)
-    except (KeyError, TypeError):
-        raise StorageFailed(f"{folder / FILE} is damaged", code="damaged", fix="jmem login") from None
+    kind = said.pop("keeper")
+    account = Account(**said)
     kept = keeper(folder, name, kind)
     if not account.supabase_url:
         return SignedIn(account, KeyToken(kept.load() or ""), kept)
@@ -166,7 +179,7 @@ def forget(folder: Path, name: str) -> None:
     from sync.keeper import keeper
     from sync.remote import Offline
 
-    kind = (stored(folder) or {}).get("keeper")
+    kind = told(folder).get("keeper")
     (folder / FILE).unlink(missing_ok=True)
     with suppress(Offline):
         keeper(folder, name, kind).forget()

@@ -268,7 +268,7 @@ class Syncer:
         with self._store.reader() as conn:
             counts, waiting, oldest = outbox.counts(conn), outbox.waiting(conn), outbox.oldest_waiting(conn)
             kept, paused, apart = rules.of(conn), outbox.paused(conn), conflicts.how_many(conn)
-        said = account.stored(self._folder) or {}
+        said = account.told(self._folder)
         progress = self._progress
         return {
             "state": self._state(paused), "url": said.get("url") or self._url,

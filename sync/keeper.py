@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jmem.core.errors import StorageFailed
 from jmem.core.store.failures import disk_failed
 from jmem.core.store.migrate import sync_file
 from sync.remote import Offline
@@ -46,11 +47,15 @@ class FileKeeper:
         return f"the file {self.path}, which only you can read (there is no keyring)"
 
     def load(self) -> str | None:
-        """What is kept; None for nothing."""
+        """What is kept; None for nothing. Raises StorageFailed."""
         try:
             return self.path.read_text(encoding="utf-8").strip() or None
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise disk_failed(error, f"what proves the sign-in can't be read in {self.path}") from None
+        except UnicodeDecodeError:
+            raise StorageFailed(f"{self.path} is damaged: it is no text", code="damaged", fix="jmem login") from None
 
     def save(self, token: str) -> None:
         """Keep it; durable when this returns. Raises StorageFailed, and what was kept before stays."""
@@ -67,8 +72,11 @@ class FileKeeper:
             raise disk_failed(error, f"the sign-in can't be kept in {self.path}") from None
 
     def forget(self) -> None:
-        """Nothing is kept from here on."""
-        self.path.unlink(missing_ok=True)
+        """Nothing is kept from here on. Raises StorageFailed."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_failed(error, f"{self.path} can't be removed") from None
 
 
 class KeyringKeeper:

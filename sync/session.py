@@ -17,7 +17,7 @@ from uuid import UUID
 import httpx
 
 from jmem.core.addresses import account_address
-from jmem.core.errors import JmemError
+from jmem.core.errors import JmemError, StorageFailed
 from sync.remote import AccountGone, Offline, SignedOut
 
 EARLY_S = 60.0
@@ -189,15 +189,15 @@ class Session:
         self.ended = (
             self.ended or "signed out"
         )  # a renewal that is under way, and holds the lock, keeps nothing any more
-        with self._lock:
-            good, self._access = self._access if self._clock() < self._ends else "", ""
-            kept = self._keeper.load()
         try:
+            with self._lock:
+                good, self._access = self._access if self._clock() < self._ends else "", ""
+                kept = self._keeper.load()
             if good and self._project.sign_out(good):
                 return
             if kept is not None:  # a token that has ended ends no session
                 self._project.sign_out(self._project.by_refresh_token(kept).access)
-        except (Offline, SignInRefused):
+        except (Offline, SignInRefused, StorageFailed):
             return
 
     def _take(self, tokens: Tokens) -> None:

@@ -141,7 +141,7 @@ def logout(call: Call, ask: NoBody) -> Answer:
     from sync.remote import Offline
 
     user = call.user
-    if account.stored(user.folder) is None:
+    if not (user.folder / account.FILE).exists():
         if key_of(call.daemon.settings, call.identity.user or ""):
             raise Refused("the key that signs this machine in is in the settings", code="key_in_settings",
                           fix="unset JMEM_TOKEN, or: jmem config unset hosted.token")  # fmt: skip
@@ -216,9 +216,9 @@ def delete(call: Call, ask: DeleteAsk) -> Answer:
 
 
 def _who(call: Call, folder: Path | None) -> dict[str, Any]:
-    said = None if folder is None else account.stored(folder)
+    said = {} if folder is None else account.told(folder)
     key = bool(key_of(call.daemon.settings, call.identity.user or ""))
-    if said is None or folder is None:
+    if not said or folder is None:
         return {"signed_in": key, "email": "", "account": "", "url": call.daemon.settings["hosted.url"],
                 "kept": "the settings" if key else ""}  # fmt: skip
     return {"signed_in": True, "email": said.get("email", ""), "account": said.get("sub", ""), "url": said.get("url", ""),

@@ -542,6 +542,29 @@ def test_an_exchange_that_takes_long_is_waited_for_and_told_of(
     assert len(other.texts()) == 1500
 
 
+def test_a_damaged_sign_in_is_told_and_mended_by_another(pair: list[Machine], account: Account) -> None:
+    one, me = pair[0], account.world.person()
+    one.login(me)
+    for file in ("session", "account.json"):
+        for command in ("login", "logout"):
+            one.home.stop()
+            one.session.with_name(file).write_bytes(b"\xff{}")
+            one.jmem("add", f"{file} is damaged before {command}")
+            said = wait_for(
+                lambda: found["error"] and found if (found := one.sync()) else None, PATIENCE_S, "it is told"
+            )
+            assert (said["error"]["code"], said["error"]["fix"], said["waiting"]) == ("damaged", "jmem login", 1)
+            assert "jmem login" in one.jmem("status").stdout
+            doctor = one.jmem("doctor", check=False).stdout
+            assert re.search(rf"^fail\t(sign-in|account)\t.*{file} is damaged.*jmem login", doctor, re.M), doctor
+            if command == "logout":
+                one.jmem("logout")
+                assert not one.session.exists()
+            one.login(me)
+            one.jmem("sync", "now")
+            assert one.sync()["waiting"] == 0
+
+
 def test_pause_and_rules(pair: list[Machine], account: Account, tmp_path: Path) -> None:
     one, me = pair[0], account.world.person()
     one.login(me)

@@ -165,6 +165,24 @@ def test_the_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path):
     assert kept.load() is None
 
 
+def test_a_file_that_can_not_be_read_is_no_sign_in_that_has_ended(tmp_path: Path):
+    kept = FileKeeper(tmp_path / "session")
+    kept.path.write_bytes(b"\xff")
+    with pytest.raises(StorageFailed) as caught:
+        kept.load()
+    assert (caught.value.code, caught.value.fix, str(kept.path) in caught.value.message) == (
+        "damaged",
+        "jmem login",
+        True,
+    )
+    kept.forget()
+    kept.path.mkdir()
+    for work in (kept.load, kept.forget):
+        with pytest.raises(StorageFailed) as caught:
+            work()
+        assert str(kept.path) in caught.value.message
+
+
 def test_a_half_written_file_is_not_read(tmp_path: Path):
     kept = FileKeeper(tmp_path / "session")
     kept.save("whole")
