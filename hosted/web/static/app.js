@@ -106,14 +106,33 @@
     const wanted = event.target.querySelector && event.target.querySelector("[data-focus]");
     if (wanted) { wanted.focus(); wanted.removeAttribute("data-focus"); }
   });
-  document.addEventListener("htmx:sendError", () => {
+  function unreachable() {
+    const toasts = document.getElementById("toasts");
+    for (const before of toasts.querySelectorAll("[data-unreachable]")) before.remove();
     const toast = document.createElement("div");
     toast.className = "toast bad";
-    toast.innerHTML = "<p></p>";
+    toast.dataset.unreachable = "1";
+    toast.innerHTML = '<p></p><button type="button" class="close" data-dismiss aria-label="Close this message">✕</button>';
     toast.firstChild.textContent = "The server can't be reached. What you wrote is still here; try again in a moment.";
-    document.getElementById("toasts").append(toast);
+    toasts.append(toast);
     fade(toast);
+  }
+  document.addEventListener("htmx:sendError", unreachable);
+  document.addEventListener("htmx:timeout", unreachable);
+
+  // a form that is on its way is sent once, however often its button is pressed; one that was stopped may go again
+  const free = (form) => { form.removeAttribute("aria-busy"); };
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.matches("[data-stays]")) return;
+    if (form.hasAttribute("aria-busy")) {
+      event.preventDefault();
+      return;
+    }
+    form.setAttribute("aria-busy", "true");
+    setTimeout(free, 10000, form);
   });
+  addEventListener("pageshow", () => { document.querySelectorAll("form[aria-busy]").forEach(free); });
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => settle(document));
   else settle(document);
 })();
