@@ -59,7 +59,7 @@ def status(call: Call, ask: NoQuery) -> Answer:
         user_id, warning = user.id, user.warning()
         memories = user.service.count(Filter(states=(), expired=True), Actor("cli"))
         waiting = user.service.count(Filter(states=("review",)), Actor("cli"))
-        pending, index = user.indexer.pending(), user.indexer.state()["state"]
+        index, pending = user.indexer.course()
         exchange = user.syncer.status()
         sync = None if exchange["state"] == "off" else exchange
     return json_answer(

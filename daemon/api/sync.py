@@ -8,6 +8,7 @@ from pydantic import Field
 
 from daemon import replies
 from daemon.http import Answer, Call, Routes, json_answer
+from jmem.core import outbox
 from jmem.core import rules as kept
 from jmem.core.wire.asks import ClientName, Tags
 from jmem.core.wire.base import Ask, NoBody, NoQuery, Query
@@ -50,7 +51,7 @@ def status(call: Call, ask: NoQuery) -> Answer:
 def preview(call: Call, ask: PreviewQuery) -> Answer:
     """Counts and the newest texts of what would leave this machine, before anything does; what the account has is left out."""
     with call.user.store.reader() as conn:
-        return json_answer(kept.preview(conn, SAMPLES, anew=ask.anew))
+        return json_answer(outbox.preview(conn, SAMPLES, anew=ask.anew))
 
 
 @routes.route("POST", "/sync/now", NoBody, "Exchange now", answers={200: replies.Sync}, problems=(401, 404, 409, 503))

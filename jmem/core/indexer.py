@@ -115,10 +115,16 @@ class Indexer:
         waiting = self._feeder.count_after(self._position) - self._ahead
         return max(0, waiting) + len(self._postponed)
 
+    def course(self) -> tuple[str, int]:
+        """ "ready", "indexing" or "waiting", and how many memories are not in the index yet; looks at no file."""
+        pending = self.pending()
+        if self._error or self._postponed.reason:
+            return "waiting", pending
+        return "indexing" if pending or self._busy or self._index.filling else "ready", pending
+
     def state(self) -> dict[str, Any]:
-        """For people: `state` is "ready", "indexing", "waiting" (with `error`), and the numbers beside it."""
-        pending, error = self.pending(), self._error or self._postponed.reason
-        state = "waiting" if error else "indexing" if pending or self._busy or self._index.filling else "ready"
+        """For people: `state` as in `course`, what it waits for (`error`), and the numbers beside it."""
+        (state, pending), error = self.course(), self._error or self._postponed.reason
         try:
             wanted: str | None = self._embedder.fingerprint
         except EmbedderUnavailable:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from jmem.core import rules
 from jmem.core.clock import stamp_ms
@@ -29,6 +30,9 @@ _WAITING = f"sent IN ({Sent.NEW:d}, {Sent.OFFERED:d})"
 _LOCAL, _OFFERED = (f"sent = {way:d}" for way in (Sent.LOCAL, Sent.OFFERED))
 """Conditions as the partial index `ops_kept` has them."""
 _NEW = f"sent = {Sent.NEW:d}"
+_WAIT_IDS = f"""
+SELECT memory_id FROM ops WHERE {_OFFERED} UNION ALL SELECT memory_id FROM ops WHERE {rules.HELD}
+UNION ALL SELECT memory_id FROM ops WHERE seq > :start AND {_NEW}"""
 _PAGE = f"""
 SELECT o.seq, o.stamp, o.memory_id, o.payload, m.rowid, m.tags, m.privacy, m.client, m.source FROM (
   SELECT seq FROM ops WHERE {_OFFERED} AND seq > :after
@@ -355,6 +359,27 @@ def mend(store: Store, id: str, theirs: Sequence[Op], client: str, seen: Collect
 
 
 # ---- what is told ---------------------------------------------------------------------------
+
+
+def preview(conn: sqlite3.Connection, samples: int, *, anew: bool) -> dict[str, Any]:
+    """What would leave: how many memories, deleted ones apart, the bytes of their texts, how many stay and why, and the
+    newest texts of either kind that go. What the account has whole counts only with `anew`: it goes to another one."""
+    held = rules.kept_now(conn)
+    given = {"held": json.dumps(held), "start": _start(conn), "samples": samples}
+    goes = "m.privacy <> 'local' AND m.id NOT IN (SELECT value FROM json_each(:held))"
+    if not (anew or _apart(conn)):
+        goes += f" AND m.id IN ({_WAIT_IDS})"
+    sums = f"SELECT m.deleted, COUNT(*), SUM(LENGTH(CAST(m.content AS BLOB))) FROM memories m WHERE {goes} GROUP BY m.deleted"
+    found = {deleted: (number, size) for deleted, number, size in conn.execute(sums, given)}
+    newest = f"""
+    SELECT SUBSTR(m.content, 1, 200) FROM memories m WHERE m.deleted = :deleted AND {goes}
+    ORDER BY m.created_at DESC, m.id LIMIT :samples"""
+    texts = {deleted: [text for (text,) in conn.execute(newest, {**given, "deleted": deleted})] for deleted in found}
+    (local,) = conn.execute("SELECT COUNT(*) FROM memories WHERE privacy = 'local'").fetchone()
+    return {
+        "memories": found.get(0, (0, 0))[0], "deleted": found.get(1, (0, 0))[0], "local": local, "held": len(held),
+        "bytes": sum(size for _, size in found.values()), "samples": texts.get(0, []), "deleted_samples": texts.get(1, []),
+    }  # fmt: skip
 
 
 def oldest_waiting(conn: sqlite3.Connection) -> float | None:

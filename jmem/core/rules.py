@@ -1,4 +1,4 @@
-"""What the owner's rules keep on this machine though it is not private, and what of the store would go to an account.
+"""What the owner's rules keep on this machine though it is not private.
 
 What a rule holds back is marked as it is passed on its way out (`jmem.core.outbox`), and looked at anew whenever the rules, or
 what they go by, change.
@@ -10,7 +10,6 @@ import json
 import os
 import sqlite3
 from dataclasses import dataclass, field
-from typing import Any
 
 from jmem.core import origins
 from jmem.core.errors import TooLarge
@@ -90,27 +89,17 @@ def release(conn: sqlite3.Connection, id: str) -> bool:
     return bool(freed.rowcount)
 
 
-def preview(conn: sqlite3.Connection, samples: int, *, anew: bool) -> dict[str, Any]:
-    """What would leave: how many memories, deleted ones apart, the bytes of their texts, how many stay and why, and the
-    newest texts of either kind that go. What the account has whole counts
-    only with `anew`: it goes to another one."""
+def kept_now(conn: sqlite3.Connection) -> list[str]:
+    """The ids of memories that the rules keep here, private ones left out. Looks at those alone that a rule may be about."""
     rules = of(conn)
-    going: dict[str, list[str]] = {"memories": [], "deleted": []}
-    counts = {"memories": 0, "deleted": 0, "local": 0, "held": 0, "bytes": 0}
-    for id, content, tags, client, source, privacy, deleted, waits in conn.execute(
-        "SELECT id, content, tags, client, source, privacy, deleted,"
-        " ? OR EXISTS (SELECT 1 FROM ops o WHERE o.memory_id = m.id AND o.sent <> ?)"
-        " FROM memories m ORDER BY created_at DESC, id",
-        (anew, Sent.SEEN),
-    ):
-        if privacy == "local":
-            counts["local"] += 1
-        elif rules.keep(conn, id, tags, client, source):
-            counts["held"] += 1
-        elif waits:
-            kind = "deleted" if deleted else "memories"
-            counts[kind] += 1
-            counts["bytes"] += len(content.encode())
-            if len(going[kind]) < samples:
-                going[kind].append(content[:200])
-    return {**counts, "samples": going["memories"], "deleted_samples": going["deleted"]}
+    may = [
+        (rules.tags, "rowid IN (SELECT rowid FROM memory_tags WHERE tag IN (SELECT value FROM json_each(:tags)))"),
+        (rules.clients, "client IN (SELECT value FROM json_each(:clients))"),
+        (rules.folders, "source IS NOT NULL OR id IN (SELECT id FROM origins)"),
+    ]
+    named = " OR ".join(condition for list, condition in may if list) or "0"
+    found = conn.execute(
+        f"SELECT id, tags, client, source FROM memories WHERE privacy <> 'local' AND ({named})",
+        {"tags": json.dumps(rules.tags), "clients": json.dumps(rules.clients)},
+    ).fetchall()
+    return [id for id, tags, client, source in found if rules.keep(conn, id, tags, client, source)]
