@@ -63,10 +63,11 @@ async def memory_at(
     """One memory as it stood; raises NotFound, also when it was not there yet or was deleted then, Ambiguous."""
     id = await finding.resolve(raw, user_id, part, actor, deleted=True)
     found = await folded(raw, user_id, [id], bound_of(moment))
-    memory = there(found[0] if found else None, id, moment, deleted=deleted)
+    then = there(found[0] if found else None, id, moment, deleted=deleted)
+    (memory,) = await listing.as_seen(raw, user_id, actor.narrow(Filter()), [then])
     linked = [record["id"] for record in await raw.fetch(_LINKED, user_id, id)]
-    then = await folded(raw, user_id, linked, bound_of(moment))
-    return replace(memory, superseded_by=newest_of(then, id, moment))
+    newer = await folded(raw, user_id, linked, bound_of(moment))
+    return replace(memory, superseded_by=newest_of(newer, id, moment))
 
 
 async def page(
@@ -121,7 +122,7 @@ async def _with_successors(
     """`newer`: what superseded which, among what was changed since."""
     held = await listing.successors(raw, user_id, replace(scope, before=bound_of(moment)), moment, memories)
     shown: list[Memory] = []
-    for memory in memories:
+    for memory in await listing.as_seen(raw, user_id, scope, list(memories)):
         of_it = [one for one in (held.get(memory.id), newer.get(memory.id)) if one is not None]
         shown.append(replace(memory, superseded_by=max(of_it)[1]) if of_it else memory)
     return shown

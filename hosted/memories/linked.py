@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hosted.memories.finding import Params, resolve, scope
+from hosted.memories.listing import as_seen
 from hosted.ops import log
 from hosted.ops.rows import COLUMNS, memory_of
 from jmem.core.actor import Actor
@@ -78,4 +80,5 @@ async def chain(raw: Driver, user_id: UUID, part: str, actor: Actor) -> Chain:
         fresh = [memory for memory in map(memory_of, records) if memory.id not in found]
         found.update((memory.id, memory) for memory in fresh)
         asked = [memory.id for memory in fresh]
-    return chain_of(found, id)
+    linked = chain_of(found, id)
+    return replace(linked, members=await as_seen(raw, user_id, actor.narrow(EVERYTHING), linked.members))

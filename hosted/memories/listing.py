@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hosted.memories.finding import Params, condition, plain
+from hosted.memories.finding import Params, condition, plain, scope
 from hosted.ops.rows import COLUMNS, memory_of
 from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
+from jmem.core.links import older_ids, unlinked
 from jmem.core.model import STATES, Memory
 from jmem.core.paging import Page, check_limit, decode_cursor, encode_cursor
 
@@ -33,14 +34,14 @@ async def page(
 ) -> Page:  # fmt: skip
     """The next `limit` memories that pass the filter. `sort` is created, updated or occurred, "-" for newest first.
 
-    `superseded_by` is set from what passes `visible`.
+    `superseded_by` is set from what passes `visible`, and `supersedes` names nothing beyond its scope.
     """
     after = None
     if cursor is not None:
         value, id = decode_cursor(cursor, _checked(sort), 2)
         after = (plain(value), plain(id))
     found = await _records(raw, user_id, filter, now, check_limit(limit) + 1, after, sort, offset)
-    memories = [memory_of(record) for record in found[:limit]]
+    memories = await as_seen(raw, user_id, visible, [memory_of(record) for record in found[:limit]])
     # most pages hold no such memory, and cost no second question
     old = [memory for memory, record in zip(memories, found, strict=False) if record["superseded"]]
     if newer := await successors(raw, user_id, visible, now, old):
@@ -132,10 +133,21 @@ async def stats(raw: Driver, user_id: UUID, filter: Filter, now: str) -> dict[st
 async def with_successors(
     raw: Driver, user_id: UUID, visible: Filter, now: str, memories: Iterable[Memory]
 ) -> list[Memory]:
-    """The memories with `superseded_by` set where a live, active memory that may be seen supersedes them."""
-    asked = list(memories)
+    """The memories as `as_seen`, with `superseded_by` set where a live, active memory that may be seen supersedes them."""
+    asked = await as_seen(raw, user_id, visible, list(memories))
     newer = await successors(raw, user_id, visible, now, asked)
     return [_succeeded(memory, newer) for memory in asked] if newer else asked
+
+
+async def as_seen(raw: Driver, user_id: UUID, visible: Filter, memories: list[Memory]) -> list[Memory]:
+    """The memories without the ids of what they supersede where that is beyond the scope of `visible`."""
+    if not (older := older_ids(memories, visible)):
+        return memories
+    params = Params(user_id)
+    where, ids = scope(visible, params), params.add(older)
+    sql = f"SELECT m.id FROM jmem.memories m WHERE {where} AND m.id = ANY ({ids}::text[])"
+    seen = {record["id"] for record in await raw.fetch(sql, *params.values)}
+    return unlinked(memories, set(older) - seen)
 
 
 def _succeeded(memory: Memory, newer: Mapping[str, tuple[str, str]]) -> Memory:

@@ -15,6 +15,7 @@ from hosted.memories import similar, writes
 from hosted.memories.activity import asks
 from hosted.memories.base import Account
 from hosted.memories.finding import Params, condition, load, plain, resolve
+from hosted.memories.listing import as_seen
 from hosted.ops.rows import COLUMNS, memory_of
 from hosted.vectors.client import VectorsUnavailable
 from jmem.core import pairs as told
@@ -60,7 +61,8 @@ class Neighbours(Account):
         check_limit(limit)
         least = told.checked_least(least)
         async with self._reading() as raw:
-            memory = await load(raw, self.user_id, await resolve(raw, self.user_id, id, actor))
+            found = await load(raw, self.user_id, await resolve(raw, self.user_id, id, actor))
+            (memory,) = await as_seen(raw, self.user_id, actor.narrow(Filter()), [found])
         near = await self._near([memory], actor, limit + 1, least)
         async with self._reading() as raw:
             scores = near.get(memory.id)
@@ -231,9 +233,11 @@ async def _memories(raw: Driver, user_id: UUID, ids: Sequence[str], actor: Actor
     if not ids:
         return {}
     params = Params(user_id, list(ids))
-    where = condition(actor.narrow(Filter()), now_iso(), params)
+    visible = actor.narrow(Filter())
+    where = condition(visible, now_iso(), params)
     sql = f"SELECT {COLUMNS} FROM jmem.memories m WHERE m.id = ANY ($2::text[]) AND {where}"
-    return {memory.id: memory for memory in map(memory_of, await raw.fetch(sql, *params.values))}
+    found = [memory_of(record) for record in await raw.fetch(sql, *params.values)]
+    return {memory.id: memory for memory in await as_seen(raw, user_id, visible, found)}
 
 
 async def _distinct(raw: Driver, user_id: UUID, ids: Collection[str]) -> frozenset[frozenset[str]]:

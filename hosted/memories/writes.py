@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hosted.memories.caps import spend
 from hosted.memories.finding import Params, condition, load, resolve
+from hosted.memories.listing import as_seen
 from hosted.ops import log
 from hosted.ops.rows import COLUMNS, memory_of
 from jmem.core import edits
@@ -14,6 +15,7 @@ from jmem.core.actor import Actor
 from jmem.core.drafts import Added, Draft, checked_fields
 from jmem.core.edits import Edited
 from jmem.core.errors import Invalid, JmemError
+from jmem.core.filter import Filter
 from jmem.core.merge import Registers
 from jmem.core.model import Memory, new_id, now_iso
 from jmem.core.resemblance import equals_for
@@ -112,7 +114,7 @@ async def _equal_memories(
         *params.values,
     )
     found: dict[Key, Memory] = {}
-    for memory in map(memory_of, records):
+    for memory in await as_seen(writer.raw, writer.user_id, actor.narrow(Filter()), [memory_of(r) for r in records]):
         found.setdefault(_key(memory.content, memory.thread, memory.speaker, memory.occurred_at), memory)
     return found
 
@@ -136,10 +138,10 @@ async def edit(
     whole = await resolve(raw, user_id, older, actor, deleted=True) if isinstance(older, str) else None
     fields = screened(edits.changed_fields(memory, changes, actor, lambda given: whole or given), secrets)
     if not fields:
-        return Edited(memory, changed=False)
+        return Edited(await _seen(writer, memory, actor), changed=False)
     edits.check_review(memory, fields, actor)
     await spend(writer, actor)
-    return Edited(await _written(writer, action, memory.id, fields))
+    return Edited(await _written(writer, action, memory.id, fields, actor))
 
 
 async def delete(writer: Writer, action: Action, part: str, actor: Actor, expected: str | None = None) -> str:
@@ -179,13 +181,18 @@ async def restore(writer: Writer, action: Action, part: str, actor: Actor, rev: 
         then = (await log.folded(raw, user_id, [id], upto + OPEN))[id].registers
     fields = edits.restored(memory, then, actor)
     if not fields:
-        return Edited(memory, changed=False)
+        return Edited(await _seen(writer, memory, actor), changed=False)
     edits.check_review(memory, fields, actor)
     await spend(writer, actor)
-    return Edited(await _written(writer, action, id, fields))
+    return Edited(await _written(writer, action, id, fields, actor))
 
 
-async def _written(writer: Writer, action: Action, id: str, fields: Mapping[str, Any]) -> Memory:
+async def _written(writer: Writer, action: Action, id: str, fields: Mapping[str, Any], actor: Actor) -> Memory:
     memory = await writer.write(action, id, fields)
     assert memory is not None
-    return memory
+    return await _seen(writer, memory, actor)
+
+
+async def _seen(writer: Writer, memory: Memory, actor: Actor) -> Memory:
+    """What the actor is told of a memory that it sees."""
+    return (await as_seen(writer.raw, writer.user_id, actor.narrow(Filter()), [memory]))[0]

@@ -18,6 +18,7 @@ from typing import Any
 
 from jmem.core import ids, listing, merge, paging
 from jmem.core.actor import Actor
+from jmem.core.chain import as_seen
 from jmem.core.errors import Invalid
 from jmem.core.filter import Filter
 from jmem.core.listing import SORTS
@@ -208,7 +209,7 @@ def memory_at(conn: sqlite3.Connection, part: str, actor: Actor, moment: str, *,
     """One memory as it stood; raises NotFound, also when it was not there yet or was deleted then, Ambiguous."""
     id = ids.resolve(conn, part, actor, deleted=True)
     memory = folded(conn, id, bound_of(moment))
-    memory = there(memory, id, moment, deleted=deleted)
+    (memory,) = as_seen([(conn, actor.narrow(Filter()))], [there(memory, id, moment, deleted=deleted)])
     return replace(memory, superseded_by=_successor(conn, id, moment))
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from jmem.core import ids
 from jmem.core.actor import Actor
 from jmem.core.filter import Filter
-from jmem.core.links import Chain, chain_of
+from jmem.core.links import Chain, chain_of, older_ids, unlinked
 from jmem.core.model import MAX_LIMIT, Memory
 from jmem.core.store import MEMORY_COLUMNS, row_memory
 
@@ -24,7 +24,8 @@ _AMONG = "IN (SELECT value FROM json_each(?))"
 def chain(conn: sqlite3.Connection, part: str, actor: Actor) -> Chain:
     """The chain of a memory, deleted ones included; raises NotFound, Ambiguous."""
     id = ids.resolve(conn, part, actor, deleted=True)
-    scope, values = actor.narrow(Filter(states=())).scope()
+    seen = actor.narrow(Filter())
+    scope, values = seen.scope()
     found: dict[str, Memory] = {}
     asked = [id]
     while asked and len(found) <= MAX_LIMIT:
@@ -38,17 +39,29 @@ def chain(conn: sqlite3.Connection, part: str, actor: Actor) -> Chain:
         fresh = [memory for memory in map(row_memory, rows) if memory.id not in found]
         found.update((memory.id, memory) for memory in fresh)
         asked = [memory.id for memory in fresh]
-    return chain_of(found, id)
+    linked = chain_of(found, id)
+    return replace(linked, members=as_seen([(conn, seen)], linked.members))
+
+
+def as_seen(tables: Sequence[tuple[sqlite3.Connection, Filter]], memories: Sequence[Memory]) -> list[Memory]:
+    """The memories without the ids of what they supersede where that is in the scope of none of the `tables`, which are
+    (connection, scope) pairs. Where the scope is everything, nothing is looked up."""
+    hidden = set(older_ids(memories, tables[0][1]))
+    for conn, seen in tables if hidden else ():
+        scope, values = seen.scope()
+        sql = f"SELECT m.id FROM memories m WHERE m.id {_AMONG} AND {scope}"
+        hidden -= {id for (id,) in conn.execute(sql, (json.dumps(list(hidden)), *values))}
+    return unlinked(memories, hidden) if hidden else list(memories)
 
 
 def with_successors(
     tables: Sequence[tuple[sqlite3.Connection, Filter]], now: str, memories: Iterable[Memory]
 ) -> list[Memory]:
-    """The memories with `superseded_by` set where a live, active memory that may be seen supersedes them.
+    """The memories as `as_seen`, with `superseded_by` set where a live, active memory that may be seen supersedes them.
 
     `tables` are (connection, scope) pairs that hold the successors; one query each.
     """
-    asked = list(memories)
+    asked = as_seen(tables, list(memories))
     keys = json.dumps([memory.id for memory in asked])
     found: dict[str, tuple[str, str]] = {}
     for conn, scope in tables if asked else ():

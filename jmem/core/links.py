@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from jmem.core.filter import Filter
 from jmem.core.model import MAX_LIMIT, Memory
 
 
@@ -21,6 +22,18 @@ class Chain:
     members: list[Memory]
     current: str | None
     cut: bool = False
+
+
+def older_ids(memories: Sequence[Memory], scope: Filter) -> list[str]:
+    """What the memories supersede, where it may be out of the scope: of what may not be seen no id is told, either."""
+    if scope.visible is None and scope.waiting_of is None:
+        return []
+    return list({memory.supersedes: None for memory in memories if memory.supersedes is not None})
+
+
+def unlinked(memories: Sequence[Memory], hidden: Collection[str | None]) -> list[Memory]:
+    """The memories, as if they superseded nothing where that is hidden."""
+    return [replace(memory, supersedes=None) if memory.supersedes in hidden else memory for memory in memories]
 
 
 def chain_of(found: Mapping[str, Memory], id: str) -> Chain:

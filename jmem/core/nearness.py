@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jmem.core import distinctions, duplicates
 from jmem.core.actor import Actor
+from jmem.core.chain import as_seen
 from jmem.core.errors import StorageFailed
 from jmem.core.filter import Filter
 from jmem.core.model import Memory, now_iso
@@ -290,6 +291,8 @@ def _position(snapshot: _Snapshot, place: Place) -> int:
 
 def _memories(conn: Any, ids: Sequence[str], actor: Actor) -> dict[str, Memory]:
     """Those of `ids` that are active and may be seen."""
-    where, params = actor.narrow(Filter()).sql(now_iso())
+    visible = actor.narrow(Filter())
+    where, params = visible.sql(now_iso())
     sql = f"SELECT {MEMORY_COLUMNS} FROM memories m WHERE m.id {_AMONG} AND {where}"
-    return {m.id: m for m in map(row_memory, conn.execute(sql, (json.dumps(list(ids)), *params)))}
+    found = [row_memory(row) for row in conn.execute(sql, (json.dumps(list(ids)), *params))]
+    return {memory.id: memory for memory in as_seen([(conn, visible)], found)}

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from jmem.core import distinctions, ids, paging, writes
 from jmem.core.actor import Actor
 from jmem.core.asked import asks
+from jmem.core.chain import as_seen
 from jmem.core.edits import check_version
 from jmem.core.errors import Invalid
+from jmem.core.filter import Filter
 from jmem.core.model import LEAST_NEAR, Memory
 from jmem.core.nearness import Nearness
 from jmem.core.pairs import Found, Merged, Pair, checked_least, cursor_at, place_of, same_memory, united
@@ -29,7 +31,7 @@ class Neighbours:
         paging.check_limit(limit)
         with self.store.reader() as conn:
             whole = ids.resolve(conn, id, actor)
-            memory = ids.load(conn, whole)
+            (memory,) = as_seen([(conn, actor.narrow(Filter()))], [ids.load(conn, whole)])
         pairs = self.nearness.similar(memory, actor, limit, checked_least(least))
         self._log(actor, "similar", [pair.b for pair in pairs])
         return pairs

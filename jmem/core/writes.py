@@ -11,10 +11,12 @@ from typing import Any
 
 from jmem.core import edits, ids, origins, quota
 from jmem.core.actor import Actor
+from jmem.core.chain import as_seen
 from jmem.core.drafts import Added, Draft
 from jmem.core.duplicates import equal_memory
 from jmem.core.edits import Edited
 from jmem.core.errors import Invalid
+from jmem.core.filter import Filter
 from jmem.core.merge import Registers, fold
 from jmem.core.model import Memory, new_id, now_iso
 from jmem.core.secrets import screened
@@ -27,7 +29,7 @@ def add(
     """Store a checked draft (as `id`), or return the equal memory that the actor can read already."""
     equal = equal_memory(tx.conn, fields, actor, now_iso())
     if equal is not None:
-        return Added(equal, duplicate=True, differs=edits.differs(equal, draft, fields))
+        return Added(_seen(tx, equal, actor), duplicate=True, differs=edits.differs(equal, draft, fields))
     if draft.supersedes is not None:
         fields = {**fields, "supersedes": ids.resolve(tx.conn, draft.supersedes, actor)}
         _check_link(tx, fields, fields.get("privacy", "synced"))
@@ -48,7 +50,7 @@ def edit(
     resolve = partial(ids.resolve, tx.conn, actor=actor, deleted=True)
     fields = screened(edits.changed_fields(memory, changes, actor, resolve), secrets)
     if not fields:
-        return Edited(memory, changed=False)
+        return Edited(_seen(tx, memory, actor), changed=False)
     edits.check_review(memory, fields, actor)
     _check_link(tx, fields, fields.get("privacy", memory.privacy))
     quota.spend(tx, actor)
@@ -72,7 +74,12 @@ def _stays(tx: Tx, id: str | None) -> bool:
 def _written(tx: Tx, action: int, id: str, fields: Mapping[str, Any], actor: Actor) -> Memory:
     memory = oplog.write(tx, action, id, fields, actor.client)
     assert memory is not None
-    return memory
+    return _seen(tx, memory, actor)
+
+
+def _seen(tx: Tx, memory: Memory, actor: Actor) -> Memory:
+    """What the actor is told of a memory that it sees."""
+    return as_seen([(tx.conn, actor.narrow(Filter()))], [memory])[0]
 
 
 def _move(tx: Tx, memory: Memory, fields: Mapping[str, Any], actor: Actor) -> Edited:
@@ -92,7 +99,7 @@ def _move(tx: Tx, memory: Memory, fields: Mapping[str, Any], actor: Actor) -> Ed
         named = id if privacy == "local" or moved.privacy != "local" else None
         oplog.write(tx, own, other, {"supersedes": named}, actor.client)
     oplog.write(tx, own, memory.id, {}, actor.client, purge=True)
-    return Edited(moved, replaces=memory.id)
+    return Edited(_seen(tx, moved, actor), replaces=memory.id)
 
 
 def delete(tx: Tx, action: int, part: str, actor: Actor) -> str:
@@ -130,7 +137,7 @@ def restore(tx: Tx, action: int, part: str, actor: Actor, rev: str | None = None
         then = fold(op for op in log if op.stamp <= upto).registers
     fields = edits.restored(memory, then, actor)
     if not fields:
-        return Edited(memory, changed=False)
+        return Edited(_seen(tx, memory, actor), changed=False)
     edits.check_review(memory, fields, actor)
     quota.spend(tx, actor)
     return Edited(_written(tx, action, id, fields, actor))

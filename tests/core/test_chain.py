@@ -13,7 +13,9 @@ from jmem.core.drafts import Added, Draft
 from jmem.core.filter import Filter
 from jmem.core.links import _current, _ordered
 from jmem.core.model import Memory
+from jmem.core.query import SearchQuery
 from jmem.core.service import MemoryService
+from tests.core.conftest import Recall
 
 ME = Actor("cli")
 
@@ -104,6 +106,14 @@ def test_hidden_members_are_left_out(service: MemoryService) -> None:
     assert [m.id for m in service.chain(a, scoped).members] == [a]
     assert service.get(a, scoped).superseded_by is None
     assert service.get(a, ME).superseded_by == b
+
+
+def test_a_search_names_no_older_one_that_is_hidden(recall: Recall) -> None:
+    (older,) = recall.add("the plan of Tuesday", tags=("private",))
+    recall.add("the plan of Wednesday", tags=("work",), supersedes=older)
+    for actor, named in ((ME, older), (replace(ME, client="cursor", tags=("work",)), None)):
+        (first, *_) = recall.service.search(SearchQuery("Wednesday"), actor).hits
+        assert (first.memory.content, first.memory.supersedes) == ("the plan of Wednesday", named)
 
 
 def test_only_what_stands_supersedes(service: MemoryService) -> None:

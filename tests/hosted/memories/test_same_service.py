@@ -6,10 +6,12 @@ import asyncio
 import dataclasses
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -255,7 +257,9 @@ class Side:
         for actor in ACTORS:
             for states in (("active",), ("review",)):
                 seen = await self.call("list", Filter(states=states), actor)
-                found[f"seen by {actor.client}, {states}"] = seen if isinstance(seen, str) else len(seen.memories)
+                found[f"seen by {actor.client}, {states}"] = (
+                    seen if isinstance(seen, str) else sorted(str(self.told(memory)) for memory in seen.memories)
+                )
         found["tags"] = self.told(await self.call("tags", OWNER))
         stats = await self.call("stats", OWNER)
         found["stats"] = {n: v for n, v in stats.items() if n != "by_day"}
@@ -276,31 +280,73 @@ class Side:
         return found
 
 
-async def compare(url: str, script: Sequence[tuple[Command, Actor]]) -> None:
+@asynccontextmanager
+async def both(url: str) -> AsyncIterator[tuple[Side, Side]]:
+    """A device and an account, each without a memory."""
     database = Database(url, pool_size=1)
     with tempfile.TemporaryDirectory() as folder:
         store, access = Store.open(Path(folder)), AccessLog(Path(folder))
-        here = Side(MemoryService(store, access))
-        there = Side(Memories(Backend(database, Bus(), activity=Activity(database)), uuid.uuid4()))
         try:
-            moments: list[str] = []
-            for number, (command, actor) in enumerate(script):
-                mine, theirs = await here.run(command, actor), await there.run(command, actor)
-                assert theirs == mine, (command, actor.client)
-                if number in (0, len(script) // 2):
-                    await asyncio.sleep(0.002)
-                    moments.append(now_iso())
-                    await asyncio.sleep(0.002)
-            then, theirs_then = await here.past(moments), await there.past(moments)
-            for name, held in then.items():
-                assert theirs_then[name] == held, name
-            mine, theirs = await here.state(), await there.state()
-            for name, held in mine.items():
-                assert theirs[name] == held, name
+            yield (
+                Side(MemoryService(store, access)),
+                Side(Memories(Backend(database, Bus(), activity=Activity(database)), uuid.uuid4())),
+            )
         finally:
             store.close()
             access.close()
             await database.close()
+
+
+async def compare(url: str, script: Sequence[tuple[Command, Actor]]) -> None:
+    async with both(url) as (here, there):
+        moments: list[str] = []
+        for number, (command, actor) in enumerate(script):
+            mine, theirs = await here.run(command, actor), await there.run(command, actor)
+            assert theirs == mine, (command, actor.client)
+            if number in (0, len(script) // 2):
+                await asyncio.sleep(0.002)
+                moments.append(now_iso())
+                await asyncio.sleep(0.002)
+        then, theirs_then = await here.past(moments), await there.past(moments)
+        for name, held in then.items():
+            assert theirs_then[name] == held, name
+        mine, theirs = await here.state(), await there.state()
+        for name, held in mine.items():
+            assert theirs[name] == held, name
+
+
+async def named(side: Side, actor: Actor) -> dict[str, Any]:
+    """What each way of telling an actor of a memory says that it supersedes."""
+    hidden = (await side.call("add", Draft("the plan of Tuesday", ("private",)), OWNER)).memory.id
+    newer = Draft("the plan of Wednesday", ("a",), supersedes=hidden)
+    id = (await side.call("add", newer, OWNER)).memory.id
+    told = {
+        "get": await side.call("get", id, actor),
+        "list": (await side.call("list", Filter(tags=("a",)), actor)).memories[0],
+        "edit": (await side.call("edit", id, {"speaker": "Ada"}, actor)).memory,
+        "not edited": (await side.call("edit", id, {"speaker": "Ada"}, actor)).memory,
+        "add": (await side.call("add", Draft(newer.content, newer.tags, speaker="Ada"), actor)).memory,
+        "batch": (await side.call("batch", [{"op": "edit", "id": id, "speaker": None}], actor))[0].memory,
+        "chain": (await side.call("chain", id, actor)).members[-1],
+    }
+    await side.call("delete", id, actor)
+    told["restore"] = (await side.call("restore", id, actor)).memory
+    near, *_ = await side.call(
+        "similar", (await side.call("add", Draft("the plan of Wednesday!", ("a",)), actor)).memory.id, actor
+    )
+    told["similar"] = near.b
+    assert {memory.id for memory in told.values()} == {id}
+    return {name: side.named(memory.supersedes) if memory.supersedes else None for name, memory in told.items()}
+
+
+@pytest.mark.parametrize(
+    ("actor", "told"),
+    [(Actor("claude", tags=("a", "b"), owner=False), None), (Actor("free", owner=False), "?"), (OWNER, "?")],
+)
+async def test_nothing_tells_the_id_of_what_may_not_be_seen(database_url: str, actor: Actor, told: str | None) -> None:
+    async with both(database_url) as sides:
+        for side in sides:
+            assert set((await named(side, actor)).values()) == {told}
 
 
 @settings(max_examples=40, deadline=None, phases=[Phase.generate])

@@ -161,6 +161,14 @@ async def test_what_supersedes_stands_above(place: Place) -> None:
     assert (hits[1].explain or {})["superseded_by"] == new
 
 
+async def test_no_older_one_is_named_that_is_hidden(place: Place) -> None:
+    older = await place.add("The plan of Tuesday", tags=("private",))
+    await place.add("The plan of Wednesday", tags=("work",), supersedes=older)
+    for actor, named in ((OWNER, older), (Actor("cursor", tags=("work",), owner=False), None)):
+        first, *_ = await place.hits("Wednesday", actor)
+        assert (first.memory.content, first.memory.supersedes) == ("The plan of Wednesday", named)
+
+
 async def test_another_account_with_the_same_ids_sees_nothing(place: Place) -> None:
     id = new_id()
     account = place.account()
