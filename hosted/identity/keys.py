@@ -68,9 +68,9 @@ class Made:
 
 async def create(
     conn: AsyncConnection, user_id: UUID, kind: Kind, rights: Rights, *, name: str = "", lifetime: timedelta | None = None,
-    replaces: UUID | None = None,
+    replaces: UUID | None = None, until: datetime | None = None,
 ) -> Made:  # fmt: skip
-    """A new key; raises Invalid, and Conflict `too_many_keys` at the limit."""
+    """A new key, for a `lifetime` or `until` a moment; raises Invalid, and Conflict `too_many_keys` at the limit."""
     rights = checked(rights) if replaces else named(rights)
     name = checked_name(name or rights.client)
     if lifetime is not None and lifetime <= timedelta(0):
@@ -87,7 +87,7 @@ async def create(
     values = {
         "user_id": user_id, "id": uuid.uuid4(), "kind": kind, "name": name, "client": rights.client,
         "digest": secret.digest(made), "hint": secret.hint(made), **rights.columns(), "replaces": replaces,
-        "expires_at": None if lifetime is None else func.now() + lifetime,
+        "expires_at": until if lifetime is None else func.now() + lifetime,
     }  # fmt: skip
     key = _key((await conn.execute(api_keys.insert().values(values).returning(api_keys))).mappings().one())
     if replaces is None:
@@ -139,18 +139,29 @@ async def revoke(conn: AsyncConnection, user_id: UUID, key_id: UUID) -> Key:
 
 
 async def rotate(conn: AsyncConnection, user_id: UUID, key_id: UUID, overlap: timedelta = OVERLAP) -> Made:
-    """A new key with the same rights; the old one serves for `overlap` more. Raises NotFound, Invalid, Conflict."""
+    """A new key with the same rights and the same end; the old one serves for `overlap` more.
+
+    Raises NotFound, Invalid, Conflict, which is `key_revoked` for one that serves no more.
+    """
     if not timedelta(0) <= overlap <= MAX_OVERLAP:
         raise Invalid(f"the overlap is at most {MAX_OVERLAP.days} days", field="overlap")
-    await conn.execute(
-        select(api_keys.c.id).where(api_keys.c.user_id == user_id, api_keys.c.id == key_id).with_for_update()
-    )
+    mine = (api_keys.c.user_id == user_id) & (api_keys.c.id == key_id)
+    live = (await conn.execute(select(_live()).where(mine).with_for_update())).scalar_one_or_none()
     old = await get(conn, user_id, key_id)
-    if old.revoked_at is not None:
-        raise Conflict("a revoked key can't be rotated", code="key_revoked", fix="make a new key")
+    if not live:
+        raise Conflict("a key that serves no more can't be rotated", code="key_revoked", fix="make a new key")
+    end = await _end(conn, user_id, old)
     until = func.least(func.coalesce(api_keys.c.expires_at, text("'infinity'")), func.now() + overlap)
     await _update(conn, user_id, key_id, expires_at=until)
-    return await create(conn, user_id, old.kind, old.rights, name=old.name, replaces=old.id)
+    return await create(conn, user_id, old.kind, old.rights, name=old.name, replaces=old.id, until=end)
+
+
+async def _end(conn: AsyncConnection, user_id: UUID, key: Key) -> datetime | None:
+    """When a key was to end before it was rotated: whoever took its place has that end, it has the overlap's."""
+    later = select(api_keys.c.expires_at).where(api_keys.c.user_id == user_id, api_keys.c.replaces == key.id)
+    found = (await conn.execute(later.order_by(api_keys.c.created_at).limit(1))).first()
+    end: datetime | None = key.expires_at if found is None else found[0]
+    return end
 
 
 def checked(rights: Rights) -> Rights:

@@ -148,6 +148,26 @@ async def test_a_rotation_never_lengthens_a_life(database: Database, user: uuid.
         assert refused.value.code == "key_revoked"
 
 
+@pytest.mark.parametrize("lifetime", [None, timedelta(days=3)])
+async def test_whoever_takes_a_keys_place_has_its_end(
+    database: Database, user: uuid.UUID, lifetime: timedelta | None
+) -> None:
+    async with database.tenant(user) as conn:
+        old = await keys.create(conn, user, "api", ALL, lifetime=lifetime)
+        new = await keys.rotate(conn, user, old.key.id, timedelta(hours=1))
+        again = await keys.rotate(conn, user, old.key.id, timedelta(hours=1))
+    assert [one.key.expires_at for one in (new, again)] == [old.key.expires_at] * 2
+
+
+async def test_a_key_that_is_out_of_time_is_not_brought_back(database: Database, user: uuid.UUID) -> None:
+    old = await made(database, user)
+    await behind(database, user, f"UPDATE api_keys SET expires_at = now() WHERE id = '{old.key.id}'")
+    async with database.tenant(user) as conn:
+        with pytest.raises(Conflict) as refused:
+            await keys.rotate(conn, user, old.key.id)
+    assert refused.value.code == "key_revoked"
+
+
 async def test_rights_and_name_change_from_the_next_request_on(database: Database, user: uuid.UUID) -> None:
     key = await made(database, user)
     narrow = Rights("somebody-else", write=False, delete=False, tags=("a",))
