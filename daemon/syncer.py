@@ -433,16 +433,17 @@ class Syncer:
         failures = 0
         while (remote := self._listened(life)) is not None:
             began, wait = time.monotonic(), None
-            ended_well = False
+            ended_well = refused = False
             try:
                 ended_well = self._follow(life, remote)
             except JmemError as error:
                 wait = getattr(error, "retry_after", None)
+                refused = wait == 0 or error.code != "offline"
             except Exception as error:  # noqa: BLE001  the thread's edge: without hints the feed is looked at every minute
                 if self._life is life:
                     self._log.error("the stream of hints failed", user=self._user_id, exc_info=error)
             finally:
-                self._hear(life, False)
+                self._hear(life, False, look=refused)  # what it means that nobody may listen, an exchange finds out
             failures = 1 if time.monotonic() - began >= LIVED_S else failures + 1
             if failures == 1 and (ended_well or wait == 0):  # as when its token has ended
                 continue
@@ -465,12 +466,12 @@ class Syncer:
                 self._hinted(seq, first=number == 0)
         return True
 
-    def _hear(self, life: object, streaming: bool) -> None:
+    def _hear(self, life: object, streaming: bool, *, look: bool = False) -> None:
         with self._wake:
             if self._life is not life:
                 return
             self._streaming = streaming
-            if streaming:
+            if streaming or look:
                 self._read_at = None  # what was said while nobody listened
             self._wake.notify_all()
 

@@ -415,11 +415,12 @@ def test_a_device_that_is_shut_out_says_so_and_comes_back_by_signing_in(pair: li
     code, said = one.fails("account", "devices", "revoke", there["id"])
     assert (code, "add --yes" in said) == (6, True)
     assert len(one.home.json("account", "devices")["devices"]) == 2
+    wait_for(lambda: other.sync()["streaming"], PATIENCE_S, "the other listens")
     one.jmem("account", "devices", "revoke", there["id"], "--yes")
+    assert other.until("signed_out")["error"]["fix"] == "jmem login", "it finds out before it looks by itself"
     assert one.fails("account", "devices", "revoke", there["id"], "--yes")[0] == 5
     code, said = other.fails("sync", "now")
     assert (code, "revoked by its owner" in said, "jmem login" in said) == (4, True, True)
-    assert other.until("signed_out")["error"]["fix"] == "jmem login"
     assert "jmem login" in other.jmem("status").stdout
     other.jmem("add", "waits")
     assert "waits" not in str(me.must("GET", "/memories"))
