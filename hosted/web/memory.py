@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hosted.web import words
+from hosted.web import unsaved, words
 from hosted.web.finding import COUNTS, card_of, wanted
 from hosted.web.flashes import Flash
 from hosted.web.routing import Pages
@@ -44,24 +44,28 @@ async def edit(visit: Visit) -> Response:
 
 def form_of(memory: Memory, **changes: Any) -> dict[str, Any]:
     """What the form of a memory shows: the memory as it stands, with `changes`."""
-    form = {"m": memory, "content": memory.content, "tags": ", ".join(memory.tags), "version": memory.version,
-            "problem": "", "secret": False, "theirs": None}  # fmt: skip
+    form: dict[str, Any] = {"m": memory, "content": memory.content, "tags": ", ".join(memory.tags), "version": memory.version,
+            "problem": "", "secret": False, "theirs": None, "gone": False}  # fmt: skip
     return form | changes
 
 
 @pages.post("/memories/{id}/edit")
 async def save(visit: Visit) -> Response:
-    """Save, if the memory is still the one that was read; else show both texts and let the person choose."""
+    """Save, if the memory is still the one that was read; else show both texts and let the person choose. One that was
+    deleted meanwhile is brought back by whoever was asked and says so."""
     id, form = visit.request.path_params["id"], visit.form
     content, tags, secrets = form.get("content").strip(), form.get("tags"), form.get("secrets")
     typed = {"content": content, "tags": tags, "version": form.get("version")}
     changes: dict[str, Any] = {"content": content, "tags": tags_of(tags)}
     template = "_edit.html" if visit.live else "edit.html"
     try:
+        expected = await _brought_back(visit) if form.get("again") else form.get("version")
         edited = await visit.memories.edit(
-            id, changes, visit.actor, expected=form.get("version"),
+            id, changes, visit.actor, expected=expected,
             secrets=secrets if secrets in ("mask", "allow") else "refuse",
         )  # fmt: skip
+    except NotFound:
+        return await _gone(visit, template, typed)
     except Conflict:
         now = await _memory(visit)
         differs = await asyncio.to_thread(words.diff, now.content, content)
@@ -76,6 +80,27 @@ async def save(visit: Visit) -> Response:
     if visit.live:
         return _in_place(visit, await card_of(visit, edited.memory), flash)
     return visit.go(f"/memories/{edited.memory.id}", flash)
+
+
+async def _brought_back(visit: Visit) -> str:
+    """The version to edit of a memory that is to come back: as it was deleted, else the one on the form."""
+    memory = await _memory(visit)
+    if memory.deleted and memory.version == visit.form.get("version"):
+        return (await visit.memories.restore(memory.id, visit.actor)).memory.version
+    return visit.form.get("version")
+
+
+async def _gone(visit: Visit, template: str, typed: dict[str, str]) -> Response:
+    """Nothing is saved: the memory was deleted meanwhile, or is forgotten for ever."""
+    try:
+        memory = await _memory(visit)
+    except NotFound:
+        shown = unsaved.kept(visit, gone=True)
+        if shown is None:
+            raise
+        return shown
+    typed["version"] = memory.version
+    return visit.page(template, 200 if visit.live else 409, **form_of(memory, **typed, gone=True))
 
 
 @pages.post("/memories/{id}/act")

@@ -100,3 +100,40 @@ def test_what_another_site_sends_is_never_shown_as_ones_own(visitors: Callable[.
     assert (answer.status_code, "Mine <b>" in shown(answer)) == (401, True)
     assert re.search(r'name="csrf" value="x"', answer.text) is None
     assert me.http.post("/memories/new", data={"content": " "}, headers=ours).status_code == 303
+
+
+def test_a_memory_that_was_deleted_meanwhile_comes_back_with_the_text(somebody: Somebody) -> None:
+    me = somebody()
+    me.remember("The ferry leaves at nine")
+    page = me.go("/memories")
+    address = page.get_by_role("link", name="More").get_attribute("href") or ""
+    beside = me.watch(me.context.new_page())
+
+    def written_while(do: str, start: str) -> None:
+        page.goto(f"{me.url}{start}")
+        if start == "/memories":
+            page.get_by_role("link", name="Edit").click()
+            page.locator(".card").get_by_label("Memory").fill(LATER)
+        else:
+            page.get_by_label("Memory").fill(LATER)
+        beside.goto(me.url + address)
+        if do.startswith("Forget"):
+            beside.locator("summary", has_text=do).click()
+        beside.get_by_role("button", name=do).click()
+        beside.wait_for_url("**/memories**")
+        expect(beside.locator(".toast")).to_be_visible()
+        page.get_by_role("button", name="Save").click()
+
+    for start in ("/memories", f"{address}/edit"):
+        written_while("Delete", start)
+        expect(page.get_by_role("alert")).to_contain_text("It was deleted meanwhile")
+        assert accessible(page) == []
+        page.get_by_role("button", name="Bring it back with this text").click()
+        expect(page.locator(".toast")).to_contain_text("Saved." if start == "/memories" else "Nothing to change")
+        expect(page.locator(".card, article").locator(".text").first).to_have_text(LATER)
+
+    written_while("Forget it for ever", "/memories")
+    expect(page.get_by_text("The memory was forgotten for ever meanwhile")).to_be_visible()
+    page.get_by_role("button", name="Remember it").click()
+    page.wait_for_url("**/memories")
+    assert me.texts() == [LATER]
