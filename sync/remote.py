@@ -178,7 +178,11 @@ class Remote:
             **({} if cursor is None else {"cursor": cursor}),
             **({} if own else {"device": self.device}),
         }
-        return _page(cursor, _json(self._ask("GET", "/sync/pull", params=asked)))
+        answer = self._ask("GET", "/sync/pull", params=asked)
+        said = _json(answer)
+        if not (isinstance(said, dict) and isinstance(said.get("ops"), list)):
+            raise _of_another(answer)
+        return _page(cursor, said)
 
     def tree(self, under: Sequence[str] = ()) -> TreeAnswer:
         """A part of the account's hash tree: the nodes below the root, the buckets below nodes, the memories of buckets."""
@@ -317,14 +321,19 @@ def _json(answer: httpx.Response) -> Any:
     try:
         return answer.json()
     except ValueError:
-        raise Offline(f"{answer.request.url.host} answers with something else") from None
+        raise _of_another(answer) from None
+
+
+def _of_another(answer: httpx.Response) -> Offline:
+    """Whoever answered, it was not the account."""
+    return Offline(f"{answer.request.url.host} answers with something else")
 
 
 def _as(kind: type[T], answer: httpx.Response) -> T:
     try:
         return kind.model_validate_json(answer.content)
     except ValueError:
-        raise Offline(f"{answer.request.url.host} answers with something else") from None
+        raise _of_another(answer) from None
 
 
 def _problem(answer: httpx.Response) -> dict[str, Any]:

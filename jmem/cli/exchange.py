@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 
+def account(sync: Document) -> str:
+    """`me@example.com at https://memory.example.com`."""
+    nameless = "nobody" if sync["state"] == "account_deleted" else "an API key"
+    return f"{sync['email'] or sync['account'] or nameless} at {sync['url']}"
+
+
 def waiting(sync: Document) -> str:
     """`12, the oldest for 3 min`."""
     lag = f", the oldest for {span(sync['lag_s'])}" if sync["waiting"] and sync["lag_s"] is not None else ""

@@ -146,8 +146,7 @@ def _sync_facts(sync: dict[str, Any] | None) -> list[tuple[str, str, str]]:
     if sync is None:
         return [("sync", "not signed in: nothing leaves this machine (jmem login)", "")]
     state, error = str(sync["state"]), sync["error"] or {}
-    who = sync["email"] or sync["account"] or "an API key"
-    words = [state.replace("_", " "), f"{who} at {sync['url']}"]
+    words = [state.replace("_", " "), exchange.account(sync)]
     tone = "success" if state in ("on", "syncing") else "accent" if state in ("waiting", "paused") else "error"
     facts = [("sync", " · ".join(words), tone)]
     told = [f"waiting {exchange.waiting(sync)}" if sync["waiting"] else "nothing waits"]

@@ -270,6 +270,7 @@ def test_a_mailed_code_an_api_key_and_a_key_in_the_settings(pair: list[Machine],
     server = Machine(Home(other.home.path, JMEM_HOSTED_URL=account.url, JMEM_TOKEN=key), account)
     server.home.start()
     server.has("from the page")
+    assert f"an API key at {account.url}" in server.jmem("sync").stdout
     code, said = server.fails("logout")
     assert (code, "JMEM_TOKEN" in said) == (6, True)
     server.home.stop()

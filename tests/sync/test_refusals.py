@@ -42,8 +42,12 @@ def test_a_status_alone_ends_nothing(status: int, body: dict[str, object]):
     assert asked.renewed == 0, "a refresh token serves once: it is not spent on what a proxy said"
 
 
-def test_a_page_in_the_place_of_an_answer_is_a_line_that_is_down():
-    assert type(Asked(lambda request: httpx.Response(200, text=PORTAL)).fails()) is Offline
+@pytest.mark.parametrize("body", [{"text": PORTAL}, {"json": {"status": "ok"}}, {"json": [1]}, {"json": {"ops": 0}}])
+def test_a_page_in_the_place_of_an_answer_is_a_line_that_is_down(body: dict[str, object]):
+    asked = Asked(lambda request: httpx.Response(200, **body))  # type: ignore[arg-type]
+    assert type(asked.fails()) is Offline
+    with pytest.raises(Offline):
+        asked.remote.pull(None)
 
 
 def test_no_token_goes_to_an_address_that_is_neither_safe_nor_here():

@@ -235,7 +235,7 @@ def _show(args: Args, sync: Document) -> None:
 def _facts(sync: Document) -> Iterator[tuple[str, str]]:
     yield "state", sync["state"].replace("_", " ")
     if sync["state"] != "off":
-        yield "account", f"{sync['email'] or sync['account']} at {sync['url']}"
+        yield "account", exchange.account(sync)
         yield "waiting", exchange.waiting(sync)
         if sync["held"]:
             yield "held back", f"{sync['held']:,} by rules"
