@@ -1,7 +1,8 @@
 """A route is one declaration: its path, what it takes, what it answers. The OpenAPI document follows from it.
 
 What a route takes is one pydantic model, the daemon's own: from the JSON body of POST and PATCH, from the query string of
-GET and DELETE. FastAPI finds the route and who asks; validation is ours, so that both backends refuse in the same words.
+GET and DELETE. FastAPI finds the route and describes it; who asks, and whether what is asked is right, is seen to here, so
+that both backends refuse in the same words.
 """
 
 from __future__ import annotations
