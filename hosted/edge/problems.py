@@ -42,10 +42,16 @@ class Challenge(Protocol):
         ...
 
 
+RIGHTS = "change what it may do under Connections, on the account's page"
+"""The remedy here for what a program may not do."""
+
+
 def problem(error: JmemError, headers: Mapping[str, str] | None = None) -> Response:
     """The problem document of an error, with the id of the request."""
     asking = current.get()
     document = error.problem() if asking is None else {"request": asking.id, **error.problem()}
+    if document.get("fix", "").startswith("jmem clients "):  # which changes what a program may do on a machine
+        document["fix"] = RIGHTS
     if asking is not None and asking.path.startswith("/openmemory/"):
         document.setdefault("detail", error.message)  # where its clients look
     return Response(to_json(document), error.status, dict(headers or {}), PROBLEM)

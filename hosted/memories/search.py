@@ -45,6 +45,9 @@ if TYPE_CHECKING:
         @property
         def serving(self) -> Target | None: ...
 
+        @property
+        def reached(self) -> bool: ...
+
         def moved(self) -> None: ...
 
 
@@ -55,7 +58,8 @@ MAX_CHANGED = 5_000
 _LINKS = 8
 """Of a chain of superseding memories that are followed."""
 _NO_INDEX = "this account has no vector index"
-_FILLING = "the index is being filled for another embedder"
+_FILLING = "the vector index is being filled for another embedder"
+_NOT_REACHED = "the vector index was not reached yet"
 _LINKED = "SELECT EXISTS (SELECT FROM jmem.memories WHERE user_id = $1 AND supersedes IS NOT NULL)"
 
 
@@ -123,7 +127,7 @@ class Searcher:
     async def _legs(self, search: _Search) -> None:
         target = None if self._index is None else self._index.serving
         if self._index is None or target is None:
-            search.degraded = _NO_INDEX if self._index is None else _FILLING
+            search.degraded = _NO_INDEX if self._index is None else _FILLING if self._index.reached else _NOT_REACHED
             await self._by_words(search)
             return
         asked = asyncio.create_task(target.embeddings.query(search.user_id, search.text))

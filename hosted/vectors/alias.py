@@ -175,6 +175,11 @@ class VectorIndex:
             if not self._closing:
                 self._look.clear()
 
+    @property
+    def reached(self) -> bool:
+        """Whether Qdrant has told once which collection serves."""
+        return self._begun
+
     # ---- which one serves ---------------------------------------------------------------------
 
     async def step(self) -> None:

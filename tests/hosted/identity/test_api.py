@@ -313,6 +313,7 @@ async def test_what_a_key_writes_may_wait_and_be_capped(api: Api) -> None:
     over = await api.ask("POST", "/memories", {"content": "I like water"}, key)
     assert (over.status_code, over.json()["code"]) == (429, "rate_limited")
     assert 0 < int(over.headers["retry-after"]) <= 3600
+    assert "under Connections" in over.json()["fix"], "a machine's command changes nothing here"
     done = await api.must("POST", "/review", {"decision": "approve", "ids": [added["id"]]})
     assert done == {"decision": "approve", "count": 1, "ids": [added["id"]], "skipped": []}
     assert await api.code("POST", "/review", {"decision": "approve", "ids": [added["id"]]}) == (404, "not_waiting")

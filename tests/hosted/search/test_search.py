@@ -219,7 +219,7 @@ async def test_before_the_index_is_ready_search_is_by_words(place: Place) -> Non
     id = await place.add("coffee at noon")
     outcome = await place.ask("coffee")
     assert ([hit.memory.id for hit in outcome.hits], outcome.mode) == ([id], "text")
-    assert outcome.degraded
+    assert outcome.degraded == "the vector index was not reached yet"
 
 
 @pytest.mark.parametrize(("query", "fields"), [("", {}), ("  \0 ", {}), ("x", {"mode": "best"}), ("x", {"limit": 0})])
