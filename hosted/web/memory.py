@@ -15,7 +15,7 @@ from hosted.web.flashes import Flash
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import Conflict, Invalid, NotFound, SecretFound
-from jmem.core.model import Memory, tags_of
+from jmem.core.model import Memory, tags_line, tags_of
 from jmem.core.revisions import Revision
 
 pages = Pages(private=True)
@@ -44,7 +44,7 @@ async def edit(visit: Visit) -> Response:
 
 def form_of(memory: Memory, **changes: Any) -> dict[str, Any]:
     """What the form of a memory shows: the memory as it stands, with `changes`."""
-    form: dict[str, Any] = {"m": memory, "content": memory.content, "tags": ", ".join(memory.tags), "version": memory.version,
+    form: dict[str, Any] = {"m": memory, "content": memory.content, "tags": tags_line(memory.tags), "version": memory.version,
             "problem": "", "secret": False, "theirs": None, "gone": False}  # fmt: skip
     return form | changes
 
@@ -70,7 +70,7 @@ async def save(visit: Visit) -> Response:
         now = await _memory(visit)
         differs = await asyncio.to_thread(words.diff, now.content, content)
         theirs = {"diff": differs, "by": now.client, "at": now.updated_at, "content": now.content,
-                  "tags": ", ".join(now.tags)}  # fmt: skip
+                  "tags": tags_line(now.tags)}  # fmt: skip
         typed["version"] = now.version
         return visit.page(template, 200 if visit.live else 409, **form_of(now, **typed, theirs=theirs))
     except Invalid as error:

@@ -11,6 +11,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from jmem.core.model import tags_line
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 SHORT = 480
@@ -203,5 +205,5 @@ def _zoned(write: Callable[[Any, tzinfo], str]) -> Callable[[Mapping[str, Any], 
 
 FILTERS = {
     "shown": shown, "short": short, "is_long": is_long, "line": line, "date": _zoned(date), "clock": _zoned(clock),
-    "until": _zoned(until), "when": _zoned(when), "number": number,
+    "until": _zoned(until), "when": _zoned(when), "number": number, "tags_line": tags_line,
 }  # fmt: skip

@@ -9,7 +9,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar, dataclass_transform
@@ -51,6 +51,7 @@ CLIENT_RULE = "a client's name is 1 to 64 of a-z, 0-9, '.', '_', '-', and begins
 _CONTROL = re.compile("[\0-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_TAG = re.compile(r"""\s*(?:"((?:[^"]|"")*)"\s*(?=,|\Z)|([^,]+))""")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -311,9 +312,19 @@ def check_content(value: Any) -> str:
 
 
 def tags_of(text: str) -> list[str]:
-    """The tags that a line names, with commas between them; a # before one is not part of it."""
-    tags = (tag.strip().removeprefix("#").strip() for tag in text.split(","))
+    """The tags that a line names, with commas between them; a # before one is not part of it, unless it is in quotes."""
+    tags = (
+        plain.strip().removeprefix("#").strip() if quoted is None else quoted.replace('""', '"').strip()
+        for quoted, plain in (part.groups() for part in _TAG.finditer(text))
+    )
     return list(dict.fromkeys(tag for tag in tags if tag))
+
+
+def tags_line(tags: Iterable[str]) -> str:
+    """The line that `tags_of` takes for these tags: what it would take for another tag stands in quotes."""
+    return ", ".join(
+        tag if tags_of(tag) == [tag] and not tag.startswith('"') else '"' + tag.replace('"', '""') + '"' for tag in tags
+    )
 
 
 def check_tags(value: Any) -> list[str]:

@@ -13,7 +13,7 @@ from textual.suggester import Suggester
 from jmem.cli.text import end_time, local_time
 from jmem.client import Client
 from jmem.core.errors import Conflict, JmemError
-from jmem.core.model import tags_of
+from jmem.core.model import tags_line, tags_of
 from jmem.tui import saving, shown
 from jmem.tui.remote import Remote
 from jmem.tui.saving import time_of, time_text
@@ -82,7 +82,8 @@ class TagSuggester(Suggester):
         if not begun:
             return None
         taken = tags_of(head)
-        found = next((tag for tag in self._known if tag.startswith(begun) and tag != begun and tag not in taken), None)
+        fitting = (tag for tag in self._known if tag.startswith(begun) and tag != begun and tag not in taken)
+        found = next((tag for tag in fitting if tags_of(tag) == [tag]), None)
         return None if found is None else value[: len(value) - len(begun)] + found
 
 
@@ -115,7 +116,7 @@ class MemorySuggester(Suggester):
 def written(memory: Mapping[str, Any]) -> dict[str, str]:
     """The fields of a memory as they stand in the lines."""
     return {
-        "tags": ", ".join(memory["tags"]),
+        "tags": tags_line(memory["tags"]),
         "occurred_at": time_text(memory["occurred_at"]),
         "expires_at": time_text(memory["expires_at"], end=True),
         "supersedes": (memory["supersedes"] or "")[-12:],

@@ -5,6 +5,8 @@ import json
 import uuid
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jmem.core import model, opcheck
 from jmem.core.errors import Invalid, TooLarge
@@ -95,3 +97,24 @@ def test_bad_values_are_refused(name, value, error):
 def test_good_values_have_one_stored_form(name, value, stored):
     assert check_field(name, value) == stored
     assert check_field(name, stored) == stored
+
+
+@given(st.lists(st.text(st.sampled_from('a b,#"\u2003'), min_size=1, max_size=6), max_size=5))
+def test_a_line_of_tags_names_the_same_tags(tags: list[str]) -> None:
+    held = model.check_tags([tag for tag in tags if tag.strip()])
+    assert model.tags_of(model.tags_line(held)) == held
+
+
+@pytest.mark.parametrize(
+    ("line", "tags"),
+    [
+        (" #a, b c ,, a,#b c", ["a", "b c"]),
+        ('"red, green", "#1" ,home', ["red, green", "#1", "home"]),
+        ('"say ""hi""", 5" pipe', ['say "hi"', '5" pipe']),
+        ('"no end, home', ['"no end', "home"]),
+        ('"a" b, c', ['"a" b', "c"]),
+        ('"", " "', []),
+    ],
+)
+def test_what_a_line_of_tags_names(line: str, tags: list[str]) -> None:
+    assert model.tags_of(line) == tags

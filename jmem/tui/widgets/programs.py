@@ -12,7 +12,7 @@ from textual.message import Message
 from jmem.cli.text import age
 from jmem.client import Client
 from jmem.core.errors import Invalid
-from jmem.core.model import check_tags
+from jmem.core.model import check_tags, tags_line, tags_of
 from jmem.tui import actions, shown
 from jmem.tui.widgets.rows import Rows
 from jmem.wire import quote
@@ -141,12 +141,12 @@ class Programs(Rows[Program]):
         from jmem.tui.screens.ask import Line
 
         tags = await self.app.push_screen_wait(
-            Line(f"Tags that {program['name']} may see", ", ".join(program["tags"] or ()), check=_wrong_tags,
+            Line(f"Tags that {program['name']} may see", tags_line(program["tags"] or ()), check=_wrong_tags,
                  placeholder="every memory",
                  help="With commas between them; empty: it sees every memory. What it adds gets the first one.")
         )  # fmt: skip
         if tags is not None:
-            self._change(program["name"], {"tags": _tags(tags) or None})
+            self._change(program["name"], {"tags": tags_of(tags) or None})
 
     @work(group="ask")
     async def action_cap(self) -> None:
@@ -197,13 +197,9 @@ def seen_of(item: Program) -> str:
     return age(item["last_seen"]) if item["last_seen"] else "never"
 
 
-def _tags(text: str) -> list[str]:
-    return [name for tag in text.split(",") if (name := tag.strip().removeprefix("#"))]
-
-
 def _wrong_tags(text: str) -> str:
     try:
-        check_tags(_tags(text))
+        check_tags(tags_of(text))
     except Invalid as error:
         return error.message
     return ""

@@ -20,7 +20,7 @@ from tests.hosted.balancer import Balancer
 from tests.hosted.identity.conftest import Running, Server
 from tests.hosted.identity.test_devices import pkce
 from tests.hosted.web import conftest
-from tests.hosted.web.conftest import PASSWORD, Visitor, shown
+from tests.hosted.web.conftest import PASSWORD, Visitor, made, shown
 from tests.hosted.world import World, served, until
 
 AGAIN = {
@@ -88,13 +88,6 @@ def everywhere(world: Replicas, path: str, me: Visitor | None = None, **headers:
 def statuses(world: Replicas, path: str, me: Visitor | None = None, **headers: str) -> list[int]:
     """With which status each replica answers."""
     return [answer.status_code for answer in everywhere(world, path, me, **headers)]
-
-
-def made(page: httpx.Response, pattern: str) -> str:
-    """What a page shows once."""
-    found = re.search(pattern, page.text)
-    assert found, page.text
-    return found[0]
 
 
 def call(address: str, tool: str, **arguments: str) -> httpx.Response:

@@ -220,3 +220,10 @@ def visitors(world: World) -> Iterator[Callable[..., Visitor]]:
 def shown(answer: httpx.Response) -> str:
     """The text of a page, without its marks."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
+
+
+def made(answer: httpx.Response, pattern: str) -> str:
+    """What a page shows there: the group of the pattern, or all of it."""
+    found = re.search(pattern, answer.text)
+    assert found, answer.text
+    return str(found[found.re.groups])

@@ -7,11 +7,12 @@ import re
 import time
 import zipfile
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.hosted.web.conftest import Person, Visitor, shown, written_by
+from tests.hosted.web.conftest import Person, Visitor, made, shown, written_by
 from tests.hosted.world import World
 
 Somebody = Callable[..., Person]
@@ -565,3 +566,22 @@ def test_a_tag_of_two_words_stays_one(visitors: Callable[..., Visitor]) -> None:
     me.post(f"{address[0]}/edit", content="Sourdough wants two nights",
             **{name: value[1] for name, value in fields.items() if value})  # fmt: skip
     assert "two nights" in me.get("/memories", params={"tag": "slow food"}).text
+
+
+def test_an_edit_of_the_text_leaves_the_tags_as_they_are(world: World, visitors: Callable[..., Visitor]) -> None:
+    me = visitors(signed_in=True)
+    tags = ["red, green", "#one", '"said"', "plain"]
+    line = '"red, green", "#one", """said""", plain'
+    me.post("/memories/new", content="Traffic lights", tags=line)
+    address = made(me.get("/memories"), r"/memories/[0-9a-f-]{36}")
+    sql = "SELECT tags FROM jmem.memories WHERE id = $1"
+    assert world.query(sql, address[10:])[0]["tags"] == tags
+    form = me.get(f"{address}/edit")
+    fields = {name: unescape(made(form, rf'name="{name}" value="([^"]*)"')) for name in ("tags", "version")}
+    assert me.post(f"{address}/edit", content="Lights at a crossing", **fields).status_code == 303
+    assert world.query(sql, address[10:])[0]["tags"] == tags
+    asked = {"name": "a script", "permissions": "1", "read": "on", "scope": "tags", "tags": line, "days": ""}
+    me.get("/keys/new")
+    me.post("/keys/new", **asked)
+    shown_again = me.get(made(me.get("/connections"), r"/keys/[0-9a-f-]{36}"))
+    assert unescape(made(shown_again, r'name="tags"[^>]* value="([^"]*)"')) == line
