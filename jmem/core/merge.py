@@ -77,7 +77,12 @@ def heads(ops: Iterable[Op]) -> tuple[str, ...]:
 
 def in_conflict(ops: Iterable[Op]) -> bool:
     """Whether different texts of a memory were written apart, and nobody has settled it."""
-    return len({head.content for head in heads_of(ops)}) > 1
+    return differ(heads_of(ops))
+
+
+def differ(heads: Iterable[Head]) -> bool:
+    """Whether heads have different texts."""
+    return len({head.content for head in heads}) > 1
 
 
 def memory(id: str, registers: Mapping[str, tuple[str, Any]]) -> Memory | None:

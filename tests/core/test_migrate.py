@@ -7,8 +7,10 @@ import pytest
 
 from jmem.core import outbox
 from jmem.core.errors import Conflict, StorageFailed
+from jmem.core.model import Op, new_nonce
+from jmem.core.opcheck import seal
 from jmem.core.service import Actor, Draft
-from jmem.core.store import Store
+from jmem.core.store import Store, oplog
 from jmem.core.store.migrate import migrate, schema_version
 from jmem.core.store.schema import MIGRATIONS, Migration
 from jmem.core.store.store import DATABASE
@@ -152,4 +154,31 @@ def test_a_store_that_was_bound_by_an_address_is_bound_by_the_account(folder: Pa
     with pytest.raises(Conflict) as caught:
         outbox.bind(user.store, sub.replace("0b", "1b"))
     assert (caught.value.code, caught.value.detail["account"]) == ("bound", sub)
+    user.close()
+
+
+def test_equal_texts_that_were_written_apart_are_all_seen_by_the_next_edit_after_the_seventh_step(tmp_path: Path):
+    user, me = open_user(tmp_path / "user"), Actor("cli")
+    plain, apart = (user.service.add(Draft(text), me).memory.id for text in ("a plain memory", "the same text"))
+    user.service.edit(plain, {"content": "edited since"}, me)
+    twin, text = seal(Op("0199f3a1c2d4-0000-a1b2c3d4", apart, {"content": "the same text"}, (), "cli", new_nonce()))
+    user.store.write(lambda tx: oplog.insert(tx, twin, text, 1, oplog.Sent.SEEN))
+    user.store.write(lambda tx: tx.conn.execute("DROP TABLE branched"))
+    user.close()
+    conn = connect(user.folder / DATABASE)
+    conn.execute("PRAGMA user_version = 6")
+    conn.close()
+    user = open_user(tmp_path / "user")
+    with user.store.reader() as conn:
+        assert conn.execute("SELECT id FROM branched").fetchall() == [(apart,)]
+    for id in (plain, apart):
+        user.service.edit(id, {"content": f"the next text of {id}"}, me)
+        with user.store.reader() as conn:
+            *before, last = oplog.ops_of(conn, id)
+            assert set(last.base) == ({op.stamp for op in before} if id == apart else {before[-1].stamp})
+            assert (
+                conn.execute("SELECT id FROM conflicts UNION SELECT id FROM branched WHERE id = ?", (id,)).fetchall()
+                == []
+            )
+    assert list((user.folder / "backups").iterdir()), "it was copied before"
     user.close()

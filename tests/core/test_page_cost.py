@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from jmem.core import outbox
+from jmem.core.actor import Actor
+from jmem.core.drafts import Draft
 from jmem.core.model import Op, new_id, new_nonce
 from jmem.core.store import oplog
 from tests.core.conftest import User
@@ -66,3 +68,18 @@ def test_a_memory_of_many_edits_is_read_once_a_page_and_written_once(
         assert oplog.heads(conn, id) == ((stamps[EDITS + 4], stamps[-1]) if apart else (stamps[-1],))
         assert conn.execute("SELECT id FROM conflicts").fetchall() == ([(id,)] if apart else [])
         assert conn.execute("SELECT content, seq FROM memories").fetchall() == [(f"text {2 * EDITS - 1}", 2 * EDITS)]
+
+
+def test_an_edit_reads_nothing_of_the_history_of_its_memory(user: User, monkeypatch: pytest.MonkeyPatch):
+    id = user.service.add(Draft("the first text"), Actor("cli")).memory.id
+    for n in range(EDITS):
+        user.service.edit(id, {"content": f"text {n}"}, Actor("cli"))
+    parse = Op.parse
+    read: list[str] = []
+    monkeypatch.setattr(Op, "parse", staticmethod(lambda text: read.append(text) or parse(text)))
+    user.service.edit(id, {"content": "the last text"}, Actor("cli"))
+    assert len(read) <= 1
+    monkeypatch.undo()
+    with user.store.reader() as conn:
+        ops = oplog.ops_of(conn, id)
+    assert ops[-1].base == (ops[-2].stamp,)

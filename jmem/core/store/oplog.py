@@ -21,6 +21,10 @@ from jmem.core.opcheck import is_blank, seal
 from jmem.core.store import rows
 from jmem.core.store.writer import Tx
 
+_ALONE = """
+SELECT json_extract(stamps, '$.content') FROM memories m
+WHERE id = ? AND NOT EXISTS (SELECT 1 FROM branched b WHERE b.id = m.id)"""
+
 
 class Sent(IntEnum):
     """How far an op has come on its way to the account's feed: the column `ops.sent`."""
@@ -78,8 +82,9 @@ def ids_of_action(conn: sqlite3.Connection, action: int) -> list[str]:
 
 
 def heads(conn: sqlite3.Connection, id: str) -> tuple[str, ...]:
-    """The content heads of a memory: what the next content op names as its base."""
-    return merge.heads(ops_of(conn, id))
+    """The content heads of a memory: what the next content op names as its base. Reads no op where that is the live text."""
+    found = conn.execute(_ALONE, (id,)).fetchone()
+    return merge.heads(ops_of(conn, id)) if found is None else (str(found[0]),)
 
 
 def is_purged(conn: sqlite3.Connection, id: str) -> bool:
@@ -208,11 +213,17 @@ def name_anew(tx: Tx, id: str, old: str, new: str, also: Collection[str] = ()) -
 
 
 def mark_conflict(tx: Tx, id: str, ops: Sequence[Op]) -> None:
-    """Note whether a memory, whose ops these are, has texts that were written apart."""
-    if len(ops) > 1 and merge.in_conflict(ops):
-        tx.conn.execute("INSERT OR IGNORE INTO conflicts (id) VALUES (?)", (id,))
-    else:
-        tx.conn.execute("DELETE FROM conflicts WHERE id = ?", (id,))
+    """Note whether a memory, whose ops these are, has texts that were written apart, and whether its live text is its only
+    head."""
+    found = merge.heads_of(ops) if len(ops) > 1 else ()
+    newest = max((op.stamp for op in ops if "content" in op.set), default="") if found else ""
+    notes = {
+        "conflicts": merge.differ(found),
+        "branched": bool(found) and [head.stamp for head in found] != [newest],
+    }
+    for table, so in notes.items():
+        note = f"INSERT OR IGNORE INTO {table} (id) VALUES (?)" if so else f"DELETE FROM {table} WHERE id = ?"
+        tx.conn.execute(note, (id,))
 
 
 def purge_all(tx: Tx, op: Op, action: int, sent: Sent) -> None:

@@ -137,5 +137,23 @@ _V6 = Migration(
     ),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4, _V5, _V6)
+_V7 = Migration(
+    (
+        # memories whose next text does not follow the one that is live alone, kept by oplog.mark_conflict
+        "CREATE TABLE IF NOT EXISTS branched (id TEXT PRIMARY KEY) WITHOUT ROWID",
+        """INSERT OR IGNORE INTO branched
+        SELECT o.memory_id FROM ops o
+        WHERE json_type(o.payload, '$.set.content') IS NOT NULL GROUP BY o.memory_id
+        HAVING COUNT(*) > 1 AND (
+            SUM(o.stamp NOT IN (
+                SELECT b.value FROM ops p, json_each(p.payload, '$.base') b
+                WHERE json_type(p.payload, '$.set.content') IS NOT NULL)) <> 1
+            OR MAX(o.stamp) IN (
+                SELECT b.value FROM ops p, json_each(p.payload, '$.base') b
+                WHERE json_type(p.payload, '$.set.content') IS NOT NULL))""",
+    ),
+    changes_data=True,
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4, _V5, _V6, _V7)
 """MIGRATIONS[n] leads from version n to n + 1."""
