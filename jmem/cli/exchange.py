@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def account(sync: Document) -> str:
     """`me@example.com at https://memory.example.com`."""
     nameless = "nobody" if sync["state"] == "account_deleted" else "an API key"
-    return f"{sync['email'] or sync['account'] or nameless} at {sync['url']}"
+    who = sync["email"] or sync["account"] or nameless
+    return f"{who} at {sync['url']}" if sync["url"] else who
 
 
 def waiting(sync: Document) -> str:
