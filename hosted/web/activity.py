@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -43,6 +44,7 @@ async def activity(visit: Visit) -> Response:
     values |= {
         "view": view,
         "client": client,
+        "back": "/activity?" + urlencode({"view": "changes", **({"client": client} if client else {})}),
         "clients": clients,
         "verbs": _VERBS,
         "cursor": visit.query.get("cursor", ""),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from hosted.web import words
 from hosted.web.site import Form, Visit
@@ -23,6 +23,8 @@ COUNTS = "jmem-counts"
 """The event that has only the numbers beside the filters asked for anew."""
 MOST = 240
 """Hits that a question shows at most, by asking for more."""
+MAX_PACKED = 32
+"""Parts of what a list is asked for: its filters, and each tag."""
 VIEWS = ("active", "paused", "archived", "all", "deleted")
 TIMES = {"": None, "day": 1, "week": 7, "month": 30, "year": 365}
 SORTS = {
@@ -67,11 +69,28 @@ class Wanted:
 
     def address(self, **changes: Any) -> str:
         """The list's address with these filters; never with the question."""
-        w = replace(self, **changes)
-        pairs = [("view", w.view if w.view != "active" else ""), *(("tag", tag) for tag in w.tags), ("client", w.client),
-                 ("time", w.time), ("sort", w.sort if w.sort != "-created" else ""), ("cursor", w.cursor)]  # fmt: skip
-        query = urlencode([(name, value) for name, value in pairs if value])
+        query = replace(self, **changes)._query()
         return "/memories" + (f"?{query}" if query else "")
+
+    @property
+    def packed(self) -> str:
+        """All of it but the cursor as one field of a form, which `unpacked` takes."""
+        limit = str(self.limit) if self.limit != PAGE else ""
+        return replace(self, cursor="")._query(("q", self.q), ("limit", limit))
+
+    def _query(self, *more: tuple[str, str]) -> str:
+        pairs = [("view", self.view if self.view != "active" else ""), *(("tag", tag) for tag in self.tags),
+                 ("client", self.client), ("time", self.time), ("sort", self.sort if self.sort != "-created" else ""),
+                 ("cursor", self.cursor), *more]  # fmt: skip
+        return urlencode([(name, value) for name, value in pairs if value])
+
+
+def unpacked(field: str) -> Wanted:
+    """What a list was asked for, from the field that keeps it; the plain list for what is none."""
+    try:
+        return wanted(Form(parse_qsl(field, max_num_fields=MAX_PACKED)))
+    except ValueError:
+        return Wanted()
 
 
 def wanted(form: Form) -> Wanted:

@@ -60,6 +60,14 @@ async def listed(visit: Visit, asked: Wanted) -> Response:
     )
 
 
+async def go_on(visit: Visit, asked: Wanted, flash: Flash) -> Response:
+    """On with a list, and something to say there. A question is in no address: the page itself comes back for it."""
+    if not asked.q:
+        return visit.go(asked.address(cursor=""), flash)
+    visit.flash = flash
+    return await listed(visit, asked)
+
+
 @pages.get("/memories/new")
 async def new(visit: Visit) -> Response:
     """A memory to add."""

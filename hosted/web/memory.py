@@ -10,8 +10,9 @@ from typing import Any
 from starlette.responses import Response
 
 from hosted.web import unsaved, words
-from hosted.web.finding import COUNTS, card_of, wanted
+from hosted.web.finding import COUNTS, card_of, unpacked, wanted
 from hosted.web.flashes import Flash
+from hosted.web.memories import go_on
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
 from jmem.core.errors import Conflict, Invalid, NotFound, SecretFound
@@ -135,9 +136,9 @@ async def _done(visit: Visit, saying: str, memory: Memory, *, gone: bool) -> Res
     flash = await said_of(visit, saying, [memory.id])
     if visit.live:
         return _in_place(visit, None if gone else await card_of(visit, memory), flash, item=True)
-    return visit.go(
-        "/memories" if saying == "deleted" or visit.form.get("from") == "list" else f"/memories/{memory.id}", flash
-    )
+    if visit.form.has("list"):
+        return await go_on(visit, unpacked(visit.form.get("list")), flash)
+    return visit.go("/memories" if saying == "deleted" else f"/memories/{memory.id}", flash)
 
 
 def _in_place(visit: Visit, shown: dict[str, Any] | None, flash: Flash, *, item: bool = False) -> Response:

@@ -7,9 +7,9 @@ from typing import Any
 from starlette.responses import Response
 
 from hosted.web import browser
-from hosted.web.finding import CHANGED, COUNTS, wanted
+from hosted.web.finding import CHANGED, COUNTS, unpacked, wanted
 from hosted.web.flashes import Flash
-from hosted.web.memories import listed, results
+from hosted.web.memories import go_on, results
 from hosted.web.memory import said_of
 from hosted.web.routing import Pages
 from hosted.web.site import Visit
@@ -38,7 +38,7 @@ async def marked(visit: Visit) -> Response:
 
 
 async def _said(visit: Visit, flash: Flash, *, changed: bool = False) -> Response:
-    """On with the list, and the question that it answers: that is in no address, so the page itself comes back for it."""
+    """On with the list that the marked ones are in."""
     asked = wanted(visit.form)
     if visit.live and changed:
         response = visit.page("_marked.html", **await results(visit, asked), flash=flash)
@@ -48,10 +48,7 @@ async def _said(visit: Visit, flash: Flash, *, changed: bool = False) -> Respons
         response = visit.page("_toast.html", said=flash)
         response.headers.update({"hx-retarget": "#toasts", "hx-reswap": "beforeend"})
         return response
-    if not asked.q:
-        return visit.go(asked.address(cursor=""), flash)
-    visit.flash = flash
-    return await listed(visit, asked)
+    return await go_on(visit, asked, flash)
 
 
 def _step(visit: Visit) -> tuple[dict[str, Any], str]:
@@ -93,6 +90,8 @@ async def undo(visit: Visit) -> Response:
         response = visit.page("_toast.html", said=flash)
         response.headers["hx-trigger"] = CHANGED
         return response
+    if form.has("list") and not visit.live:
+        return await go_on(visit, unpacked(form.get("list")), flash)
     return visit.go(_back(visit), flash)
 
 

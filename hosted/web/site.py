@@ -145,8 +145,8 @@ class Visit:
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page or a part of one."""
         context = {
-            "me": self.principal, "csrf": csrf_token(self.secret), "path": self.request.url.path, "flash": self.flash,
-            "live": self.live, "waiting": self.waiting, "zone": self.zone, **values,
+            "me": self.principal, "csrf": csrf_token(self.secret), "path": self.request.url.path, "here": self.here,
+            "flash": self.flash, "live": self.live, "waiting": self.waiting, "zone": self.zone, **values,
         }  # fmt: skip
         return HTMLResponse(self.site.html(template, context), status)
 
@@ -160,13 +160,18 @@ class Visit:
             self.site.cookies.give(response, browser.FLASH, browser.packed(flash.dict()), browser.FLASH_AGE)
         return response
 
+    @property
+    def here(self) -> str:
+        """The address of this page, as far as one can come back to it: what a form was sent with is not in it."""
+        path, query = self.request.url.path, self.request.url.query
+        return f"{path}?{query}" if query and self.request.method == "GET" else path
+
     def sign_in_first(self) -> Response:
         """Off to sign in, and back here."""
-        request = self.request
-        if request.method == "GET" and not self.live:
-            back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if self.request.method == "GET" and not self.live:
+            back = self.here
         else:
-            back = browser.path_of(request.headers.get("hx-current-url", "")) or "/memories"
+            back = browser.path_of(self.request.headers.get("hx-current-url", "")) or "/memories"
         return self.go(f"/sign-in?next={quote(browser.safe_next(back), safe='')}")
 
 

@@ -12,6 +12,7 @@ from html import unescape
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from hosted.web.finding import Wanted, unpacked
 from tests.hosted.web.conftest import Person, Visitor, made, shown, written_by
 from tests.hosted.world import World
 
@@ -585,3 +586,46 @@ def test_an_edit_of_the_text_leaves_the_tags_as_they_are(world: World, visitors:
     me.post("/keys/new", **asked)
     shown_again = me.get(made(me.get("/connections"), r"/keys/[0-9a-f-]{36}"))
     assert unescape(made(shown_again, r'name="tags"[^>]* value="([^"]*)"')) == line
+
+
+def test_a_button_of_a_card_and_undo_leave_the_list_as_it_was_asked_for_without_a_script(somebody: Somebody) -> None:
+    me = somebody(java_script_enabled=False)
+    for text in ("Bees like lavender", "Bees sleep in winter", "Goats like leaves"):
+        me.remember(text, "animals, a+b")
+    page = me.go("/memories?tag=animals&tag=a%2Bb&sort=created")
+    page.get_by_label("Search your memories").fill("bees sleep")
+    page.get_by_role("button", name="Search").click()
+    first = page.get_by_role("article", name="Bees sleep in winter")
+
+    def stands() -> None:
+        expect(page.get_by_label("Search your memories")).to_have_value("bees sleep")
+        expect(page.get_by_label("Order")).to_have_value("created")
+        chosen = page.locator('.chips input[name="tag"]:checked').all()
+        assert {box.get_attribute("value") for box in chosen} == {"animals", "a+b"}
+        assert "bees" not in page.url
+
+    for button, said in (("Archive", "Archived."), ("Delete", "Deleted.")):
+        first.get_by_role("button", name=button).click()
+        expect(page.locator(".toast")).to_contain_text(said)
+        stands()
+        expect(first).to_have_count(0)
+        page.locator(".toast").get_by_role("button", name="Undo").click()
+        expect(page.locator(".toast")).to_contain_text("Taken back.")
+        stands()
+        expect(first).to_have_count(1)
+    page.goto(f"{me.url}/memories?view=all&tag=animals")
+    page.locator(".card").first.get_by_role("button", name="Archive").click()
+    expect(page).to_have_url(f"{me.url}/memories?view=all&tag=animals")
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page).to_have_url(f"{me.url}/memories?view=all&tag=animals")
+    page.goto(f"{me.url}/activity?view=changes&client=web")
+    page.get_by_role("button", name=re.compile("^Undo: added")).first.click()
+    expect(page).to_have_url(f"{me.url}/activity?view=changes&client=web")
+
+
+def test_what_a_list_was_asked_for_is_one_field() -> None:
+    asked = Wanted("a question & more", "archived", ("a,b", "c=d"), "claude", "week", "created", "", 60)
+    assert unpacked(asked.packed) == asked
+    assert unpacked(Wanted().packed) == Wanted()
+    assert Wanted().packed == ""
+    assert unpacked("&".join("tag=x" for _ in range(1000))) == Wanted()
