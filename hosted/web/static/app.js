@@ -99,7 +99,10 @@
       if (found) found.focus();
     }, 50);
   });
-  document.addEventListener("htmx:load", (event) => settle(event.target));
+  document.addEventListener("htmx:load", (event) => {
+    settle(event.target);
+    if (event.target === document.body) again();
+  });
   // with the swap, not once it has settled: by then somebody may write in another field
   document.addEventListener("htmx:afterSwap", (event) => {
     count();
@@ -119,6 +122,18 @@
   }
   document.addEventListener("htmx:sendError", unreachable);
   document.addEventListener("htmx:timeout", unreachable);
+
+  // a question is in no address: the tab's own entry keeps it, so that one who comes back finds the answer again
+  const asked = () => document.getElementById("q");
+  const note = () => { if (asked()) history.replaceState({ ...history.state, q: asked().value }, ""); };
+  document.addEventListener("input", (event) => { if (event.target === asked()) note(); });
+  document.addEventListener("htmx:replacedInHistory", note);
+  function again() {
+    const kept = history.state && history.state.q;
+    if (!kept || !asked() || asked().value) return;
+    asked().value = kept;
+    asked().dispatchEvent(new Event("input", { bubbles: true }));
+  }
 
   // a form that is on its way is sent once, however often its button is pressed; one that was stopped may go again
   const free = (form) => { form.removeAttribute("aria-busy"); };

@@ -402,6 +402,32 @@ def test_a_long_list_goes_on_by_itself(somebody: Somebody, world: World) -> None
     assert len(set(me.texts())) == 70
 
 
+def test_who_goes_back_finds_the_answer_that_they_left(somebody: Somebody) -> None:
+    me = somebody()
+    for text, tag in (("The ferry leaves at nine", "boats"), ("The ferry is blue", ""), ("It rains in Ghent", "boats")):
+        me.remember(text, tag)
+    page = me.go("/memories")
+    page.get_by_label("Search your memories").fill("when does the ferry leave")
+    expect(page.locator(".card mark").first).to_be_visible()
+    page.locator(".chip", has_text="#boats").click()
+    expect(page.locator(".card")).to_have_count(2)
+    page.get_by_role("link", name="More").first.click()
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("Search your memories")).to_have_value("when does the ferry leave")
+    expect(page.locator(".card mark").first).to_be_visible()
+    expect(page.locator(".card")).to_have_count(2)
+    assert "ferry" not in page.url
+    page.reload()
+    expect(page.locator(".card mark").first).to_be_visible()
+    page.get_by_label("Search your memories").fill("")
+    expect(page.locator(".card mark")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_label("Search your memories")).to_have_value("")
+    me.go("/memories")
+    expect(page.get_by_label("Search your memories")).to_have_value("")
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_list_of_several_programs_stays_as_it_was_chosen(somebody: Somebody, world: World, width: int) -> None:
     me = somebody(viewport={"width": width, "height": 900})
@@ -460,6 +486,7 @@ def test_with_the_keyboard_alone(somebody: Somebody) -> None:
     page.keyboard.press("End")
     page.keyboard.type(" at all")
     _tab_to(page, "Save")
+    _settled(page)
     page.keyboard.press("Enter")
     expect(page.locator("#results")).to_contain_text("Reached without a mouse at all")
     expect(page.locator(".card").filter(has_text="at all").get_by_role("link", name="Edit")).to_be_focused()
