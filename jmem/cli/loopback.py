@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 MAX_REQUEST = 16 * 1024
 REQUEST_S = 5.0
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:16px/1.55 system-ui,sans-serif;max-width:26rem;margin:18vh auto 0;padding:0 1.5rem}"
+    "h1{font-size:1.5rem;line-height:1.25;margin:0 0 .5rem}p{margin:0}"
+)
 _PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    "<title>jmem</title><body><main><h1>{title}</h1><p>{text}</p></main></body></html>"
+    "<title>{title} · jmem</title><style>{style}</style><body><main><h1>{title}</h1><p>{text}</p></main></body></html>"
 )
 
 
@@ -101,10 +105,11 @@ def _target(connection: socket.socket) -> str:
 
 
 def _send(connection: socket.socket, status: str, title: str, text: str) -> None:
-    body = _PAGE.format(title=title, text=text).encode()
+    body = _PAGE.format(title=title, text=text, style=_STYLE).encode()
+    style = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     head = (
         f"HTTP/1.1 {status}\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
-        "content-security-policy: default-src 'none'\r\nreferrer-policy: no-referrer\r\ncache-control: no-store\r\n"
+        f"content-security-policy: default-src 'none'; style-src 'sha256-{style}'\r\nreferrer-policy: no-referrer\r\ncache-control: no-store\r\n"
         "x-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
     )
     connection.sendall(head.encode() + body)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import re
 import secrets
@@ -213,6 +215,9 @@ def test_nothing_leaves_before_it_is_agreed_and_what_is_private_never_does(
     with by_browser(other, "--timeout", "20") as (process, address):
         done = Browser(account).confirm(address, me)
         assert "You can close this window" in done.text
+        style = done.text.partition("<style>")[2].partition("</style>")[0].encode()
+        digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+        assert done.headers["content-security-policy"] == f"default-src 'none'; style-src 'sha256-{digest}'"
         code, said = finished(process)
     assert (code, f"signed in to {account.url} as {me.email}" in said) == (0, True)
 
