@@ -67,6 +67,8 @@ class Bodies:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if deadline.expired():  # whoever answers a moment too late is about to be cancelled
+                    await asyncio.get_running_loop().create_future()
                 body.answered = True
                 deadline.reschedule(None)  # a stream lasts as long as both sides want
             await send(message)

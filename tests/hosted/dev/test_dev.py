@@ -224,7 +224,8 @@ def test_it_ends_quietly_where_its_postgres_ended_before(
 ) -> None:
     running = dev()
     for process in _postgres(temporary):
-        process.send_signal(how)
+        with contextlib.suppress(psutil.NoSuchProcess):  # the first one that ends takes others with it
+            process.send_signal(how)
     _until(lambda: not _postgres(temporary), "Postgres goes on")
     running.process.terminate()
     said = running.process.communicate(timeout=PATIENCE_S)[1]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
+from hosted.edge.bodies import Bodies
 from hosted.edge.compose import PAGE_BYTES, body_limit
 from jmem.core.model import MAX_BATCH_BYTES
 from tests.hosted.edge.conftest import Serving
@@ -86,6 +89,28 @@ def test_an_answer_that_takes_too_long_is_given_up(serve: Serve) -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "too_slow")
     assert answer.headers["retry-after"] == "5"
     assert server.small.cancelled.wait(2)
+
+
+async def test_an_answer_that_begins_as_its_time_ends_is_given_up() -> None:
+    async def answer(send: Send) -> None:
+        time.sleep(0.05)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the time is over by now, and whoever waits for this does not know it yet
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with asyncio.TaskGroup() as group:  # as Starlette sends a stream
+            group.create_task(answer(send))
+
+    said: list[Message] = []
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    bounded = Bodies(app, limit=lambda method, path: 1, body_timeout=1.0, request_timeout=0.02)
+    scope = {"type": "http", "method": "GET", "path": "/api/v1/x", "headers": [], "query_string": b""}
+    await bounded(scope, lambda: asyncio.sleep(9, {"type": "http.disconnect"}), send)
+    assert [message["status"] for message in said if message["type"] == "http.response.start"] == [503]
 
 
 def test_a_stream_outlives_the_time_that_an_answer_may_take_to_begin(serve: Serve) -> None:
