@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 
 import structlog
 
@@ -29,6 +30,8 @@ def serve(*, port: int | None = None) -> None:
             bus = app.state.backend.bus
 
             def ready() -> None:
+                gc.collect()
+                gc.freeze()  # what is there by now stays; to look through it for garbage again and again would hold all up
                 _log.info("serving", port=listening.getsockname()[1], version=jmem.__version__)
 
             def drain() -> None:

@@ -7,6 +7,7 @@ that both backends refuse in the same words.
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,7 +150,17 @@ async def _asked(request: Request, ask: type[A], limit: int, *, any_query: bool)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if raw and media and media != "application/json" and not media.endswith("+json"):
         raise HttpProblem(415, "wrong_media_type", "the body has to be JSON", fix="send Content-Type: application/json")
-    return ask.model_validate_json(raw or b"{}"), raw
+    return _parsed(ask, raw or b"{}"), raw
+
+
+def _parsed(ask: type[A], raw: bytes) -> A:
+    """A body as what it asks. No garbage is looked for meanwhile: there is none, and with each million of small lists in a
+    body that would take ten times as long as to read it."""
+    gc.disable()
+    try:
+        return ask.model_validate_json(raw)
+    finally:
+        gc.enable()
 
 
 async def _once(call: Call, given: str, raw: bytes, run: Callable[[], Awaitable[Response]]) -> Response:

@@ -6,6 +6,7 @@ Each op stands for itself: one that is refused leaves no trace and stops no othe
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,8 @@ from sync.protocol import MAX_SKEW_MS
 if TYPE_CHECKING:
     pass
 
-_AT_ONCE = 50
-"""Ops that are checked before others get their turn on the event loop."""
+_TURN_S = 0.005
+"""For so long ops are checked before others get their turn on the event loop: one may take as long as a hundred others."""
 _KNOWN = "SELECT stamp, digest, payload FROM jmem.ops WHERE user_id = $1 AND stamp = ANY ($2::text[])"
 _REFUSED = "SELECT stamp FROM jmem.refused WHERE user_id = $1 AND stamp = ANY ($2::text[])"
 _REFUSE = (
@@ -77,9 +78,11 @@ def check(op: Op) -> Checked:
 async def check_all(ops: Sequence[Op]) -> list[Checked | Outcome]:
     """Each op checked, or why it is refused."""
     found: list[Checked | Outcome] = []
-    for number, op in enumerate(ops):
-        if number % _AT_ONCE == _AT_ONCE - 1:
+    turn_ends = time.monotonic() + _TURN_S
+    for op in ops:
+        if time.monotonic() > turn_ends:
             await asyncio.sleep(0)
+            turn_ends = time.monotonic() + _TURN_S
         try:
             found.append(check(op))
         except JmemError as error:
