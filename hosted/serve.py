@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 
 import structlog
 
@@ -30,8 +29,6 @@ def serve(*, port: int | None = None) -> None:
             bus = app.state.backend.bus
 
             def ready() -> None:
-                gc.collect()
-                gc.freeze()  # what is there by now stays; to look through it for garbage again and again would hold all up
                 _log.info("serving", port=listening.getsockname()[1], version=jmem.__version__)
 
             def drain() -> None:

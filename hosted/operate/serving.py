@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,8 @@ class Server(uvicorn.Server):
         """Begin to answer."""
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # what is there by now stays; to look through it for garbage again and again would hold all up
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

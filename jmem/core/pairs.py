@@ -82,18 +82,13 @@ def of_one(
     distinct: frozenset[frozenset[str]],
 ) -> list[Pair]:
     """The pairs of one memory, best first; of equal texts only the nearest in time, so that many make a chain."""
-    pairs: list[Pair] = []
-    for id, (score, by) in found.items():
-        b = memories.get(id)
-        if b is not None and frozenset((a.id, b.id)) not in distinct:
-            pairs.append(pair_of(score, by, a, b, Place(a.created_at, a.id)))
-    newest_first = sorted(pairs, key=lambda pair: (pair.b.created_at, pair.b.id), reverse=True)
-    ordered = sorted(newest_first, key=lambda pair: -pair.score)
-    if ordered and ordered[0].b.content == a.content:
+    others = [b for id in found if (b := memories.get(id)) is not None and frozenset((a.id, id)) not in distinct]
+    newest_first = sorted(others, key=lambda b: (b.created_at, b.id), reverse=True)
+    ordered = sorted(newest_first, key=lambda b: -round(found[b.id][0], 4))
+    if ordered and ordered[0].content == a.content:
         ordered = ordered[:1]
     return [
-        Pair(p.score, p.same_words, p.by, p.a, p.b, Place(a.created_at, a.id, given))
-        for given, p in enumerate(ordered[:PER_MEMORY])
+        pair_of(*found[b.id], a, b, Place(a.created_at, a.id, given)) for given, b in enumerate(ordered[:PER_MEMORY])
     ]
 
 

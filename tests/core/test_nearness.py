@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from jmem.core import nearness
+from jmem.core import nearness, pairs
 from jmem.core.actor import Actor
 from jmem.core.drafts import Draft
 from jmem.core.errors import Conflict, Invalid, NotFound, Refused
+from jmem.core.model import Memory
 from jmem.core.nearness import Nearness
 from jmem.core.service import MemoryService
+from jmem.core.words import words
 
 ME = Actor("cli")
 OTHERS = [f"entry {n} about {n * 7919} things and {n * 104729} others" for n in range(40)]
@@ -223,3 +225,23 @@ def test_what_is_no_duplicate_is_not_near_either(near: Any) -> None:
     assert [pair.b.id for pair in near.service.similar(a, ME)] == [b]
     near.service.set_distinct(a, b, ME)
     assert near.service.similar(a, ME) == []
+
+
+def test_only_texts_of_pairs_that_are_told_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def counted(text: str) -> Any:
+        compared.append(text)
+        return words(text)
+
+    monkeypatch.setattr(pairs, "words", counted)
+    a = Memory("a", "the newest", created_at="9")
+    others = {f"{n:02}": Memory(f"{n:02}", f"text {n}", created_at=f"{n:02}") for n in range(40)}
+    found = {id: (0.9 + (id in ("07", "31")) * 0.05, "meaning") for id in others}
+    told = pairs.of_one(a, found, others, frozenset({frozenset(("a", "39"))}))
+    assert [(pair.b.id, pair.score, pair.place.given) for pair in told] == [
+        ("31", 0.95, 0),
+        ("07", 0.95, 1),
+        ("38", 0.9, 2),
+    ]
+    assert set(compared) == {a.content, *(pair.b.content for pair in told)}

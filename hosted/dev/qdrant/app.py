@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,9 +14,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hosted.dev.qdrant.errors import QdrantError
-from hosted.dev.qdrant.store import Collection, Point, Store, selected
+from hosted.dev.qdrant.store import Collection, Point, Store, nearest, passing, selected
 
 Action = Callable[[Store, str, dict[str, Any]], Any]
+"""What is asked of the store: the result, or what finds it in a thread, which looks at nothing that changes."""
 _DONE = {"operation_id": 0, "status": "completed"}
 _MAX_BODY = 32 * 1024 * 1024
 
@@ -76,34 +79,56 @@ def _batch(store: Store, name: str, body: dict[str, Any]) -> Any:
 
 def _count(store: Store, name: str, body: dict[str, Any]) -> Any:
     store.before("count")
-    return {"count": len(store.get(name).matching(body.get("filter")))}
+    held, filter = store.get(name).held(body.get("filter")), body.get("filter")
+    return lambda: {"count": len(passing(held, filter))}
 
 
 def _scroll(store: Store, name: str, body: dict[str, Any]) -> Any:
     store.before("scroll")
     limit, start = body.get("limit") or 10, str(body.get("offset") or "")
-    points = [point for point in store.get(name).matching(body.get("filter")) if point.id >= start]
-    following = points[limit].id if len(points) > limit else None
-    return {"points": [_told(point, body) for point in points[:limit]], "next_page_offset": following}
+    held, filter = store.get(name).held(body.get("filter")), body.get("filter")
+
+    def found() -> Any:
+        points = [point for point in passing(held, filter) if point.id >= start]
+        following = points[limit].id if len(points) > limit else None
+        return {"points": [_told(point, body) for point in points[:limit]], "next_page_offset": following}
+
+    return found
 
 
 def _query(store: Store, name: str, body: dict[str, Any]) -> Any:
     store.before("query")
-    return _searched(store.get(name), body)
+    searched = _searched(store.get(name), [body])
+    return lambda: searched()[0]
 
 
 def _query_batch(store: Store, name: str, body: dict[str, Any]) -> Any:
     store.before("query")
-    collection = store.get(name)
-    return [_searched(collection, asked) for asked in body["searches"]]
+    return _searched(store.get(name), body["searches"])
 
 
-def _searched(collection: Collection, body: dict[str, Any]) -> Any:
-    vector = body.get("query")
-    if isinstance(vector, dict):
-        vector = vector.get("nearest")
-    found = collection.search(vector or [], body.get("filter"), body.get("limit") or 10)
-    return {"points": [{**_told(point, body), "version": 0, "score": score} for point, score in found]}
+def _searched(collection: Collection, searches: list[dict[str, Any]]) -> Callable[[], list[Any]]:
+    """What each of the searches finds; those with one filter look through the points together."""
+    alike = [(filter, list(some)) for filter, some in groupby(searches, key=lambda asked: asked.get("filter"))]
+    taken = [(filter, some, collection.held(filter), collection.vectors([_vector(asked) for asked in some]))
+             for filter, some in alike]  # fmt: skip
+
+    def found() -> list[Any]:
+        told: list[Any] = []
+        for filter, some, held, vectors in taken:
+            limits = [asked.get("limit") or 10 for asked in some]
+            for asked, hits in zip(some, nearest(passing(held, filter), vectors, limits), strict=True):
+                told.append(
+                    {"points": [{**_told(point, asked), "version": 0, "score": score} for point, score in hits]}
+                )
+        return told
+
+    return found
+
+
+def _vector(asked: dict[str, Any]) -> Any:
+    vector = asked.get("query")
+    return (vector.get("nearest") if isinstance(vector, dict) else vector) or []
 
 
 def _told(point: Point, body: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +173,8 @@ def make_app(store: Store, api_key: str = "") -> Starlette:
                 if len(raw) > _MAX_BODY:
                     raise QdrantError(413, "Payload too large")
                 result = action(store, request.path_params.get("name", ""), json.loads(raw) if raw else {})
+                if callable(result):
+                    result = await asyncio.to_thread(result)
             except QdrantError as error:
                 return JSONResponse({"status": {"error": error.message}, "time": 0.0}, error.status)
             except (KeyError, TypeError, ValueError) as error:

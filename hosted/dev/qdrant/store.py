@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 Filter = Mapping[str, Any]
+_ROWS = 2048
+"""Vectors that are compared at once: a copy of all of them would hold the interpreter."""
 _NAME = re.compile(r"[^<>:\"/\\|?*\0\x1f]{1,255}")
 
 
@@ -74,18 +76,16 @@ class Collection:
 
     def matching(self, filter: Filter | None) -> list[Point]:
         """What passes, by id."""
-        points = self.tenants.get(self._tenant(filter), {})
-        return [points[id] for id in sorted(points) if passes(filter, id, points[id].payload)]
+        return passing(self.held(filter), filter)
 
-    def search(self, vector: Sequence[float], filter: Filter | None, limit: int) -> list[tuple[Point, float]]:
-        """The nearest of what passes, by cosine."""
-        points = self.matching(filter)
-        asked = self._vector(vector)
-        if not points:
-            return []
-        scores = np.stack([point.vector for point in points]) @ asked
-        best = np.argsort(-scores, kind="stable")[:limit]
-        return [(points[i], float(scores[i])) for i in best]
+    def held(self, filter: Filter | None) -> list[Point]:
+        """The points of the filter's tenant as they are now, also for another thread: a change puts others in their place
+        or gives them another payload."""
+        return list(self.tenants.get(self._tenant(filter), {}).values())
+
+    def vectors(self, raw: Sequence[Any]) -> Vector:
+        """What is asked for, of length 1, a row each; raises QdrantError."""
+        return np.stack([self._vector(one) for one in raw])
 
     def _tenant(self, filter: Filter | None) -> str:
         tenant = tenant_of(filter, self.schema)
@@ -100,6 +100,23 @@ class Collection:
         if not np.isfinite(length):
             raise QdrantError(400, "Wrong input: a vector has no direction")
         return vector / length if length else vector
+
+
+def passing(points: Sequence[Point], filter: Filter | None) -> list[Point]:
+    """Those that pass, by id."""
+    return sorted((p for p in points if passes(filter, p.id, p.payload)), key=lambda point: point.id)
+
+
+def nearest(points: Sequence[Point], asked: Vector, limits: Sequence[int]) -> list[list[tuple[Point, float]]]:
+    """For each row of `asked` the nearest of the points, by cosine, at most as many as its limit."""
+    if not points:
+        return [[] for _ in limits]
+    parts = [np.stack([p.vector for p in points[at : at + _ROWS]]) @ asked.T for at in range(0, len(points), _ROWS)]
+    found = []
+    for scores, limit in zip(np.concatenate(parts).T, limits, strict=True):
+        best = np.argsort(-scores, kind="stable")[:limit]
+        found.append([(points[i], float(scores[i])) for i in best])
+    return found
 
 
 class Store:

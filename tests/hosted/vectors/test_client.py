@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 
 from hosted.dev.qdrant import Store, in_process
+from hosted.dev.qdrant.store import passing
 from hosted.vectors.alias import Collections
 from hosted.vectors.client import Entry, Vectors, VectorsUnavailable, conditions, connect, point_id
 from jmem.core.filter import Filter
@@ -206,3 +208,29 @@ async def test_what_answers_in_the_place_of_qdrant_is_no_index(answer: bytes) ->
             with pytest.raises(VectorsUnavailable) as refused:
                 await call
             assert not refused.value.missing
+
+
+async def test_the_double_looks_through_points_once_for_one_filter_and_holds_up_nobody(
+    source: Words, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, asked, gone_on = in_process(Store()), list[int](), threading.Event()
+    vectors = Vectors(client)
+    collections = Collections(vectors, "held_test")
+    await collections.create(source.model)
+    place = collections.of(source.model)
+    entries = [entry(source, f"tea and word{n}") for n in range(40)]
+    await vectors.upsert(ANN, place, entries)
+
+    def slow(points: Any, filter: Any) -> Any:
+        asked.append(len(points))
+        assert gone_on.wait(10), "the event loop waits for the double"
+        return passing(points, filter)
+
+    monkeypatch.setattr("hosted.dev.qdrant.app.passing", slow)
+    near = asyncio.create_task(vectors.near(ANN, place, [one.id for one in entries[:32]], Filter(), NOW, 3))
+    while not asked:
+        await asyncio.sleep(0.001)
+    gone_on.set()
+    assert {len(found) for found in (await near).values()} == {3}
+    assert asked == [40, 40]  # for the vectors of those that are asked for, and for all of their searches
+    await client.close()
