@@ -73,9 +73,8 @@ class Database:
         self.engine = create_async_engine(
             asyncpg_url(url), pool_size=pool_size, max_overflow=0, pool_timeout=timeout, pool_recycle=1800,
             connect_args=connect_args(pooler=pooler),
+            isolation_level="AUTOCOMMIT",  # transactions are the driver's: SQLAlchemy's take twice as long to begin and end
         )  # fmt: skip
-        # transactions are the driver's: SQLAlchemy's take twice as long to begin and end
-        self._connections = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
     def full(self) -> bool:
@@ -128,7 +127,7 @@ class Database:
         isolation = " ISOLATION LEVEL REPEATABLE READ" if snapshot else ""
         begin = _BEGIN.format(isolation=isolation, tenant="" if user_id is None else user_id, timeout=timeout)
         for left in range(self._size, -1, -1):  # all of the pool may be closed, and then a new one is made
-            conn = await self._connections.connect()
+            conn = await self.engine.connect()
             raw = driver(conn)
             try:
                 await raw.execute(begin)

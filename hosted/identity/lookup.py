@@ -95,8 +95,8 @@ class Lookup:
     """Asks on the application's pool, each time in a transaction of its own."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._transactions = engine
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
+        self._transactions = engine.execution_options(isolation_level="READ COMMITTED")
 
     async def key(self, digest: bytes) -> KeyHolder | None:
         """Whose key has this digest; raises AccountDeleted, also when nothing else is left of the account."""

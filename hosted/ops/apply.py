@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hosted.ops.writer import Writer
 from jmem.core.clock import stamp_ms, wall_ms
@@ -17,9 +17,6 @@ from jmem.core.errors import Invalid, JmemError
 from jmem.core.model import Op
 from jmem.core.opcheck import check_fields, check_shape, checked_text, is_blank
 from sync.protocol import MAX_SKEW_MS
-
-if TYPE_CHECKING:
-    pass
 
 _TURN_S = 0.005
 """For so long ops are checked before others get their turn on the event loop: one may take as long as a hundred others."""

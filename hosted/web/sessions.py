@@ -138,8 +138,7 @@ class WebSessions:
     async def _holder(self, secret: str) -> Held:
         if not 40 <= len(secret) <= 64 or not secret.isascii():
             raise SignedOut()
-        engine = self._database.engine.execution_options(isolation_level="AUTOCOMMIT")
-        async with engine.connect() as conn:
+        async with self._database.engine.connect() as conn:
             row = (await conn.execute(_HOLDER, {"digest": _digest(secret)})).mappings().first()
         if row is None:
             raise SignedOut()
