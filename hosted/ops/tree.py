@@ -25,14 +25,19 @@ if TYPE_CHECKING:
 _AT_ONCE = 500
 _ROWS = f"SELECT {rows.LOADED} FROM jmem.memories m WHERE m.user_id = $1 AND {rows.IS_MEMORY}"
 _IN = " AND {bucket} = ANY ($2::text[])"
-_PARTS = ", ".join(f"sum(('x' || substr(hash, {1 + 8 * n}, 8))::bit(32)::bigint)::text" for n in range(4))
+_PARTS = ", ".join(
+    f"sum(get_byte(hash, {at})::bigint * 16777216 + get_byte(hash, {at + 1}) * 65536"
+    f" + get_byte(hash, {at + 2}) * 256 + get_byte(hash, {at + 3}))::text"
+    for at in (0, 4, 8, 12)
+)
 _OPS = f"""
 SELECT name, count(*), {_PARTS} FROM (
-  SELECT {{name}} AS name, encode(sha256(convert_to('op', 'UTF8') || '\\x00' || convert_to(memory_id, 'UTF8') || '\\x00'
-    || convert_to(stamp, 'UTF8') || '\\x00' || convert_to(digest, 'UTF8')), 'hex') AS hash
-  FROM jmem.ops WHERE user_id = $1{{some}}
+  SELECT {{name}} AS name, sha256(convert_to('op', 'UTF8') || '\\x00' || convert_to(memory_id, 'UTF8') || '\\x00'
+    || convert_to(stamp, 'UTF8') || '\\x00' || convert_to(digest, 'UTF8')) AS hash
+  FROM jmem.ops WHERE user_id = $1{{some}} OFFSET 0
 ) hashed GROUP BY name"""
-"""The hashes of ops as `jmem.core.tree.op_hash` makes them, summed up by the database: four sums of 32 bits each."""
+"""The hashes of ops as `jmem.core.tree.op_hash` makes them, summed up by the database: four sums of 32 bits each. Without the
+OFFSET each sum would make every hash anew."""
 _THESE = _ROWS + " AND m.id = ANY ($2::text[])"
 _SEQ = "SELECT seq FROM jmem.sync_heads WHERE user_id = $1"
 _LOG = """
