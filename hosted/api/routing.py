@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, Request, Response, Security
+from fastapi import APIRouter, Request, Response, Security, params
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -78,7 +78,9 @@ class _Route(APIRoute):
     of what the route does."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The endpoint itself."""
+        """The endpoint itself. Raises TypeError where something else is to run before it: it would not."""
+        if any(not isinstance(one, params.Security) for one in self.dependencies):
+            raise TypeError(f"{self.path}: a dependency would never run; the endpoint asks itself for what it needs")
         return self.endpoint
 
 
@@ -235,8 +237,7 @@ async def page(
     # a shorter page knows where the next one begins; what was written meanwhile may not fit into it either
     while len(text := to_json(items)) > MAX_ANSWER_BYTES - ROOM and (fitting := len(bounded(items))) < len(items):
         items, cursor = await fetch(fitting)
-    about = to_json({"next_cursor": cursor, **tail})[:-1]
-    return Response(b"%b,%b:%b}" % (about, to_json(name), text), media_type="application/json")
+    return _joined(name, [text[1:-1]], {"next_cursor": cursor, **tail})
 
 
 def _joined(name: str, pieces: Sequence[bytes], about: Mapping[str, Any]) -> Response:

@@ -131,9 +131,10 @@ class Database:
             raw = driver(conn)
             try:
                 await raw.execute(begin)
-            except BaseException:
+            except BaseException as error:
+                closed = isinstance(error, DATABASE_FAILURES) and raw.is_closed()
                 await asyncio.shield(_throw_away(conn))
-                if not (left and raw.is_closed()):
+                if not (left and closed):
                     raise
             else:
                 return conn

@@ -13,6 +13,8 @@ from jmem.core.errors import JmemError, TooLarge, Unreachable
 
 CLOSE = {"connection": "close"}
 """The rest of a body that is not read must not be taken for the next request."""
+CANCELLED_S = 0.1
+"""Seconds within which whoever is too late is cancelled."""
 
 
 class SlowBody(JmemError):
@@ -67,8 +69,11 @@ class Bodies:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if deadline.expired():  # whoever answers a moment too late is about to be cancelled
-                    await asyncio.get_running_loop().create_future()
+                if (
+                    deadline.expired()
+                ):  # who answers a moment too late is cancelled within this one, or has ignored that
+                    await asyncio.sleep(CANCELLED_S)
+                    raise _Refused(TooSlow(self._request_timeout))
                 body.answered = True
                 deadline.reschedule(None)  # a stream lasts as long as both sides want
             await send(message)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jmem.core.actor import Actor
 from jmem.core.errors import Refused
-from jmem.core.model import milliseconds, now_iso, value
+from jmem.core.model import frozen, milliseconds, now_iso
 
 MAX_ACCESSES = 20_000
 """Of one store that are kept."""
@@ -18,7 +18,7 @@ READS = ("search", "list", "get")
 """What gives a program memories."""
 
 
-@value
+@frozen
 class Answer:
     """A memory in an answer, with its score and its rank and score in each leg of a search (`fusion.legs`)."""
 
@@ -33,7 +33,7 @@ class Answer:
         return {"id": self.id, "rank": self.rank, "score": self.score, "legs": dict(self.legs) if self.legs else None}
 
 
-@value
+@frozen
 class Access:
     """One request: who (client), what (search, list, get, add, …), when, and which memories it got."""
 

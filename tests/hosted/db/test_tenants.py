@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 import pytest
@@ -127,6 +129,31 @@ async def test_connections_that_the_server_closed_are_replaced(
     await owner.close()
     async with database.tenant(user) as conn:
         assert (await conn.execute(text("SELECT count(*) FROM memories"))).scalar() == 1
+
+
+async def test_who_is_cancelled_as_a_transaction_begins_is(
+    database: Database, user: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def slow(self: asyncpg.Connection[asyncpg.Record], query: str, *args: Any, **named: Any) -> str:
+        begun.set()
+        await asyncio.sleep(9)
+        return ""
+
+    async def ask() -> None:
+        async with database.tenant(user):
+            pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "execute", slow)
+        asked = asyncio.create_task(ask())
+        await begun.wait()
+        patch.undo()  # another try would go well
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+    await ask()
 
 
 async def test_a_connection_that_breaks_in_a_write_takes_nothing_with_it(database: Database, user: uuid.UUID) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hosted.edge.bodies import Bodies
 from hosted.edge.compose import PAGE_BYTES, body_limit
@@ -91,17 +92,31 @@ def test_an_answer_that_takes_too_long_is_given_up(serve: Serve) -> None:
     assert server.small.cancelled.wait(2)
 
 
-async def test_an_answer_that_begins_as_its_time_ends_is_given_up() -> None:
-    async def answer(send: Send) -> None:
+OK: Message = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+async def late(scope: Scope, receive: Receive, send: Send) -> None:
+    """Begins its answer in the moment in which its time ends."""
+
+    async def answer() -> None:
         time.sleep(0.05)
         await asyncio.sleep(0)
         await asyncio.sleep(0)  # the time is over by now, and whoever waits for this does not know it yet
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send(OK)
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        async with asyncio.TaskGroup() as group:  # as Starlette sends a stream
-            group.create_task(answer(send))
+    async with asyncio.TaskGroup() as group:  # as Starlette sends a stream
+        group.create_task(answer())
 
+
+async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+    """Does not hear that its time is over."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(9)
+    await send(OK)
+
+
+@pytest.mark.parametrize("app", [late, deaf])
+async def test_an_answer_that_begins_too_late_is_given_up(app: ASGIApp) -> None:
     said: list[Message] = []
 
     async def send(message: Message) -> None:
