@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from jmem.core import distinctions, ids, paging, writes
+from jmem.core import distinctions, ids, origins, paging, writes
 from jmem.core.actor import Actor
 from jmem.core.asked import asks
 from jmem.core.chain import as_seen
@@ -89,6 +89,7 @@ class Neighbours:
                 raise Invalid("what is only on this machine would be merged into a memory that is synced",
                               code="privacy_differs", field="keep", fix=f"keep {gone.id}, which is local")  # fmt: skip
             action = oplog.begin_action(tx, actor.client, "merge")
+            origins.carry(tx, gone.id, kept.id)  # before what was in it may leave with the other one
             changes = united(kept, gone, content)
             edited = writes.edit(
                 tx, action, kept.id, changes, actor, expected, secrets if content is not None else "allow"

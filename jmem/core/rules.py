@@ -27,7 +27,7 @@ HELD = f"sent = {Sent.HELD:d}"
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the owner keeps on this machine though it is not private: memories with one of these tags, of one of these
-    clients, or from a file below one of these folders, be it the file that was imported or one that `source` names."""
+    clients, or from a file below one of these folders, be it one that was imported or one that `source` names."""
 
     tags: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
@@ -44,8 +44,8 @@ class Rules:
             return True
         if not self._roots:
             return False
-        files = (source, origins.of(conn, id))
-        return any(_below(file, root) for file in files if file is not None for root in self._roots)
+        files = (source, *origins.of(conn, id))
+        return any(_below(file, root) for file in files if file for root in self._roots)
 
     def as_dict(self) -> dict[str, list[str]]:
         """The shape on HTTP and in the store."""
@@ -97,9 +97,9 @@ def kept_now(conn: sqlite3.Connection) -> list[str]:
         (rules.clients, "client IN (SELECT value FROM json_each(:clients))"),
         (rules.folders, "source IS NOT NULL OR id IN (SELECT id FROM origins)"),
     ]
-    named = " OR ".join(condition for list, condition in may if list) or "0"
+    conditions = " OR ".join(condition for named, condition in may if named) or "0"
     found = conn.execute(
-        f"SELECT id, tags, client, source FROM memories WHERE privacy <> 'local' AND ({named})",
+        f"SELECT id, tags, client, source FROM memories WHERE privacy <> 'local' AND ({conditions})",
         {"tags": json.dumps(rules.tags), "clients": json.dumps(rules.clients)},
     ).fetchall()
     return [id for id, tags, client, source in found if rules.keep(conn, id, tags, client, source)]

@@ -132,6 +132,32 @@ def test_rules_hold_back_and_let_go(devices: Devices):
     assert a.log() == b.log()
 
 
+def test_what_came_from_a_kept_folder_stays_whatever_comes_after(devices: Devices):
+    a, b = devices.make("a"), devices.make("b")
+    rules.change(a.user.store, Rules(folders=("/home/me/notes",)))
+
+    def read(file: str, text: str) -> int:
+        item = {"path": file.rpartition("/")[2], "text": text}
+        return import_items(a.user.service, [item], ME, format="md", files=[file]).duplicates
+
+    read("/home/me/notes/kept.md", "a secret of mine")
+    (kept,) = a.texts()
+    assert read("/home/me/elsewhere/kept.md", "a secret of mine") == 1
+    a.user.service.edit(kept, {"tags": ["t"]}, ME)
+    free = a.add("of no file")
+    devices.settle()
+    assert set(b.texts()) == {free}
+    a.user.service.merge(free, kept, ME, content="of no file, and a secret of mine")
+    devices.settle()
+    assert b.texts() == {free: "of no file"}
+    older = a.add("imported before it was noted where from")
+    devices.settle()
+    assert read("/home/me/notes/older.md", f"---\nid: {older}\n---\nimported before it was noted where from") == 1
+    a.user.service.edit(older, {"content": "and kept since it was imported again"}, ME)
+    devices.settle()
+    assert b.texts()[older] == "imported before it was noted where from"
+
+
 def test_a_store_belongs_to_one_account(devices: Devices):
     a = devices.make()
     outbox.bind(a.user.store, "one")

@@ -197,12 +197,12 @@ class _Run:
         }  # fmt: skip
         if held.deleted:
             raise Conflict("it was deleted here", code="deleted", fix=f"jmem restore {held.id}")
+        self._note_file(tx, index, held.id)
         if not changes:
             report.duplicates += 1
             return
         assert report.action is not None
         oplog.write(tx, report.action, held.id, self._screened(report, index, changes), self.actor.client)
-        self._note_file(tx, index, held.id)
         report.updated += 1
 
     def _merge(self, tx: Tx, report: Report, index: int, id: str, record: Record) -> None:
@@ -217,7 +217,7 @@ class _Run:
         changed = _apply(tx, record, report.action)
         if purges:
             report.purged.append(id)
-        elif changed:
+        else:
             self._note_file(tx, index, id)
         if held is not None and held.deleted and not changed and not _deleted(record):
             raise Conflict("it was deleted here", code="deleted", fix=f"jmem restore {id}")

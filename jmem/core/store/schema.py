@@ -132,8 +132,8 @@ _V5 = Migration(
 
 _V6 = Migration(
     (
-        # the file of this machine that a memory was imported from (jmem.core.origins)
-        "CREATE TABLE IF NOT EXISTS origins (id TEXT PRIMARY KEY, file TEXT NOT NULL) WITHOUT ROWID",
+        # the files of this machine that a memory was imported from (jmem.core.origins)
+        "CREATE TABLE IF NOT EXISTS origins (id TEXT, file TEXT, PRIMARY KEY (id, file)) WITHOUT ROWID",
     ),
 )
 
