@@ -176,13 +176,14 @@ def where_kept(folder: Path, kind: str) -> str:
 
 def forget(folder: Path, name: str) -> None:
     """Nobody is signed in from here on."""
-    from sync.keeper import keeper
+    from sync import keeper
     from sync.remote import Offline
 
     kind = told(folder).get("keeper")
     (folder / FILE).unlink(missing_ok=True)
+    keeper.FileKeeper(folder / keeper.FILE).forget()  # whatever is known of where it lay
     with suppress(Offline):
-        keeper(folder, name, kind).forget()
+        keeper.keeper(folder, name, kind).forget()
 
 
 @dataclass(frozen=True, slots=True)

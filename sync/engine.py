@@ -150,8 +150,8 @@ class Engine:
             pulled = self._remote.pull(cursor) if ahead is None else ahead.result()
 
     def _part(self) -> None:
-        """Go on under another id: a copy of this store lives too, and writes under this one. Of the two that wrote, the one
-        that was first in the feed keeps it."""
+        """Go on under another id: a copy of this store lives too, and writes under this one. Of the two at most one keeps
+        it."""
         self._remote.device = outbox.part(self._store)
         log.warning("a copy of these memories syncs too; this machine is %s to the account now", self._remote.device)
 

@@ -126,7 +126,10 @@ class Rates:
                     return await _hit(self._shared, item, name, who)
             except (StorageError, OSError, TimeoutError, *_NO_COUNTS) as error:
                 self._away_until = time.monotonic() + AWAY_S
-                log.warning("rates are counted here alone: %s", type(error.__cause__ or error).__name__)
+                unknown = error if isinstance(error, _NO_COUNTS) else None
+                log.warning(
+                    "rates are counted here alone: %s", type(error.__cause__ or error).__name__, exc_info=unknown
+                )
         return await _hit(self._own, item, name, who)
 
     async def _sweep(self) -> None:

@@ -104,7 +104,7 @@ class Register:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: OrderedDict[tuple[UUID, str], _Known] = OrderedDict()
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing: dict[asyncio.Task[None], UUID] = {}
 
     def seen(
         self, request: Request, principal: Principal, device: str | None = None, *, pulled: int | None = None,
@@ -151,7 +151,9 @@ class Register:
             if known.timer is not None and user_id in (None, key[0]):
                 known.timer.cancel()
                 self._begin(key)
-        await asyncio.gather(*self._writing)
+        writing = [task for task, whose in self._writing.items() if user_id in (None, whose)]
+        if writing:
+            await asyncio.wait(writing)  # who does not wait to the end ends none of them
 
     def _begin(self, key: tuple[UUID, str]) -> None:
         known = self._known.get(key)
@@ -159,8 +161,8 @@ class Register:
             return
         known.timer, known.written = None, time.monotonic()
         task = asyncio.get_running_loop().create_task(self._write(key, dict(known.values)))
-        self._writing.add(task)  # the loop itself holds tasks weakly
-        task.add_done_callback(self._writing.discard)
+        self._writing[task] = key[0]  # the loop itself holds tasks weakly
+        task.add_done_callback(self._writing.pop)
 
     async def _write(self, key: tuple[UUID, str], values: dict[str, Any]) -> None:
         user_id, device = key

@@ -157,11 +157,16 @@ async def rotate(conn: AsyncConnection, user_id: UUID, key_id: UUID, overlap: ti
 
 
 async def _end(conn: AsyncConnection, user_id: UUID, key: Key) -> datetime | None:
-    """When a key was to end before it was rotated: whoever took its place has that end, it has the overlap's."""
-    later = select(api_keys.c.expires_at).where(api_keys.c.user_id == user_id, api_keys.c.replaces == key.id)
-    found = (await conn.execute(later.order_by(api_keys.c.created_at).limit(1))).first()
-    end: datetime | None = key.expires_at if found is None else found[0]
-    return end
+    """When a key was to end before it was rotated: the last that took its place has that end, any before it an overlap's."""
+    id, end = key.id, key.expires_at
+    while True:
+        later = select(api_keys.c.id, api_keys.c.expires_at).where(
+            api_keys.c.user_id == user_id, api_keys.c.replaces == id
+        )
+        found = (await conn.execute(later.order_by(api_keys.c.created_at).limit(1))).first()
+        if found is None:
+            return end
+        id, end = found
 
 
 def checked(rights: Rights) -> Rights:

@@ -6,6 +6,7 @@ the memory's, so that two tenants with the same memory id have two points.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from jmem.core.errors import JmemError
 from jmem.core.filter import Filter
 from jmem.core.model import STATES, milliseconds
 
+log = logging.getLogger(__name__)
 TENANT = "user_id"
 KEYWORDS = ("tags", "client", "state", "thread", "source")
 NUMBERS = ("at", "expires_at")
@@ -92,9 +94,8 @@ async def asking() -> AsyncIterator[None]:
         raise failed from error
     except (ApiException, ResourceExhaustedResponse, OSError, TimeoutError) as error:
         raise VectorsUnavailable("the vector index can't be reached") from error
-    except (
-        Exception
-    ) as error:  # of the client, which asserts and parses: what stands before Qdrant may answer in its place
+    except Exception as error:  # the client asserts and parses: what stands before Qdrant may answer in its place
+        log.warning("what answers for the vector index is none", exc_info=error)
         raise VectorsUnavailable("the answer is none of the vector index") from error
 
 

@@ -46,7 +46,7 @@ async def edit(visit: Visit) -> Response:
 def form_of(memory: Memory, **changes: Any) -> dict[str, Any]:
     """What the form of a memory shows: the memory as it stands, with `changes`."""
     form: dict[str, Any] = {"m": memory, "content": memory.content, "tags": tags_line(memory.tags), "version": memory.version,
-            "problem": "", "secret": False, "theirs": None, "gone": False}  # fmt: skip
+            "problem": "", "secret": False, "theirs": None, "gone": False, "back": False}  # fmt: skip
     return form | changes
 
 
@@ -59,10 +59,12 @@ async def save(visit: Visit) -> Response:
     typed = {"content": content, "tags": tags, "version": form.get("version")}
     changes: dict[str, Any] = {"content": content, "tags": tags_of(tags)}
     template = "_edit.html" if visit.live else "edit.html"
+    back = False
     try:
-        expected = await _brought_back(visit) if form.get("again") else form.get("version")
+        if form.get("again"):
+            typed["version"], back = await _brought_back(visit)
         edited = await visit.memories.edit(
-            id, changes, visit.actor, expected=expected,
+            id, changes, visit.actor, expected=typed["version"],
             secrets=secrets if secrets in ("mask", "allow") else "refuse",
         )  # fmt: skip
     except NotFound:
@@ -75,20 +77,21 @@ async def save(visit: Visit) -> Response:
         typed["version"] = now.version
         return visit.page(template, 200 if visit.live else 409, **form_of(now, **typed, theirs=theirs))
     except Invalid as error:
-        said = {"problem": error.message, "secret": isinstance(error, SecretFound)}
+        said = {"problem": error.message, "secret": isinstance(error, SecretFound), "back": back}
         return visit.page(template, 200 if visit.live else 422, **form_of(await _memory(visit), **typed, **said))
-    flash = await said_of(visit, "edited" if edited.changed else "unchanged", [edited.memory.id], edited.changed)
+    saying = "edited" if edited.changed else "restored" if back else "unchanged"
+    flash = await said_of(visit, saying, [edited.memory.id], edited.changed or back)
     if visit.live:
         return _in_place(visit, await card_of(visit, edited.memory), flash)
     return visit.go(f"/memories/{edited.memory.id}", flash)
 
 
-async def _brought_back(visit: Visit) -> str:
-    """The version to edit of a memory that is to come back: as it was deleted, else the one on the form."""
+async def _brought_back(visit: Visit) -> tuple[str, bool]:
+    """The version to edit of a memory that is to come back, and whether it has: as it was deleted, else the one on the form."""
     memory = await _memory(visit)
     if memory.deleted and memory.version == visit.form.get("version"):
-        return (await visit.memories.restore(memory.id, visit.actor)).memory.version
-    return visit.form.get("version")
+        return (await visit.memories.restore(memory.id, visit.actor)).memory.version, True
+    return visit.form.get("version"), False
 
 
 async def _gone(visit: Visit, template: str, typed: dict[str, str]) -> Response:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import keyring
 import pytest
@@ -17,6 +18,7 @@ from keyring.backends.chainer import ChainerBackend
 from keyring.backends.fail import Keyring as Absent
 from keyring.errors import InitError, PasswordDeleteError
 
+from daemon import account
 from jmem.core.errors import StorageFailed
 from sync import keeper as keepers
 from sync.keeper import FileKeeper, KeyringKeeper, keeper
@@ -207,3 +209,14 @@ def test_a_full_disk_is_told_and_keeps_what_was_kept(tmp_path: Path, monkeypatch
     assert kept.load() == "before"
     kept.save("next")
     assert kept.load() == "next"
+
+
+def test_a_sign_out_forgets_a_file_also_where_nothing_tells_where_the_sign_in_lay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    FileKeeper(tmp_path / keepers.FILE).save("a token")
+    (tmp_path / account.FILE).write_text("{damaged")
+    ring = SimpleNamespace(forget=lambda: None)
+    monkeypatch.setattr(keepers, "keeper", lambda folder, name, kind: ring)  # a keyring that is there now
+    account.forget(tmp_path, "somebody")
+    assert list(tmp_path.iterdir()) == []

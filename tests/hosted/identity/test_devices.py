@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -13,9 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 from supabase import AuthApiError
 
 from hosted.identity import device_codes, devices
+from hosted.identity.principal import Principal
+from jmem.core.actor import Actor
 from jmem.core.errors import RateLimited
 from tests.hosted.identity.conftest import Running
 from tests.hosted.identity.test_double_python import opened
@@ -191,3 +195,26 @@ def test_two_machines_that_call_themselves_the_same_have_two_names(world: World)
     visit(other, "f")
     world.settle()
     assert [device["name"] for device in listed(other)] == ["laptop"], "names are of one account"
+
+
+def test_who_leaves_before_the_list_came_ends_no_visit_of_anybody(world: World) -> None:
+    me, somebody = world.person(), world.person()
+    database = world.app.state.backend.database
+
+    async def run() -> list[int]:
+        register = devices.Register(database)
+        asked = Request({"type": "http", "headers": [(b"x-jmem-device", b"laptop-1")]})
+        for person in (me, somebody):
+            register.seen(asked, Principal(person.user, Actor("web"), "session"))
+        leaves = [asyncio.create_task(register.flush(person.user)) for person in (me, somebody)]
+        await asyncio.sleep(0)
+        leaves[0].cancel()
+        await leaves[1]
+        await register.flush()
+        found = []
+        for person in (me, somebody):
+            async with database.tenant(person.user) as conn:
+                found.append(len(await devices.listed(conn, person.user)))
+        return found
+
+    assert world.run(run()) == [1, 1]

@@ -155,8 +155,9 @@ async def test_whoever_takes_a_keys_place_has_its_end(
     async with database.tenant(user) as conn:
         old = await keys.create(conn, user, "api", ALL, lifetime=lifetime)
         new = await keys.rotate(conn, user, old.key.id, timedelta(hours=1))
+        third = await keys.rotate(conn, user, new.key.id, timedelta(0))
         again = await keys.rotate(conn, user, old.key.id, timedelta(hours=1))
-    assert [one.key.expires_at for one in (new, again)] == [old.key.expires_at] * 2
+    assert [one.key.expires_at for one in (new, third, again)] == [old.key.expires_at] * 3
 
 
 async def test_a_key_that_is_out_of_time_is_not_brought_back(database: Database, user: uuid.UUID) -> None:
