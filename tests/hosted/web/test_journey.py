@@ -92,7 +92,7 @@ def test_from_the_front_page_to_the_end(world: World, somebody: Callable[..., Pe
     page.get_by_label("Type your address").fill(me.email)
     page.get_by_role("button", name="Delete the account for ever").click()
     expect(page.get_by_role("heading", name="Your account is deleted")).to_be_visible()
-    expect(page.get_by_text("Everything is gone")).to_be_visible()
+    expect(page.get_by_text("Everything is gone")).to_be_visible(timeout=30_000)
 
     page.goto(f"{me.url}/memories")
     assert "/sign-in" in page.url
