@@ -26,26 +26,34 @@ HELD = f"sent = {Sent.HELD:d}"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the owner keeps on this machine though it is not private: memories with one of these tags, of one of these
-    clients, or from a file below one of these folders, be it one that was imported or one that `source` names."""
+    """What the owner keeps on this machine though it is not private: memories with one of these tags, however the case of
+    its letters, of one of these clients, or from a file below one of these folders, be it one that was imported or one that
+    `source` names."""
 
     tags: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     _roots: frozenset[str] = field(init=False, repr=False, compare=False)
     """the folders as they are named, and where their links lead"""
+    _folded: frozenset[str] = field(init=False, repr=False, compare=False)
+    """the tags without case: elsewhere `Work` is another tag than `work`, but a rule for privacy errs to the safe side"""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_folded", frozenset(map(str.casefold, self.tags)))
         object.__setattr__(self, "_roots", frozenset((*self.folders, *map(os.path.realpath, self.folders))))
 
     def keep(self, conn: sqlite3.Connection, id: str, tags: str, client: str, source: str | None) -> bool:
         """Whether a memory of the store stays here; `tags` as its row has them."""
-        if client in self.clients or (self.tags and not set(self.tags).isdisjoint(json.loads(tags))):
+        if client in self.clients or (self.tags and any(map(self.names, json.loads(tags)))):
             return True
         if not self._roots:
             return False
         files = (source, *origins.of(conn, id))
         return any(_below(file, root) for file in files if file for root in self._roots)
+
+    def names(self, tag: str) -> bool:
+        """Whether what has this tag stays here."""
+        return tag.casefold() in self._folded
 
     def as_dict(self) -> dict[str, list[str]]:
         """The shape on HTTP and in the store."""
@@ -92,14 +100,15 @@ def release(conn: sqlite3.Connection, id: str) -> bool:
 def kept_now(conn: sqlite3.Connection) -> list[str]:
     """The ids of memories that the rules keep here, private ones left out. Looks at those alone that a rule may be about."""
     rules = of(conn)
+    tags = [tag for (tag,) in conn.execute("SELECT DISTINCT tag FROM memory_tags") if rules.names(tag)] if rules.tags else []
     may = [
-        (rules.tags, "rowid IN (SELECT rowid FROM memory_tags WHERE tag IN (SELECT value FROM json_each(:tags)))"),
+        (tags, "rowid IN (SELECT rowid FROM memory_tags WHERE tag IN (SELECT value FROM json_each(:tags)))"),
         (rules.clients, "client IN (SELECT value FROM json_each(:clients))"),
         (rules.folders, "source IS NOT NULL OR id IN (SELECT id FROM origins)"),
     ]
     conditions = " OR ".join(condition for named, condition in may if named) or "0"
     found = conn.execute(
         f"SELECT id, tags, client, source FROM memories WHERE privacy <> 'local' AND ({conditions})",
-        {"tags": json.dumps(rules.tags), "clients": json.dumps(rules.clients)},
+        {"tags": json.dumps(tags), "clients": json.dumps(rules.clients)},
     ).fetchall()
     return [id for id, tags, client, source in found if rules.keep(conn, id, tags, client, source)]

@@ -132,6 +132,19 @@ def test_rules_hold_back_and_let_go(devices: Devices):
     assert a.log() == b.log()
 
 
+@pytest.mark.parametrize(("rule", "tag"), [("work", "Work"), ("Work", "WORK"), ("straße", "STRASSE"), ("Äpfel", "äpfel")])
+def test_a_rule_holds_back_a_tag_in_letters_of_another_case(devices: Devices, rule: str, tag: str):
+    a, b = devices.make(), devices.make()
+    rules.change(a.user.store, Rules(tags=(rule,)))
+    a.add("kept", tags=("food", tag))
+    goes = a.add("goes", tags=("works", "food"))
+    with a.user.store.reader() as conn:
+        assert outbox.preview(conn, 0, anew=True)["held"] == 1
+    devices.settle()
+    assert set(b.texts()) == {goes}
+    assert a.counts()["held"] == 1
+
+
 def test_what_came_from_a_kept_folder_stays_whatever_comes_after(devices: Devices):
     a, b = devices.make("a"), devices.make("b")
     rules.change(a.user.store, Rules(folders=("/home/me/notes",)))
