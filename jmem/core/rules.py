@@ -100,7 +100,8 @@ def release(conn: sqlite3.Connection, id: str) -> bool:
 def kept_now(conn: sqlite3.Connection) -> list[str]:
     """The ids of memories that the rules keep here, private ones left out. Looks at those alone that a rule may be about."""
     rules = of(conn)
-    tags = [tag for (tag,) in conn.execute("SELECT DISTINCT tag FROM memory_tags") if rules.names(tag)] if rules.tags else []
+    used = conn.execute("SELECT DISTINCT tag FROM memory_tags") if rules.tags else ()
+    tags = [tag for (tag,) in used if rules.names(tag)]
     may = [
         (tags, "rowid IN (SELECT rowid FROM memory_tags WHERE tag IN (SELECT value FROM json_each(:tags)))"),
         (rules.clients, "client IN (SELECT value FROM json_each(:clients))"),

@@ -132,7 +132,9 @@ def test_rules_hold_back_and_let_go(devices: Devices):
     assert a.log() == b.log()
 
 
-@pytest.mark.parametrize(("rule", "tag"), [("work", "Work"), ("Work", "WORK"), ("straße", "STRASSE"), ("Äpfel", "äpfel")])
+@pytest.mark.parametrize(
+    ("rule", "tag"), [("work", "Work"), ("Work", "WORK"), ("straße", "STRASSE"), ("Äpfel", "äpfel")]
+)
 def test_a_rule_holds_back_a_tag_in_letters_of_another_case(devices: Devices, rule: str, tag: str):
     a, b = devices.make(), devices.make()
     rules.change(a.user.store, Rules(tags=(rule,)))
